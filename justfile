@@ -1,0 +1,35 @@
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# The one gate, the same as in CI: format, lints, dependencies, every test with real servers.
+check:
+    .ci/run
+
+# Format, and fix what clippy can.
+fix:
+    cargo fmt && cargo clippy --all-targets --fix --allow-dirty --allow-staged
+
+# Tests that need nothing but Rust and a C compiler; real servers are used where they are installed.
+test *filter:
+    cargo test {{filter}}
+
+# Install the servers of the tests into ~/.cache/driftd-servers, then run with all of them.
+broker-test *filter:
+    DRIFTD_TEST_REQUIRE=all cargo test {{filter}}
+
+# Benchmarks of one stage of the path, or all.
+bench *stage:
+    cargo bench {{ if stage == "" { "" } else { "--bench " + stage } }}
+
+# See it work: an embedded Kafka, a drifting feature, one webhook.
+demo:
+    cargo run --release -- demo
+
+# Licences, sources and bans of the dependencies.
+deny:
+    cargo deny check bans licenses sources
+
+# The documentation of the crate, with warnings denied.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items

@@ -1,0 +1,12 @@
+//! driftd watches what a model is fed: Kafka to rolling histograms, compared with the training baseline.
+//!
+//! Modules in data-path order; a module imports only from those below it (`tidy.rs` holds the rule).
+
+// Edges: all I/O lives here.
+// Core: functions of their arguments.
+pub mod codec;
+pub mod feature;
+pub mod offsets;
+pub mod setting;
+#[cfg(test)]
+mod tidy;
