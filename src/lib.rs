@@ -4,6 +4,8 @@
 
 // Edges: all I/O lives here.
 // Core: functions of their arguments.
+pub mod histogram;
+pub mod decode;
 pub mod codec;
 pub mod feature;
 pub mod offsets;

@@ -1,0 +1,334 @@
+//! One pass over one record: features into slots, everything else that is wanted by where it starts.
+
+use crate::feature::{Feature, Kind, canonical_boolean, canonical_integer, canonical_number};
+
+use super::super::columns::Slot;
+use super::super::names::{Names, Quoted};
+use super::super::number::Decimal;
+use super::super::paths::{Paths, Targets};
+use super::super::scan::{Fault, MAX_DEPTH, Number, Scanner, Text};
+use super::found::Found;
+
+/// What the features of a model are, for one pass.
+#[derive(Debug)]
+pub(super) struct Schema {
+    /// Feature names to their index.
+    pub(super) names: Names,
+    pub(super) features: Vec<Feature>,
+    /// The features' names as they are most likely written.
+    pub(super) quoted: Vec<Option<Quoted>>,
+    /// The feature that a prediction pointer gives its value.
+    pub(super) prediction: Option<u32>,
+    /// Features are at `/features` if there, else in the record (or row) itself.
+    pub(super) flat_unless_nested: bool,
+}
+
+/// Whether the keys of an object are features.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    No,
+    Yes,
+    /// Until `/features` is met.
+    Flat,
+}
+
+pub(super) struct Walk<'a> {
+    pub(super) scan: Scanner<'a>,
+    pub(super) schema: &'a Schema,
+    pub(super) paths: &'a Paths,
+    pub(super) found: &'a mut Found,
+}
+
+impl<'a> Walk<'a> {
+    /// Reads the value here, which `node` of the paths leads to and which stands in `depth`
+    /// containers. Recursion ends where the pointers end, and at `MAX_DEPTH`.
+    pub(super) fn value(&mut self, node: usize, depth: u32) -> Result<(), Fault> {
+        if self.found.met[node] {
+            self.found.forget(self.paths.below(node));
+        }
+        self.found.met[node] = true;
+        let here = self.paths.here(node);
+        let token = self.scan.token();
+        let start = self.scan.at;
+        let nested = here.has(Targets::FEATURES) && matches!(token, b'{' | b'[');
+        if nested {
+            self.found.nested = true;
+            self.found.slots.fill(Slot::Missing);
+        }
+        let prediction = self.schema.prediction.filter(|_| here.has(Targets::PREDICTION));
+        match (token, prediction) {
+            (b'{', _) => {
+                let flat = node == 0 && self.schema.flat_unless_nested;
+                let scope = match (nested, flat) {
+                    (true, _) => Scope::Yes,
+                    (false, true) => Scope::Flat,
+                    (false, false) => Scope::No,
+                };
+                self.object(node, scope, depth)?;
+            }
+            (b'[', _) if self.paths.has_children(node) => self.array(node, depth)?,
+            (_, Some(feature)) => self.found.prediction = self.slot(feature, depth)?,
+            (_, None) => self.scan.skip(depth)?,
+        }
+        if prediction.is_some() && matches!(token, b'{' | b'[') {
+            self.found.prediction = Slot::TypeError;
+        }
+        for position in here.positions() {
+            self.found.starts[position] = Some(start);
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, node: usize, scope: Scope, depth: u32) -> Result<(), Fault> {
+        if depth >= MAX_DEPTH {
+            return Err(Fault::TooDeep);
+        }
+        let guessing = scope == Scope::Yes && !self.paths.has_children(node);
+        // A copy that stays in registers; see `Scanner::aside`.
+        let mut scan = self.scan;
+        scan.at += 1;
+        if scan.token() == b'}' {
+            self.scan.at = scan.at + 1;
+            return Ok(());
+        }
+        loop {
+            if scan.token() != b'"' {
+                return scan.malformed();
+            }
+            let guessed = if guessing { self.guessed(&scan) } else { None };
+            match guessed {
+                Some((feature, end)) => {
+                    scan.at = end;
+                    scan.expect(b':')?;
+                    self.feature(&mut scan, feature, depth + 1)?;
+                }
+                None => self.entry(&mut scan, node, scope, depth + 1)?,
+            }
+            match scan.token() {
+                b',' => scan.at += 1,
+                b'}' => {
+                    self.scan.at = scan.at + 1;
+                    return Ok(());
+                }
+                _ => return scan.malformed(),
+            }
+        }
+    }
+
+    /// A key and its value; `depth` is the value's.
+    #[inline(always)]
+    fn entry(
+        &mut self,
+        scan: &mut Scanner<'a>,
+        node: usize,
+        scope: Scope,
+        depth: u32,
+    ) -> Result<(), Fault> {
+        let is_feature = match scope {
+            Scope::Yes => true,
+            Scope::No => false,
+            Scope::Flat => !self.found.nested,
+        };
+        let window = if is_feature { scan.window() } else { None };
+        let (feature, child) = match window.and_then(|w| self.schema.names.get_short(w)) {
+            Some((feature, len)) => {
+                let start = scan.at + 1;
+                scan.at = start + len + 1;
+                let key = &scan.text().as_bytes()[start..start + len];
+                (Some(feature), self.paths.child(node, key))
+            }
+            None => {
+                self.found.key.clear();
+                let key = match scan.string(&mut self.found.key)? {
+                    Text::Plain(start, end) => &scan.text().as_bytes()[start..end],
+                    Text::Unescaped => self.found.key.as_bytes(),
+                };
+                let feature = if is_feature { self.schema.names.get(key) } else { None };
+                (feature, self.paths.child(node, key))
+            }
+        };
+        scan.expect(b':')?;
+        match (feature, child) {
+            (None, None) => scan.aside(|scan| scan.skip(depth)),
+            (Some(feature), None) => {
+                self.found.order.learn(feature);
+                self.feature(scan, feature, depth)
+            }
+            (feature, Some(child)) => {
+                scan.token();
+                self.scan = *scan;
+                self.value(child, depth)?;
+                // A pointer may lead to what is a feature as well.
+                if let Some(feature) = feature
+                    && !(scope == Scope::Flat && self.found.nested)
+                {
+                    let mut again = *scan;
+                    self.feature(&mut again, feature, depth)?;
+                }
+                *scan = self.scan;
+                Ok(())
+            }
+        }
+    }
+
+    /// The feature that came next in the last record, if the key here is its name, byte for byte,
+    /// and where the key ends.
+    #[inline(always)]
+    fn guessed(&mut self, scan: &Scanner<'a>) -> Option<(u32, usize)> {
+        let feature = self.found.order.guess()?;
+        let name = self.schema.quoted[feature as usize].as_ref()?;
+        let len = name.begins(scan.window()?)?;
+        self.found.order.met += 1;
+        Some((feature, scan.at + len + 2))
+    }
+
+    fn array(&mut self, node: usize, depth: u32) -> Result<(), Fault> {
+        let paths = self.paths;
+        self.elements(depth, |walk, index| match paths.child_at(node, index) {
+            Some(child) => walk.value(child, depth + 1),
+            None => walk.scan.skip(depth + 1),
+        })
+    }
+
+    /// Reads the array here as a row: element `i` is the feature `features[i]`.
+    pub(super) fn positional(&mut self, features: &[Option<u32>], depth: u32) -> Result<(), Fault> {
+        self.elements(depth, |walk, index| match features.get(index) {
+            Some(&Some(feature)) => {
+                let mut scan = walk.scan;
+                let done = walk.feature(&mut scan, feature, depth + 1);
+                walk.scan = scan;
+                done
+            }
+            Some(None) | None => walk.scan.skip(depth + 1),
+        })
+    }
+
+    /// Calls `each` at the start of every element of the array here; it must take the element.
+    pub(super) fn elements(
+        &mut self,
+        depth: u32,
+        mut each: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if depth >= MAX_DEPTH {
+            return Err(Fault::TooDeep);
+        }
+        self.scan.expect(b'[')?;
+        if self.scan.token() == b']' {
+            self.scan.at += 1;
+            return Ok(());
+        }
+        let mut index = 0;
+        loop {
+            self.scan.token();
+            each(self, index)?;
+            index += 1;
+            match self.scan.token() {
+                b',' => self.scan.at += 1,
+                b']' => {
+                    self.scan.at += 1;
+                    return Ok(());
+                }
+                _ => return self.scan.malformed(),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn feature(&mut self, scan: &mut Scanner<'a>, feature: u32, depth: u32) -> Result<(), Fault> {
+        let index = feature as usize;
+        let is_number = matches!(scan.token(), b'-' | b'0'..=b'9');
+        // By far the most values; the others take the long way.
+        let slot = if is_number && self.schema.features[index].kind == Kind::Numeric {
+            let number = scan.number()?;
+            self.number(number)
+        } else {
+            self.scan = *scan;
+            let slot = self.slot(feature, depth)?;
+            *scan = self.scan;
+            slot
+        };
+        let place = &mut self.found.slots[index];
+        self.found.duplicate |= !place.is_missing();
+        *place = slot;
+        Ok(())
+    }
+
+    /// The value here as one of `feature`.
+    #[inline(never)]
+    fn slot(&mut self, feature: u32, depth: u32) -> Result<Slot, Fault> {
+        let Feature { kind, boolean, .. } = self.schema.features[feature as usize];
+        match self.scan.token() {
+            b'-' | b'0'..=b'9' | b'N' | b'I' => {
+                let number = self.scan.number()?;
+                Ok(match kind {
+                    Kind::Numeric => self.number(number),
+                    Kind::Categorical => self.number_as_category(number),
+                })
+            }
+            b'"' => {
+                let start = self.found.scratch.len();
+                let text = self.scan.string(&mut self.found.scratch)?;
+                Ok(match (kind, text) {
+                    (Kind::Numeric, _) => Slot::TypeError,
+                    (Kind::Categorical, Text::Plain(start, end)) => Slot::plain(start, end),
+                    (Kind::Categorical, Text::Unescaped) => {
+                        Slot::scratch(start, self.found.scratch.len())
+                    }
+                })
+            }
+            b't' => self.scan.word("true").map(|()| self.boolean(true, kind, boolean)),
+            b'f' => self.scan.word("false").map(|()| self.boolean(false, kind, boolean)),
+            b'n' => self.scan.word("null").map(|()| Slot::Null),
+            _ => self.scan.skip(depth).map(|()| Slot::TypeError),
+        }
+    }
+
+    #[inline(always)]
+    fn number(&mut self, number: Number<'_>) -> Slot {
+        match number {
+            Number::Decimal(decimal) => {
+                self.found.imprecise += u64::from(decimal.imprecise());
+                Slot::Number(decimal.value())
+            }
+            Number::Special(special) => Slot::Number(special),
+        }
+    }
+
+    fn number_as_category(&mut self, number: Number<'_>) -> Slot {
+        let start = self.found.scratch.len();
+        match number {
+            Number::Decimal(decimal) if write_canonical(&decimal, &mut self.found.scratch) => {
+                Slot::scratch(start, self.found.scratch.len())
+            }
+            // What pandas, too, calls missing.
+            Number::Special(special) if special.is_nan() => Slot::Null,
+            Number::Decimal(_) | Number::Special(_) => Slot::TypeError,
+        }
+    }
+
+    /// A boolean is a number only where the reference's booleans were declared numeric.
+    fn boolean(&mut self, value: bool, kind: Kind, is_boolean: bool) -> Slot {
+        match kind {
+            Kind::Numeric if is_boolean => Slot::Number(if value { 1.0 } else { 0.0 }),
+            Kind::Numeric => Slot::TypeError,
+            Kind::Categorical => {
+                let start = self.found.scratch.len();
+                self.found.scratch.push_str(canonical_boolean(value));
+                Slot::scratch(start, self.found.scratch.len())
+            }
+        }
+    }
+}
+
+/// Appends the canonical string of a number; false when it is beyond every double.
+pub(super) fn write_canonical(decimal: &Decimal<'_>, out: &mut String) -> bool {
+    if let Some(integer) = decimal.integer() {
+        canonical_integer(integer, out);
+        return true;
+    }
+    let value = decimal.value();
+    if value.is_finite() {
+        canonical_number(value, out);
+    }
+    value.is_finite()
+}

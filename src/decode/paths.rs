@@ -1,0 +1,138 @@
+//! The pointers of a configuration as one tree, so that one pass over a record finds them all.
+
+use std::ops::{BitAnd, BitOr, BitOrAssign};
+
+/// What a pointer leads to; a set, for several may lead to the same value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Targets(u8);
+
+impl Targets {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const FEATURES: Self = Self(1);
+    pub(super) const NAMES: Self = Self(1 << 1);
+    pub(super) const PREDICTION: Self = Self(1 << 2);
+    pub(super) const TIME: Self = Self(1 << 3);
+    pub(super) const ROWS: Self = Self(1 << 4);
+    pub(super) const MODEL: Self = Self(1 << 5);
+    pub(super) const FILTER: Self = Self(1 << 6);
+
+    /// How many single targets there are.
+    pub(super) const COUNT: usize = 7;
+
+    pub(super) fn has(self, target: Self) -> bool {
+        (self & target) != Self::NONE
+    }
+
+    /// The positions of the single targets in the set, under `COUNT`.
+    pub(super) fn positions(self) -> impl Iterator<Item = usize> {
+        (0..Self::COUNT).filter(move |&position| self.0 >> position & 1 == 1)
+    }
+
+    /// The position of a set of one.
+    pub(super) fn position(self) -> usize {
+        self.0.trailing_zeros() as usize
+    }
+}
+
+impl BitAnd for Targets {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl BitOr for Targets {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Targets {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// A tree of steps; node 0 is the root.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// The step that leads here.
+    key: Box<str>,
+    /// The step as an index of an array, if it can be one.
+    index: Option<usize>,
+    children: Vec<usize>,
+    /// Bit `n` is set when a child's key has `n` bytes; bit 63 stands for all longer ones.
+    lengths: u64,
+    here: Targets,
+    below: Targets,
+}
+
+impl Paths {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+
+    pub(super) fn insert(&mut self, steps: impl Iterator<Item = String>, target: Targets) {
+        let mut at = 0;
+        self.nodes[at].below |= target;
+        for step in steps {
+            at = match self.child(at, step.as_bytes()) {
+                Some(child) => child,
+                None => self.grow(at, &step),
+            };
+            self.nodes[at].below |= target;
+        }
+        self.nodes[at].here |= target;
+    }
+
+    fn grow(&mut self, parent: usize, step: &str) -> usize {
+        let child = self.nodes.len();
+        // RFC 6901: no leading zeros.
+        let canonical = step == "0" || !step.starts_with(['0', '+']);
+        let index = if canonical { step.parse().ok() } else { None };
+        self.nodes.push(Node { key: step.into(), index, ..Node::default() });
+        self.nodes[parent].children.push(child);
+        self.nodes[parent].lengths |= 1 << step.len().min(63);
+        child
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    #[inline(always)]
+    pub(super) fn child(&self, parent: usize, key: &[u8]) -> Option<usize> {
+        let node = &self.nodes[parent];
+        if node.lengths >> key.len().min(63) & 1 == 0 {
+            return None;
+        }
+        node.children.iter().copied().find(|&child| self.nodes[child].key.as_bytes() == key)
+    }
+
+    pub(super) fn child_at(&self, parent: usize, index: usize) -> Option<usize> {
+        let children = &self.nodes[parent].children;
+        children.iter().copied().find(|&child| self.nodes[child].index == Some(index))
+    }
+
+    pub(super) fn has_children(&self, node: usize) -> bool {
+        !self.nodes[node].children.is_empty()
+    }
+
+    /// What the pointers that end at this node lead to.
+    pub(super) fn here(&self, node: usize) -> Targets {
+        self.nodes[node].here
+    }
+
+    /// What the pointers that end at this node or below lead to.
+    pub(super) fn below(&self, node: usize) -> Targets {
+        self.nodes[node].below
+    }
+}

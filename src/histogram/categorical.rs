@@ -1,0 +1,361 @@
+//! Categories into cells: one per frequent category, one for the rest that is known.
+
+use std::sync::OnceLock;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{
+    DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
+};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::feature::{canonical_boolean, canonical_integer, canonical_number};
+use crate::histogram::Counts;
+use crate::histogram::numeric;
+
+/// One cell per listed category, in that order, and a last cell `rest` for the other known ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CategoricalCells {
+    /// Canonical strings, by descending reference count, then by name; at most 255.
+    pub categories: Vec<String>,
+    /// Sorted XXH3-64 of the canonical strings of known categories beyond `categories`.
+    pub rest: Vec<u64>,
+    /// The reference column is boolean: `true`, `false`, 1 and 0 are its categories.
+    pub boolean: bool,
+    /// Built from the other fields at first use.
+    #[serde(skip)]
+    index: OnceLock<Index>,
+}
+
+impl PartialEq for CategoricalCells {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { categories, rest, boolean, index: _ } = self;
+        *categories == other.categories && *rest == other.rest && *boolean == other.boolean
+    }
+}
+
+impl CategoricalCells {
+    /// Cells for `categories` and one for those whose `hash` is in `rest`.
+    pub fn new(categories: Vec<String>, rest: Vec<u64>, boolean: bool) -> Self {
+        Self { categories, rest, boolean, index: OnceLock::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.categories.len() + 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The cell of a canonical string; `None` when the reference has never seen it.
+    pub fn cell(&self, category: &str) -> Option<usize> {
+        let category = match category {
+            "1" if self.boolean => "true",
+            "0" if self.boolean => "false",
+            other => other,
+        };
+        self.index.get_or_init(|| Index::of(self)).cell(self, category)
+    }
+}
+
+/// XXH3-64 of a canonical string, as `CategoricalCells::rest` keeps it.
+pub fn hash(category: &str) -> u64 {
+    xxh3_64(category.as_bytes())
+}
+
+/// Open addressing by the hash; slots hold the cell plus one, 0 is free.
+#[derive(Clone, Debug)]
+struct Index {
+    slots: Vec<(u64, u32)>,
+}
+
+impl Index {
+    fn of(cells: &CategoricalCells) -> Self {
+        let n = cells.categories.len() + cells.rest.len();
+        let mut index = Self { slots: vec![(0, 0); (2 * n + 1).next_power_of_two()] };
+        let listed = cells.categories.iter().map(|category| hash(category)).enumerate();
+        let rest = cells.rest.iter().map(|&hash| (cells.categories.len(), hash));
+        for (cell, hash) in listed.chain(rest) {
+            let cell = u32::try_from(cell + 1).expect("at most 255 categories are listed");
+            let free = index.probe(hash).find(|&slot| index.slots[slot].1 == 0);
+            index.slots[free.expect("at most half of the slots are taken")] = (hash, cell);
+        }
+        index
+    }
+
+    fn probe(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let mask = self.slots.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "masked anyway")]
+        let home = hash as usize & mask;
+        (0..=mask).map(move |step| (home + step) & mask)
+    }
+
+    fn cell(&self, cells: &CategoricalCells, category: &str) -> Option<usize> {
+        let hash = hash(category);
+        for slot in self.probe(hash) {
+            let (taken_by, cell) = self.slots[slot];
+            let cell = (cell as usize).checked_sub(1)?;
+            if taken_by == hash && cells.categories.get(cell).is_none_or(|known| known == category)
+            {
+                return Some(cell);
+            }
+        }
+        None
+    }
+}
+
+/// What one value of a categorical column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category<'a> {
+    /// Its canonical string.
+    Text(&'a str),
+    Nan,
+    PosInf,
+    NegInf,
+}
+
+/// Calls `visit` with every value of `array` that is not null, in order, with its row. False, and
+/// no call, when the array's type cannot be a category (times, lists, binary...).
+pub fn each_category(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
+    let mut text = String::new();
+    macro_rules! strings {
+        ($strings:expr) => {
+            for (row, value) in $strings.iter().enumerate() {
+                if let Some(value) = value {
+                    visit(row, Category::Text(value));
+                }
+            }
+        };
+    }
+    macro_rules! integers {
+        ($type:ty) => {
+            for (row, value) in array.as_primitive::<$type>().iter().enumerate() {
+                if let Some(value) = value {
+                    text.clear();
+                    canonical_integer(value, &mut text);
+                    visit(row, Category::Text(&text));
+                }
+            }
+        };
+    }
+    match array.data_type() {
+        DataType::Utf8 => strings!(array.as_string::<i32>()),
+        DataType::LargeUtf8 => strings!(array.as_string::<i64>()),
+        DataType::Utf8View => strings!(array.as_string_view()),
+        DataType::Boolean => {
+            for (row, value) in array.as_boolean().iter().enumerate() {
+                if let Some(value) = value {
+                    visit(row, Category::Text(canonical_boolean(value)));
+                }
+            }
+        }
+        DataType::Int8 => integers!(Int8Type),
+        DataType::Int16 => integers!(Int16Type),
+        DataType::Int32 => integers!(Int32Type),
+        DataType::Int64 => integers!(Int64Type),
+        DataType::UInt8 => integers!(UInt8Type),
+        DataType::UInt16 => integers!(UInt16Type),
+        DataType::UInt32 => integers!(UInt32Type),
+        DataType::UInt64 => integers!(UInt64Type),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _) => {
+            return each_float(array, visit);
+        }
+        DataType::Dictionary(_, _) => return each_of_dictionary(array, visit),
+        DataType::Null => {}
+        _ => return false,
+    }
+    true
+}
+
+fn each_float(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
+    let Some(values) = numeric::values(array) else { return false };
+    let mut text = String::new();
+    for (row, &value) in values.iter().enumerate() {
+        if array.is_null(row) {
+            continue;
+        }
+        let category = if value.is_nan() {
+            Category::Nan
+        } else if value.is_infinite() {
+            if value > 0.0 { Category::PosInf } else { Category::NegInf }
+        } else {
+            text.clear();
+            canonical_number(value, &mut text);
+            Category::Text(&text)
+        };
+        visit(row, category);
+    }
+    true
+}
+
+fn each_of_dictionary(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
+    let dictionary = array.as_any_dictionary();
+    let mut texts: Vec<Option<OwnedCategory>> = vec![None; dictionary.values().len()];
+    let known = each_category(dictionary.values().as_ref(), &mut |key, category| {
+        texts[key] = Some(OwnedCategory::of(category));
+    });
+    let nulls = dictionary.nulls();
+    for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            continue;
+        }
+        if let Some(Some(category)) = texts.get(key) {
+            visit(row, category.borrow());
+        }
+    }
+    known
+}
+
+#[derive(Clone)]
+enum OwnedCategory {
+    Text(String),
+    Nan,
+    PosInf,
+    NegInf,
+}
+
+impl OwnedCategory {
+    fn of(category: Category<'_>) -> Self {
+        match category {
+            Category::Text(text) => Self::Text(text.to_owned()),
+            Category::Nan => Self::Nan,
+            Category::PosInf => Self::PosInf,
+            Category::NegInf => Self::NegInf,
+        }
+    }
+
+    fn borrow(&self) -> Category<'_> {
+        match self {
+            Self::Text(text) => Category::Text(text),
+            Self::Nan => Category::Nan,
+            Self::PosInf => Category::PosInf,
+            Self::NegInf => Category::NegInf,
+        }
+    }
+}
+
+/// Counts the values of `array` that are not null.
+pub(super) fn count(cells: &CategoricalCells, array: &dyn Array, counts: &mut Counts) {
+    let known = each_category(array, &mut |_, category| match category {
+        Category::Text(text) => match cells.cell(text) {
+            Some(cell) => counts.cells[cell] += 1,
+            None => counts.unseen += 1,
+        },
+        Category::Nan => counts.nan += 1,
+        Category::PosInf => counts.pos_inf += 1,
+        Category::NegInf => counts.neg_inf += 1,
+    });
+    if !known {
+        counts.type_error += (array.len() - array.logical_null_count()) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, LargeStringArray,
+        StringArray, StringViewArray, TimestampSecondArray,
+    };
+    use arrow::datatypes::Int32Type;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counted(cells: &CategoricalCells, array: &dyn Array) -> Counts {
+        let mut counts = Counts::zero(cells.len());
+        count(cells, array, &mut counts);
+        counts
+    }
+
+    fn digits() -> CategoricalCells {
+        CategoricalCells::new(vec!["3".into(), "a".into()], vec![hash("b")], false)
+    }
+
+    #[test]
+    fn three_and_three_point_zero_and_its_string_are_one_category() {
+        let arrays: [ArrayRef; 4] = [
+            Arc::new(Int64Array::from(vec![3])),
+            Arc::new(Float64Array::from(vec![3.0])),
+            Arc::new(StringArray::from(vec!["3"])),
+            Arc::new(StringViewArray::from(vec!["3"])),
+        ];
+        for array in arrays {
+            assert_eq!(counted(&digits(), &array).cells, [1, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn known_beyond_the_list_is_rest_and_unknown_is_in_no_cell() {
+        let values = vec![Some("a"), Some("b"), None, Some("c"), Some("")];
+        let plain = counted(&digits(), &LargeStringArray::from(values.clone()));
+        assert_eq!(plain.cells, [0, 1, 1]);
+        assert_eq!(plain.unseen, 2);
+        let dictionary: DictionaryArray<Int32Type> = values.into_iter().collect();
+        assert_eq!(counted(&digits(), &dictionary), plain);
+    }
+
+    #[test]
+    fn booleans_and_their_numbers_are_one_category_where_the_reference_is_boolean() {
+        let cells = CategoricalCells::new(vec!["true".into(), "false".into()], vec![], true);
+        let arrays: [ArrayRef; 4] = [
+            Arc::new(BooleanArray::from(vec![true, false, true])),
+            Arc::new(Int64Array::from(vec![1, 0, 1])),
+            Arc::new(Float64Array::from(vec![1.0, -0.0, 1.0])),
+            Arc::new(StringArray::from(vec!["true", "0", "1"])),
+        ];
+        for array in arrays {
+            assert_eq!(counted(&cells, &array).cells, [2, 1, 0]);
+        }
+    }
+
+    #[test]
+    fn not_a_number_is_no_category_and_a_time_is_a_wrong_type() {
+        let odd = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3.0];
+        let counts = counted(&digits(), &Float64Array::from(odd));
+        assert_eq!((counts.nan, counts.pos_inf, counts.neg_inf), (1, 1, 1));
+        assert_eq!(counts.cells, [1, 0, 0]);
+        let times = TimestampSecondArray::from(vec![Some(1), None]);
+        assert_eq!(counted(&digits(), &times).type_error, 1);
+    }
+
+    #[test]
+    fn equality_does_not_ask_whether_the_index_was_built() {
+        let (used, fresh) = (digits(), digits());
+        assert_eq!(used.cell("a"), Some(1));
+        assert_eq!(used, fresh);
+    }
+
+    proptest! {
+        #[test]
+        fn every_category_finds_its_own_cell(names in proptest::collection::btree_set("[a-z]{0,6}", 0..300)) {
+            let (listed, rest): (Vec<_>, Vec<_>) =
+                names.iter().cloned().enumerate().partition(|&(i, _)| i % 3 != 0);
+            let listed: Vec<String> = listed.into_iter().map(|(_, name)| name).take(255).collect();
+            let rest: Vec<u64> = rest.iter().map(|(_, name)| hash(name)).collect();
+            let cells = CategoricalCells::new(listed.clone(), rest.clone(), false);
+            for name in &names {
+                let expected = listed
+                    .iter()
+                    .position(|known| known == name)
+                    .or_else(|| rest.contains(&hash(name)).then_some(listed.len()));
+                prop_assert_eq!(cells.cell(name), expected);
+            }
+            prop_assert_eq!(cells.cell("UNKNOWN"), None);
+        }
+
+        #[test]
+        fn a_canonical_number_reads_back_as_the_same_number(bits in any::<u64>()) {
+            let number = f64::from_bits(bits);
+            prop_assume!(number.is_finite());
+            let mut text = String::new();
+            canonical_number(number, &mut text);
+            // -0 is written as 0.
+            let read = text.parse::<f64>().unwrap() + 0.0;
+            prop_assert_eq!(read.to_bits(), (number + 0.0).to_bits());
+        }
+    }
+}
