@@ -4,6 +4,8 @@
 
 // Edges: all I/O lives here.
 // Core: functions of their arguments.
+pub mod window;
+pub mod baseline;
 pub mod histogram;
 pub mod decode;
 pub mod codec;

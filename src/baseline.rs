@@ -1,0 +1,135 @@
+//! The training artefact, loaded: per feature its cells, bins and reference counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::feature::{Feature, Kind, Role};
+use crate::histogram::{Bins, Cells, Counts};
+
+mod bins;
+mod builder;
+mod category;
+mod column;
+mod layout;
+mod number;
+mod profile;
+
+pub use builder::{Builder, Counter, Limits};
+pub use column::live_column;
+pub use layout::{Layout, LayoutError, Planned, Source};
+pub use profile::ProfileError;
+
+/// Version of the profile format that this program writes; it reads this one and older ones.
+pub const FORMAT: u32 = 1;
+
+/// What the configuration says about columns, over what the file itself says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overrides {
+    pub features: BTreeMap<String, FeatureOverride>,
+    /// Columns that are no features; a name that the baseline does not have is fine.
+    pub ignore: BTreeSet<String>,
+    /// The column that holds what the model answered; `prediction` when unset.
+    pub prediction: Option<String>,
+}
+
+/// What the configuration says about one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureOverride {
+    /// Counted by value or by category; the column's own type decides if not given.
+    pub kind: Option<Kind>,
+    /// What the column is to the model; `feature` if not given.
+    pub role: Option<Role>,
+}
+
+/// A baseline without its rows: aggregates only, so it may travel where the data may not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Version of this profile format.
+    pub format: u32,
+    /// SHA-256 (hex) of the source's bytes, or of its sorted list of parts; never of the profile.
+    pub digest: String,
+    /// Where it was read from, without credentials.
+    pub source: String,
+    pub rows: u64,
+    pub features: Vec<FeatureBaseline>,
+    /// The column that orders the rows in time, if there is one.
+    pub time_column: Option<String>,
+    /// Columns that were dropped at once (pandas' index), with the reason; shown to people.
+    pub ignored: Vec<Ignored>,
+    /// Edges came from a sample because a column held more values than are kept at once.
+    pub sampled: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ignored {
+    pub column: String,
+    pub reason: String,
+}
+
+/// One feature's training distribution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureBaseline {
+    pub name: String,
+    pub role: Role,
+    pub kind: Kind,
+    /// Arrow type of the column, as people know it: `Float32`, `Dictionary(Int32, Utf8)`.
+    pub column_type: String,
+    /// `None` when the feature is usable, else why not.
+    pub unusable: Option<Unusable>,
+    pub cells: Cells,
+    pub bins: Bins,
+    pub reference: Counts,
+    /// Values seen exactly once: singletons / rows is the expected share of unseen categories.
+    pub singletons: u64,
+    /// Numeric only: mean and standard deviation (ddof 0) of the finite values.
+    pub mean: Option<f64>,
+    pub sd: Option<f64>,
+    /// How many distinct values there were (exact up to the limit that is held).
+    pub distinct: u64,
+}
+
+impl FeatureBaseline {
+    /// The feature as decoders and counters see it.
+    pub fn feature(&self) -> Feature {
+        let boolean = match &self.cells {
+            Cells::Numeric(_) => false,
+            Cells::Categorical(cells) => cells.boolean,
+        };
+        Feature { name: self.name.clone(), role: self.role, kind: self.kind, boolean }
+    }
+}
+
+impl Unusable {
+    /// For people: completes "this column is not watched: ...".
+    pub fn reason(self) -> &'static str {
+        match self {
+            Unusable::Time => "a date or time",
+            Unusable::IdLike => "more than half of its values are distinct: an identifier",
+            Unusable::AllNull => "no value at all",
+            Unusable::TooFewRows => "fewer than 100 values",
+            Unusable::TooManyCategories => "more categories than are kept",
+            Unusable::UnsupportedType => "a type that has no distribution here",
+        }
+    }
+}
+
+/// Why a column cannot be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unusable {
+    /// A date or time stamp.
+    Time,
+    /// More than half of the strings are distinct: an identifier.
+    IdLike,
+    AllNull,
+    /// Fewer than 100 values.
+    TooFewRows,
+    /// More categories than are kept.
+    TooManyCategories,
+    /// Lists, structs, binary and other types that have no distribution here.
+    UnsupportedType,
+}

@@ -1,0 +1,116 @@
+//! First pass over a categorical column: how often each category occurs.
+
+use std::collections::HashMap;
+
+use arrow::array::ArrayRef;
+
+use crate::histogram::CategoricalCells;
+use crate::histogram::categorical::{self, Category};
+
+/// Categories with a cell of their own.
+const LISTED_MAX: usize = 255;
+
+#[derive(Debug)]
+pub(super) struct Categories {
+    boolean: bool,
+    counts: HashMap<String, u64>,
+    distinct_max: usize,
+    /// More categories than are kept; `counts` is not complete.
+    overflow: bool,
+    total: u64,
+}
+
+/// What the first pass found.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) cells: CategoricalCells,
+    pub(super) overflow: bool,
+    pub(super) total: u64,
+    /// At least so many, when there was an overflow.
+    pub(super) distinct: u64,
+    pub(super) singletons: u64,
+}
+
+impl Categories {
+    /// At most `rest_max` categories are known beyond those that have cells.
+    pub(super) fn new(boolean: bool, rest_max: usize) -> Self {
+        Self {
+            boolean,
+            counts: HashMap::new(),
+            distinct_max: rest_max.saturating_add(LISTED_MAX),
+            overflow: false,
+            total: 0,
+        }
+    }
+
+    /// Takes the next rows; false when the array cannot be categories.
+    pub(super) fn push(&mut self, array: &ArrayRef) -> bool {
+        categorical::each_category(array.as_ref(), &mut |_, category| match category {
+            Category::Text(text) => self.add(text),
+            Category::Nan | Category::PosInf | Category::NegInf => {}
+        })
+    }
+
+    fn add(&mut self, text: &str) {
+        self.total += 1;
+        if let Some(count) = self.counts.get_mut(text) {
+            *count += 1;
+        } else if self.counts.len() < self.distinct_max {
+            self.counts.insert(text.to_owned(), 1);
+        } else {
+            self.overflow = true;
+        }
+    }
+
+    pub(super) fn finish(self) -> Tally {
+        let distinct = self.counts.len() as u64 + u64::from(self.overflow);
+        let singletons = self.counts.values().filter(|&&count| count == 1).count() as u64;
+        let mut ranked: Vec<(String, u64)> = self.counts.into_iter().collect();
+        ranked.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let beyond = ranked.split_off(ranked.len().min(LISTED_MAX));
+        let mut rest: Vec<u64> = beyond.iter().map(|(text, _)| categorical::hash(text)).collect();
+        rest.sort_unstable();
+        rest.dedup();
+        let categories = ranked.into_iter().map(|(text, _)| text).collect();
+        Tally {
+            cells: CategoricalCells::new(categories, rest, self.boolean),
+            overflow: self.overflow,
+            total: self.total,
+            distinct,
+            singletons,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    fn tally(values: &[&str], rest_max: usize) -> Tally {
+        let mut categories = Categories::new(false, rest_max);
+        let array: ArrayRef = Arc::new(StringArray::from(values.to_vec()));
+        assert!(categories.push(&array));
+        categories.finish()
+    }
+
+    #[test]
+    fn categories_are_ranked_by_count_and_then_by_name() {
+        let tally = tally(&["b", "a", "c", "c", "b", "d"], 10);
+        assert_eq!(tally.cells.categories, ["b", "c", "a", "d"]);
+        assert_eq!((tally.total, tally.distinct, tally.singletons), (6, 4, 2));
+    }
+
+    #[test]
+    fn beyond_255_only_hashes_are_kept_and_beyond_the_limit_nothing() {
+        let names: Vec<String> = (0..300).map(|i| format!("c{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let kept = tally(&names, 45);
+        assert_eq!((kept.cells.categories.len(), kept.cells.rest.len()), (255, 45));
+        assert!(!kept.overflow);
+        assert!(tally(&names, 44).overflow);
+    }
+}

@@ -1,0 +1,63 @@
+//! An Arrow array of a file as the counters take it, and what its type stores.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float16Type, Float32Type};
+
+use crate::feature::{Column, Kind};
+use crate::histogram::Storage;
+
+/// A column of a Parquet file, reference or live, as `histogram::count` takes it.
+pub fn live_column(array: &ArrayRef, kind: Kind) -> Column {
+    let array = match (kind, array.data_type()) {
+        // Written as `0.1`, so the category is `0.1`, not `0.10000000149011612`.
+        (Kind::Categorical, DataType::Float32) => {
+            shortest(array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())))
+        }
+        (Kind::Categorical, DataType::Float16) => {
+            shortest(array.as_primitive::<Float16Type>().iter().map(|v| v.map(|v| v.to_string())))
+        }
+        _ => widen(array),
+    };
+    Column { array, absent: Vec::new() }
+}
+
+/// What the reference column stores, so that live values can be rounded to it.
+pub(super) fn storage(data_type: &DataType) -> Storage {
+    match data_type {
+        DataType::Float32 => Storage::F32,
+        DataType::Float16 => Storage::F16,
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => Storage::Decimal { scale: *scale },
+        DataType::Dictionary(_, values) => storage(values),
+        _ => Storage::F64,
+    }
+}
+
+/// Decimals that the counters do not know, as ones that they do.
+fn widen(array: &ArrayRef) -> ArrayRef {
+    let wider = match array.data_type() {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => {
+            DataType::Decimal128(38, *scale)
+        }
+        DataType::Decimal256(..) => DataType::Float64,
+        DataType::Dictionary(_, values) if values.is_numeric() => {
+            let values = array.as_any_dictionary().values();
+            let plain = widen(values);
+            if Arc::ptr_eq(&plain, values) {
+                return Arc::clone(array);
+            }
+            return array.as_any_dictionary().with_values(plain);
+        }
+        _ => return Arc::clone(array),
+    };
+    cast(array, &wider).unwrap_or_else(|_| new_null_array(&DataType::Null, array.len()))
+}
+
+fn shortest(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
+    Arc::new(texts.map(|t| t.and_then(|t| t.parse::<f64>().ok())).collect::<Float64Array>())
+}

@@ -1,0 +1,316 @@
+//! One model's counting in one input partition: a pure function of the partition's log.
+//!
+//! No wall clock and no other partition is looked at, so a restart, a second owner or a replay
+//! counts the same, bit for bit. The offset lives inside the state.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use arrow::array::UInt32Array;
+use arrow::compute::take;
+
+use crate::codec::Reader;
+use crate::codec::Truncated;
+use crate::codec::Writer;
+use crate::decode::Batch;
+use crate::decode::Reason;
+use crate::feature::Column;
+use crate::histogram::Cells;
+use crate::histogram::count;
+use crate::window::Pane;
+use crate::window::Watermark;
+use crate::window::pane_start;
+use crate::window::watermark::Judgement;
+
+/// Everything that decides what is counted where; two states with other rules never mix.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Hash over all of it; in the key of every record.
+    pub hash: u64,
+    pub pane_ms: i64,
+    pub lateness_ms: i64,
+    /// Event time from which these rules count; earlier records are the last baseline's.
+    pub active_from_ms: i64,
+    /// One per feature, in the model's order.
+    pub cells: Vec<Cells>,
+}
+
+impl Rules {
+    /// The number of cells of every feature: the shape of each pane.
+    pub fn shape(&self) -> Vec<usize> {
+        self.cells.iter().map(Cells::len).collect()
+    }
+}
+
+/// Running totals of one model in one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub records: u64,
+    pub late: u64,
+    /// Before `active_from_ms`: the last baseline's.
+    pub before_active: u64,
+    /// One per `Reason`, in the order of `Reason::ALL`.
+    pub rejects: [u64; Reason::ALL.len()],
+    /// Records that the log no longer had.
+    pub lost: u64,
+}
+
+/// The state of one model in one partition after all records below `next_offset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    pub rules: u64,
+    pub next_offset: i64,
+    pub watermark: Watermark,
+    /// Pane of the first record that was counted; the model's history begins there.
+    pub first_pane_ms: Option<i64>,
+    pub totals: Totals,
+    open: BTreeMap<i64, Pane>,
+    /// Panes that have closed and are not yet published.
+    closed: Vec<Pane>,
+    /// Rejects seen before any pane was there to carry them.
+    unplaced_rejects: u64,
+    /// Records were lost and the next pane must say so.
+    gap: bool,
+}
+
+impl PartitionState {
+    pub fn new(rules: &Rules, next_offset: i64) -> Self {
+        Self {
+            rules: rules.hash,
+            next_offset,
+            watermark: Watermark::default(),
+            first_pane_ms: None,
+            totals: Totals::default(),
+            open: BTreeMap::new(),
+            closed: Vec::new(),
+            unplaced_rejects: 0,
+            gap: false,
+        }
+    }
+
+    /// Applies a batch of this partition's log. `next_offset` is the offset behind its last record,
+    /// whoever it belonged to; the caller has left out records below `self.next_offset`.
+    pub fn apply(&mut self, rules: &Rules, batch: &Batch, next_offset: i64) {
+        let mut rows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        let mut rejects = batch.rejects.iter().peekable();
+        for row in 0..batch.offsets.len() {
+            while let Some(reject) = rejects.next_if(|r| r.offset <= batch.offsets[row]) {
+                self.reject(rules, reject.reason);
+            }
+            if let Some(pane) = self.place(rules, batch, row, &mut rows) {
+                rows.entry(pane).or_default().push(u32::try_from(row).unwrap_or(u32::MAX));
+            }
+        }
+        for reject in rejects {
+            self.reject(rules, reject.reason);
+        }
+        for (start_ms, rows) in rows {
+            self.count(rules, batch, start_ms, &rows);
+        }
+        self.next_offset = next_offset;
+        self.close_behind(rules);
+    }
+
+    /// The pane that a row is counted in, if it is counted.
+    fn place(
+        &mut self,
+        rules: &Rules,
+        batch: &Batch,
+        row: usize,
+        rows: &mut BTreeMap<i64, Vec<u32>>,
+    ) -> Option<i64> {
+        let event_ms = batch.event_ms[row];
+        match self.watermark.observe(event_ms, batch.kafka_ms[row]) {
+            Judgement::Accept => {}
+            Judgement::Future => {
+                self.reject(rules, Reason::Future);
+                return None;
+            }
+            Judgement::TimeJump => {
+                self.reject(rules, Reason::TimeJump);
+                return None;
+            }
+            Judgement::Reset => self.forget_after(event_ms, rows),
+        }
+        let start = pane_start(event_ms, rules.pane_ms);
+        if start + rules.pane_ms <= self.frontier(rules) {
+            self.totals.late += 1;
+            return None;
+        }
+        if start < rules.active_from_ms {
+            self.totals.before_active += 1;
+            return None;
+        }
+        let first = self.first_pane_ms.get_or_insert(start);
+        *first = start.min(*first);
+        // Opened row by row, so that rejects land in the same pane however the log is cut in batches.
+        let pane = self.open.entry(start).or_insert_with(|| Pane::empty(start, &rules.shape()));
+        pane.records += 1;
+        pane.rejects += mem::take(&mut self.unplaced_rejects);
+        pane.gap |= mem::take(&mut self.gap);
+        self.totals.records += 1;
+        Some(start)
+    }
+
+    /// Panes that end here or earlier are closed.
+    fn frontier(&self, rules: &Rules) -> i64 {
+        self.watermark.get().map_or(i64::MIN, |wm| wm.saturating_sub(rules.lateness_ms))
+    }
+
+    /// Fewer than eight records said that it was later than this: they are taken back.
+    fn forget_after(&mut self, event_ms: i64, rows: &mut BTreeMap<i64, Vec<u32>>) {
+        let time_jump = &mut self.totals.rejects[Reason::TimeJump as usize];
+        for pane in self.open.split_off(&event_ms).into_values() {
+            self.totals.records -= pane.records;
+            self.unplaced_rejects += pane.records + pane.rejects;
+            *time_jump += pane.records;
+        }
+        rows.split_off(&event_ms);
+        self.first_pane_ms = self.open.keys().next().copied();
+    }
+
+    fn reject(&mut self, rules: &Rules, reason: Reason) {
+        self.totals.rejects[reason as usize] += 1;
+        // A reject has no event time of its own: it counts where the watermark stands.
+        let pane = self.watermark.highest().map(|wm| pane_start(wm, rules.pane_ms));
+        match pane.and_then(|start| self.open.get_mut(&start)) {
+            Some(pane) => pane.rejects += 1,
+            None => self.unplaced_rejects += 1,
+        }
+    }
+
+    fn count(&mut self, rules: &Rules, batch: &Batch, start_ms: i64, rows: &[u32]) {
+        let pane = self.open.get_mut(&start_ms).expect("opened when its first row was placed");
+        let whole = rows.len() == batch.offsets.len();
+        for ((cells, column), counts) in
+            rules.cells.iter().zip(&batch.columns).zip(&mut pane.features)
+        {
+            if whole {
+                count(cells, column, counts);
+            } else {
+                count(cells, &select(column, rows), counts);
+            }
+        }
+    }
+
+    fn close_behind(&mut self, rules: &Rules) {
+        let frontier = self.frontier(rules);
+        while let Some(entry) = self.open.first_entry() {
+            if entry.key() + rules.pane_ms > frontier {
+                break;
+            }
+            self.closed.push(entry.remove());
+        }
+    }
+
+    /// Records `[next_offset, to)` are gone from the log: counted, and the panes around say so.
+    pub fn lose(&mut self, to: i64, lost: u64) {
+        self.next_offset = to;
+        self.totals.lost += lost;
+        self.gap = true;
+        for pane in self.open.values_mut() {
+            pane.gap = true;
+        }
+    }
+
+    /// Panes that closed since the last call; they must be durable before the next snapshot.
+    pub fn take_closed(&mut self) -> Vec<Pane> {
+        mem::take(&mut self.closed)
+    }
+
+    /// Closed panes that could not be made durable stay with the state.
+    pub fn put_back(&mut self, panes: Vec<Pane>) {
+        self.closed.splice(0..0, panes);
+    }
+
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Panes that may still change.
+    pub fn open(&self) -> impl Iterator<Item = &Pane> {
+        self.open.values()
+    }
+
+    /// Goes over to the rules of a new baseline; what was counted by the old ones is dropped.
+    pub fn adopt(&mut self, rules: &Rules) {
+        self.rules = rules.hash;
+        self.open.clear();
+        self.closed.clear();
+        self.first_pane_ms = None;
+        self.unplaced_rejects = 0;
+    }
+
+    pub fn encode(&self, out: &mut Writer) {
+        debug_assert!(self.closed.is_empty(), "closed panes are published before a snapshot");
+        out.u64(self.rules);
+        out.i64(self.next_offset);
+        self.watermark.encode(out);
+        out.u64(u64::from(self.first_pane_ms.is_some()));
+        out.i64(self.first_pane_ms.unwrap_or(0));
+        let totals = &self.totals;
+        out.u64(totals.records);
+        out.u64(totals.late);
+        out.u64(totals.before_active);
+        out.u64(totals.lost);
+        out.u64(totals.rejects.len() as u64);
+        totals.rejects.iter().for_each(|&n| out.u64(n));
+        out.u64(self.unplaced_rejects);
+        out.u64(u64::from(self.gap));
+        out.u64(self.open.len() as u64);
+        self.open.values().for_each(|pane| pane.encode(out));
+    }
+
+    /// Reads what `encode` wrote. A state of other rules keeps its position and its watermark, but
+    /// not its panes: what they hold cannot be mixed with what will be counted from here on.
+    pub fn decode(input: &mut Reader<'_>, rules: &Rules) -> Result<Self, Truncated> {
+        let found = input.u64()?;
+        let mut state = Self::new(rules, input.i64()?);
+        state.watermark = Watermark::decode(input)?;
+        let first_known = input.u64()? != 0;
+        let first = input.i64()?;
+        let totals = &mut state.totals;
+        totals.records = input.u64()?;
+        totals.late = input.u64()?;
+        totals.before_active = input.u64()?;
+        totals.lost = input.u64()?;
+        let n_reasons = input.len_at_most(64)?;
+        for reason in 0..n_reasons {
+            let n = input.u64()?;
+            if let Some(slot) = totals.rejects.get_mut(reason) {
+                *slot = n;
+            }
+        }
+        let unplaced = input.u64()?;
+        state.gap = input.u64()? != 0;
+        if found != rules.hash {
+            return Ok(state);
+        }
+        state.first_pane_ms = first_known.then_some(first);
+        state.unplaced_rejects = unplaced;
+        let shape = rules.shape();
+        for _ in 0..input.u64()? {
+            let pane = Pane::decode(input, &shape)?;
+            state.open.insert(pane.start_ms, pane);
+        }
+        Ok(state)
+    }
+}
+
+/// The given rows of a column, in order.
+fn select(column: &Column, rows: &[u32]) -> Column {
+    let array = take(&column.array, &UInt32Array::from(rows.to_vec()), None)
+        .expect("rows come from the same batch, so every index is in range");
+    let mut absent = Vec::new();
+    let mut next = column.absent.iter().peekable();
+    for (at, row) in rows.iter().enumerate() {
+        while next.next_if(|(r, _)| r < row).is_some() {}
+        if let Some((_, why)) = next.next_if(|(r, _)| r == row) {
+            absent.push((u32::try_from(at).unwrap_or(u32::MAX), *why));
+        }
+    }
+    Column { array, absent }
+}
+
+#[cfg(test)]
+mod tests;
