@@ -4,6 +4,7 @@
 
 // Edges: all I/O lives here.
 // Core: functions of their arguments.
+pub mod decide;
 pub mod compare;
 pub mod window;
 pub mod baseline;

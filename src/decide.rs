@@ -1,0 +1,19 @@
+//! Scores to decisions: levels, the incident state machine, and what people and readers are shown.
+
+pub mod announce;
+pub mod announcement;
+pub mod incident;
+pub mod ledger;
+pub mod model;
+pub mod policy;
+pub mod record;
+pub mod rule;
+pub mod time;
+pub mod verdict;
+pub mod view;
+
+pub use announcement::{Announcement, Audience, Delivery, Kind};
+pub use incident::{CloseReason, Incident, IncidentState};
+pub use policy::{DEFAULT_MIN_RECORDS, DEFAULT_PSI_TOLERANCE, Level, Policy, default_thresholds};
+pub use verdict::{Crossing, VerdictRule, crossings, verdict};
+pub use view::{DriftState, FeatureVerdict, ModelView, Quality, Suppression, Verdict, View};

@@ -1,0 +1,131 @@
+//! What is told to one target: a typed event, durable before it is sent, the same bytes at every attempt.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::compare::Statistic;
+
+/// One message to one target. `id` is the idempotency key: equal for every attempt, also after a crash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The incident id for a trigger; `<incident id>.<kind>` (or a computed id) for a notification.
+    pub id: String,
+    /// Name of the configured target: `retraining_trigger` or a notifier such as `slack`.
+    pub target: String,
+    /// The destination within the target, such as a Slack channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    pub model: String,
+    pub kind: Kind,
+    pub audience: Audience,
+    pub announcement: Announcement,
+}
+
+impl Delivery {
+    /// The full name of its target: `retraining_trigger/<model>`, `slack/<channel>`.
+    pub fn target_name(&self) -> String {
+        let within = self.channel.as_deref().unwrap_or(&self.model);
+        format!("{}/{within}", self.target)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Start the retraining pipeline.
+    Trigger,
+    /// A score went over `warning`.
+    Warning,
+    /// An incident was opened and retraining was asked for.
+    Triggered,
+    /// An incident was closed.
+    Closed,
+    /// A trigger could not be delivered.
+    DeliveryFailed,
+    /// The daemon's own plumbing, or the data, is broken.
+    DataQuality,
+}
+
+/// Who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Drift: the people who own the model.
+    Ml,
+    /// The daemon's own health and broken feeds: the people who own the plumbing.
+    Sre,
+}
+
+/// The body of a webhook as it is sent, and the source of every rendered message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// `driftd.drift.detected`, `driftd.incident.closed`, ...
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    pub data: Data,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<String>,
+    /// One sentence with its numbers.
+    pub summary: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    pub baseline: BaselineRef,
+    pub window: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset: Option<String>,
+    /// `drifted`, `warning`, `healthy`, or how an incident was closed.
+    pub verdict: String,
+    /// Worst first, at most ten.
+    pub top_features: Vec<TopFeature>,
+    /// How many more features are over their threshold than `top_features` shows.
+    #[serde(default)]
+    pub more_features: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_window: Option<TrainingWindow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_url: Option<String>,
+    /// The whole report, with `include_drift_report: true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<serde_json::Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BaselineRef {
+    pub source: String,
+    pub digest: String,
+    pub rows: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    pub start: String,
+    pub end: String,
+    pub records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingWindow {
+    pub from: String,
+    pub to: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopFeature {
+    pub feature: String,
+    pub statistic: Statistic,
+    pub score: f64,
+    pub threshold: f64,
+    /// `window`, or `onset`.
+    pub span: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_floor: Option<f64>,
+}

@@ -1,0 +1,24 @@
+//! Times as people and JSON read them.
+
+use jiff::Timestamp;
+
+/// Milliseconds since the epoch as RFC 3339 in UTC, to the second where that is exact.
+pub fn rfc3339(ms: i64) -> String {
+    match Timestamp::from_millisecond(ms) {
+        Ok(time) => time.to_string(),
+        // Only times that no record can have come here.
+        Err(_) => format!("{ms}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc() {
+        assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(rfc3339(1_700_000_000_250), "2023-11-14T22:13:20.25Z");
+        assert_eq!(rfc3339(i64::MAX), "9223372036854775807ms");
+    }
+}

@@ -1,0 +1,211 @@
+//! What evaluation publishes for all readers: metrics, the API, the page and reports read only this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::Baseline;
+use crate::compare::Statistic;
+use crate::decide::incident::{Incident, IncidentState};
+use crate::decide::policy::Level;
+use crate::feature::{Kind, Role};
+use crate::histogram::Counts;
+use crate::window::ClosedPane;
+
+/// Everything that readers see, published as one `Arc` after each evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// In the order of the configuration.
+    pub models: Vec<Arc<ModelView>>,
+    /// Open and recently closed incidents, newest first.
+    pub incidents: Vec<Incident>,
+}
+
+/// One model as of its last evaluation.
+#[derive(Clone, Debug)]
+pub struct ModelView {
+    pub model: String,
+    pub topic: String,
+    pub drift: DriftState,
+    pub quality: Quality,
+    pub incident: Option<IncidentState>,
+    pub incident_id: Option<String>,
+    pub window: WindowView,
+    pub features: Vec<FeatureVerdict>,
+    /// What holds a trigger back at present; empty when nothing would trigger, or nothing stops it.
+    pub suppressed_by: Vec<Suppression>,
+    /// One sentence: why it did or did not act, with its numbers.
+    pub explanation: String,
+    /// `None` until a baseline has been read.
+    pub baseline: Option<Arc<Baseline>>,
+    /// When that baseline was taken up, ms since the epoch.
+    pub baseline_loaded_ms: Option<i64>,
+    /// Live counts of the window, one per feature of the baseline, in its order.
+    pub live: Vec<Counts>,
+    /// Closed panes that are kept, oldest first, without gaps.
+    pub panes: Arc<Vec<Arc<ClosedPane>>>,
+    pub pane_ms: i64,
+    /// Thresholds in force: `(statistic, level, threshold)`.
+    pub thresholds: Vec<(Statistic, Level, f64)>,
+    pub min_records: u64,
+    /// End of the last pane that was evaluated, ms since the epoch.
+    pub evaluated_ms: Option<i64>,
+    /// Incidents ever opened, by the log.
+    pub triggers: u64,
+    /// Panes at which a due trigger was held back, by reason, since the process started.
+    pub suppressed: BTreeMap<Suppression, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowView {
+    /// Event time, ms since the epoch, `[start, end)`.
+    pub start_ms: i64,
+    pub end_ms: i64,
+    pub records: u64,
+    pub complete: bool,
+}
+
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftState {
+    #[default]
+    NoBaseline,
+    /// The window is not yet full.
+    Settling,
+    Healthy,
+    Notice,
+    Warning,
+    Drifted,
+}
+
+impl DriftState {
+    pub const ALL: [DriftState; 6] = [
+        DriftState::NoBaseline,
+        DriftState::Settling,
+        DriftState::Healthy,
+        DriftState::Notice,
+        DriftState::Warning,
+        DriftState::Drifted,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DriftState::NoBaseline => "no_baseline",
+            DriftState::Settling => "settling",
+            DriftState::Healthy => "healthy",
+            DriftState::Notice => "notice",
+            DriftState::Warning => "warning",
+            DriftState::Drifted => "drifted",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    #[default]
+    Ok,
+    /// Too many rejects, or a fault of the feed.
+    Fault,
+    /// No record for three panes of wall clock.
+    Stale,
+    /// Panes are missing from the window.
+    Incomplete,
+    /// No configured feature matches what the records carry.
+    Misconfigured,
+}
+
+impl Quality {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quality::Ok => "ok",
+            Quality::Fault => "fault",
+            Quality::Stale => "stale",
+            Quality::Incomplete => "incomplete",
+            Quality::Misconfigured => "misconfigured",
+        }
+    }
+}
+
+/// A gate that keeps a crossed threshold from triggering. Closed: it is a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suppression {
+    /// The window is not yet full since the start or since the last baseline.
+    Settling,
+    IncompleteWindow,
+    MinRecords,
+    /// Too many rejects in the last hour.
+    Rejects,
+    /// `max_retrains` in its period is used up.
+    Budget,
+    IncidentOpen,
+    DryRun,
+    /// No retraining trigger is configured.
+    NoTrigger,
+    /// An incident record could not be read: a trigger could be a repeat.
+    UnreadableIncidents,
+}
+
+impl Suppression {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Suppression::Settling => "settling",
+            Suppression::IncompleteWindow => "incomplete_window",
+            Suppression::MinRecords => "min_records",
+            Suppression::Rejects => "rejects",
+            Suppression::Budget => "budget",
+            Suppression::IncidentOpen => "incident_open",
+            Suppression::DryRun => "dry_run",
+            Suppression::NoTrigger => "no_trigger",
+            Suppression::UnreadableIncidents => "unreadable_incidents",
+        }
+    }
+}
+
+/// One feature's verdict; this JSON is the same in the API, in reports, in `compare` and in webhooks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureVerdict {
+    pub feature: String,
+    pub kind: Kind,
+    pub role: Role,
+    pub verdict: Verdict,
+    /// Reference and live values that fell in a cell: the m and n of the scores.
+    pub reference_count: u64,
+    pub live_count: u64,
+    pub scores: BTreeMap<Statistic, VerdictScore>,
+    /// Why the feature is `unusable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Records a window needs before the lowest threshold can be met at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_needed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerdictScore {
+    pub value: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_floor: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<f64>,
+    /// The lowest threshold that is configured for this statistic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Unusable,
+    AbsentInLive,
+    InsufficientSamples,
+    Stable,
+    Notice,
+    Warning,
+    Drifted,
+    Fault,
+}
