@@ -1,0 +1,404 @@
+//! The drift families, rendered from the last View: what cannot be computed is absent, never NaN.
+
+use std::collections::BTreeMap;
+
+use crate::baseline::FeatureBaseline;
+use crate::compare::Statistic;
+use crate::decide::incident::IncidentState;
+use crate::decide::policy::Level;
+use crate::decide::view::{
+    DriftState, FeatureVerdict, ModelView, Quality, Suppression, Verdict, View,
+};
+use crate::feature::Kind as FeatureKind;
+use crate::histogram::Counts;
+use crate::metrics::text::{Families, Kind};
+
+type Named = (&'static str, Kind, &'static str);
+
+const MODEL_INFO: Named =
+    ("driftd_model_info", Kind::Gauge, "What the model is watched with: topic, baseline, digest.");
+const SCORE: Named = (
+    "driftd_feature_drift_score",
+    Kind::Gauge,
+    "How far live is from the reference; absent when it cannot be computed.",
+);
+const THRESHOLD: Named =
+    ("driftd_feature_drift_threshold", Kind::Gauge, "Threshold of the score, by level.");
+const DETECTED: Named = (
+    "driftd_feature_drift_detected",
+    Kind::Gauge,
+    "1 when the feature's drift has reached the level.",
+);
+const MISSING: Named = (
+    "driftd_feature_missing_ratio",
+    Kind::Gauge,
+    "Share of the window's records with no value, null or NaN.",
+);
+const OUT_OF_RANGE: Named = (
+    "driftd_feature_out_of_range_ratio",
+    Kind::Gauge,
+    "Share of the window's values outside the reference's own range.",
+);
+const UNSEEN: Named = (
+    "driftd_feature_unseen_category_ratio",
+    Kind::Gauge,
+    "Share of the window's values that the reference has never seen.",
+);
+const INVALID_TYPE: Named = (
+    "driftd_feature_invalid_type_ratio",
+    Kind::Gauge,
+    "Share of the window's records whose value has the wrong type.",
+);
+const PRESENT: Named = (
+    "driftd_feature_present",
+    Kind::Gauge,
+    "1 when some record of the window carries the feature; there for every baseline feature.",
+);
+const USABLE: Named =
+    ("driftd_feature_usable", Kind::Gauge, "1 when the baseline's column can be watched.");
+const OBSERVATIONS: Named = (
+    "driftd_window_observations",
+    Kind::Gauge,
+    "Live values of the feature that the scores rest on.",
+);
+const RECORDS: Named = ("driftd_window_records", Kind::Gauge, "Records in the window.");
+const COMPLETE: Named =
+    ("driftd_window_complete", Kind::Gauge, "1 when no pane of the window is missing.");
+const WINDOW_END: Named = (
+    "driftd_window_end_timestamp_seconds",
+    Kind::Gauge,
+    "Event time at which the window ends, seconds since the epoch.",
+);
+const LEAST: Named = (
+    "driftd_window_min_observations",
+    Kind::Gauge,
+    "Records that a window needs before anything is decided.",
+);
+const STATUS: Named = (
+    "driftd_evaluation_status",
+    Kind::Gauge,
+    "1 for the status of the last evaluation: why scores are there or absent.",
+);
+const STATE: Named = ("driftd_model_drift_state", Kind::Gauge, "1 for the model's drift state.");
+const QUALITY: Named = ("driftd_model_quality", Kind::Gauge, "1 for the quality of the feed.");
+const RATIO: Named =
+    ("driftd_model_drift_ratio", Kind::Gauge, "Share of the watched features at warning or above.");
+const INCIDENT_OPEN: Named =
+    ("driftd_incident_open", Kind::Gauge, "1 while an incident of the model is open.");
+const INCIDENT: Named =
+    ("driftd_incident_state", Kind::Gauge, "1 for the state of the model's incident.");
+const TRIGGERS: Named =
+    ("driftd_retrain_triggers_total", Kind::Counter, "Retraining triggers that were decided.");
+const SUPPRESSED: Named = (
+    "driftd_retrain_suppressed_total",
+    Kind::Counter,
+    "Evaluations that would have triggered and were held back, by reason.",
+);
+const LOADED: Named = (
+    "driftd_baseline_loaded_timestamp_seconds",
+    Kind::Gauge,
+    "When the baseline in use was taken up, seconds since the epoch.",
+);
+const ROWS: Named = ("driftd_baseline_rows", Kind::Gauge, "Rows of the baseline in use.");
+pub(super) const LIMITED: Named = (
+    "driftd_metrics_series_limited",
+    Kind::Gauge,
+    "1 when per-feature families were left out to stay under max_series.",
+);
+pub(super) const SERIES: Named =
+    ("driftd_metrics_series", Kind::Gauge, "Series in this exposition, this one included.");
+
+const LEVELS: [Level; 3] = [Level::Notice, Level::Warning, Level::Retrain];
+const QUALITIES: [Quality; 5] =
+    [Quality::Ok, Quality::Fault, Quality::Stale, Quality::Incomplete, Quality::Misconfigured];
+/// A closed incident is none.
+const INCIDENT_STATES: [IncidentState; 5] = [
+    IncidentState::Triggered,
+    IncidentState::Accepted,
+    IncidentState::Unconfirmed,
+    IncidentState::Stuck,
+    IncidentState::DeliveryFailed,
+];
+const SUPPRESSIONS: [Suppression; 9] = [
+    Suppression::Settling,
+    Suppression::IncompleteWindow,
+    Suppression::MinRecords,
+    Suppression::Rejects,
+    Suppression::Budget,
+    Suppression::IncidentOpen,
+    Suppression::DryRun,
+    Suppression::NoTrigger,
+    Suppression::UnreadableIncidents,
+];
+const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale_input", "error"];
+
+/// Adds the drift families of every model to `out`; with more than `max_series` in all, the
+/// per-feature families of the last models are left out, whole models at a time.
+pub(super) fn render(out: &mut Families, view: &View, statistics: &[Statistic], max_series: usize) {
+    for model in &view.models {
+        model_families(out, model);
+    }
+    // SERIES and LIMITED are themselves two.
+    let mut series = out.series() + 2;
+    let mut limited = false;
+    for model in &view.models {
+        let mut features = Families::default();
+        feature_families(&mut features, model, statistics);
+        series += features.series();
+        if series > max_series {
+            limited = true;
+            break;
+        }
+        out.merge(features);
+    }
+    out.set(LIMITED, &[], flag(limited));
+}
+
+fn model_families(out: &mut Families, model: &ModelView) {
+    let of = [("model", model.model.as_str())];
+    let (source, digest) = match &model.baseline {
+        Some(baseline) => (baseline.source.as_str(), baseline.digest.as_str()),
+        None => ("", ""),
+    };
+    let info = [of[0], ("topic", &model.topic), ("baseline", source), ("baseline_digest", digest)];
+    out.set(MODEL_INFO, &info, 1.0);
+    if let Some(baseline) = &model.baseline {
+        out.set(ROWS, &of, baseline.rows as f64);
+    }
+    if let Some(loaded_ms) = model.baseline_loaded_ms {
+        out.set(LOADED, &of, loaded_ms as f64 / 1000.0);
+    }
+    out.set(RECORDS, &of, model.window.records as f64);
+    out.set(COMPLETE, &of, flag(model.window.complete));
+    out.set(LEAST, &of, model.min_records as f64);
+    if model.evaluated_ms.is_some() {
+        out.set(WINDOW_END, &of, model.window.end_ms as f64 / 1000.0);
+    }
+    let status = status(model);
+    for name in STATUSES {
+        out.set(STATUS, &[of[0], ("status", name)], flag(name == status));
+    }
+    for state in DriftState::ALL {
+        out.set(STATE, &[of[0], ("state", state.as_str())], flag(state == model.drift));
+    }
+    for quality in QUALITIES {
+        let labels = [of[0], ("quality", quality.as_str())];
+        out.set(QUALITY, &labels, flag(quality == model.quality));
+    }
+    let incident = model.incident.filter(|state| *state != IncidentState::Closed);
+    out.set(INCIDENT_OPEN, &of, flag(incident.is_some()));
+    out.set(INCIDENT, &[of[0], ("state", "none")], flag(incident.is_none()));
+    for state in INCIDENT_STATES {
+        out.set(INCIDENT, &[of[0], ("state", state.as_str())], flag(incident == Some(state)));
+    }
+    out.set(TRIGGERS, &of, model.triggers as f64);
+    for reason in SUPPRESSIONS {
+        let count = model.suppressed.get(&reason).copied().unwrap_or(0);
+        out.set(SUPPRESSED, &[of[0], ("reason", reason.as_str())], count as f64);
+    }
+    if let Some(ratio) = drift_ratio(model) {
+        out.set(RATIO, &of, ratio);
+    }
+}
+
+fn status(model: &ModelView) -> &'static str {
+    match (model.drift, model.quality) {
+        (DriftState::NoBaseline, _) => "no_baseline",
+        (_, Quality::Stale) => "stale_input",
+        (_, Quality::Fault | Quality::Misconfigured) => "error",
+        (_, Quality::Ok | Quality::Incomplete) => {
+            let too_few = model.window.records < model.min_records;
+            if too_few || model.evaluated_ms.is_none() { "insufficient_samples" } else { "ok" }
+        }
+    }
+}
+
+/// Share of the features that are watched at `warning` or above; absent while scores are.
+fn drift_ratio(model: &ModelView) -> Option<f64> {
+    if model.quality == Quality::Stale {
+        return None;
+    }
+    let reached: Vec<bool> = model
+        .features
+        .iter()
+        .filter(|feature| !matches!(feature.verdict, Verdict::Unusable | Verdict::AbsentInLive))
+        .map(|feature| level(feature.verdict) >= Some(Level::Warning))
+        .collect();
+    let drifted = reached.iter().filter(|reached| **reached).count();
+    (!reached.is_empty()).then(|| drifted as f64 / reached.len() as f64)
+}
+
+/// The highest level that a verdict has reached.
+fn level(verdict: Verdict) -> Option<Level> {
+    match verdict {
+        Verdict::Notice => Some(Level::Notice),
+        Verdict::Warning => Some(Level::Warning),
+        Verdict::Drifted => Some(Level::Retrain),
+        Verdict::Stable
+        | Verdict::Unusable
+        | Verdict::AbsentInLive
+        | Verdict::InsufficientSamples
+        | Verdict::Fault => None,
+    }
+}
+
+fn feature_families(out: &mut Families, model: &ModelView, statistics: &[Statistic]) {
+    let verdicts: BTreeMap<&str, &FeatureVerdict> =
+        model.features.iter().map(|feature| (feature.feature.as_str(), feature)).collect();
+    if let Some(baseline) = &model.baseline {
+        for (i, feature) in baseline.features.iter().enumerate() {
+            let of = [("model", model.model.as_str()), ("feature", feature.name.as_str())];
+            count_families(out, &of, feature, model.live.get(i));
+        }
+    }
+    // Silence withdraws scores: the last ones would look like the present ones.
+    if model.quality == Quality::Stale {
+        return;
+    }
+    for (name, verdict) in verdicts {
+        score_families(
+            out,
+            [("model", model.model.as_str()), ("feature", name)],
+            verdict,
+            statistics,
+        );
+        threshold_families(out, model, verdict, statistics);
+    }
+}
+
+fn count_families(
+    out: &mut Families,
+    of: &[(&str, &str)],
+    feature: &FeatureBaseline,
+    live: Option<&Counts>,
+) {
+    let (records, seen) = match live {
+        Some(live) => (live.records(), live.records() - live.missing),
+        None => (0, 0),
+    };
+    out.set(PRESENT, of, flag(seen > 0));
+    out.set(USABLE, of, flag(feature.unusable.is_none()));
+    let Some(live) = live.filter(|_| feature.unusable.is_none()) else { return };
+    let in_cells = live.in_cells();
+    out.set(OBSERVATIONS, of, in_cells as f64);
+    out.set(MISSING, of, ratio(live.absent(), records));
+    out.set(INVALID_TYPE, of, ratio(live.type_error, records));
+    match feature.kind {
+        FeatureKind::Numeric => {
+            out.set(OUT_OF_RANGE, of, ratio(live.below + live.above, in_cells));
+        }
+        FeatureKind::Categorical => {
+            out.set(UNSEEN, of, ratio(live.unseen, in_cells + live.unseen));
+        }
+    }
+}
+
+fn score_families(
+    out: &mut Families,
+    [model, feature]: [(&str, &str); 2],
+    verdict: &FeatureVerdict,
+    statistics: &[Statistic],
+) {
+    for &statistic in statistics {
+        if let Some(score) = verdict.scores.get(&statistic) {
+            let labels = [model, feature, ("statistic", statistic.as_str()), ("span", "window")];
+            out.set(SCORE, &labels, score.value);
+        }
+    }
+    if is_judged(verdict.verdict) {
+        let reached = level(verdict.verdict);
+        for line in LEVELS {
+            let labels = [model, feature, ("level", line.as_str())];
+            out.set(DETECTED, &labels, flag(reached >= Some(line)));
+        }
+    }
+}
+
+fn is_judged(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Stable | Verdict::Notice | Verdict::Warning | Verdict::Drifted => true,
+        Verdict::Unusable
+        | Verdict::AbsentInLive
+        | Verdict::InsufficientSamples
+        | Verdict::Fault => false,
+    }
+}
+
+/// A threshold is there as long as its feature is watched, also while the score is absent.
+fn threshold_families(
+    out: &mut Families,
+    model: &ModelView,
+    verdict: &FeatureVerdict,
+    statistics: &[Statistic],
+) {
+    if matches!(verdict.verdict, Verdict::Unusable | Verdict::AbsentInLive) {
+        return;
+    }
+    for (statistic, level, threshold) in &model.thresholds {
+        if statistics.contains(statistic) {
+            let labels = [
+                ("model", model.model.as_str()),
+                ("feature", &verdict.feature),
+                ("statistic", statistic.as_str()),
+                ("level", level.as_str()),
+            ];
+            out.set(THRESHOLD, &labels, *threshold);
+        }
+    }
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+/// NaN of an empty whole, which sets nothing.
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The matches make a new variant a compile error here, where its list is.
+    #[test]
+    fn every_state_has_its_series() {
+        let quality = |quality| match quality {
+            Quality::Ok => 0,
+            Quality::Fault => 1,
+            Quality::Stale => 2,
+            Quality::Incomplete => 3,
+            Quality::Misconfigured => 4,
+        };
+        assert!(QUALITIES.into_iter().map(quality).eq(0..5));
+        let incident = |state| match state {
+            IncidentState::Triggered => 0,
+            IncidentState::Accepted => 1,
+            IncidentState::Unconfirmed => 2,
+            IncidentState::Stuck => 3,
+            IncidentState::DeliveryFailed => 4,
+            IncidentState::Closed => 5,
+        };
+        assert!(INCIDENT_STATES.into_iter().map(incident).eq(0..5));
+        let suppression = |reason| match reason {
+            Suppression::Settling => 0,
+            Suppression::IncompleteWindow => 1,
+            Suppression::MinRecords => 2,
+            Suppression::Rejects => 3,
+            Suppression::Budget => 4,
+            Suppression::IncidentOpen => 5,
+            Suppression::DryRun => 6,
+            Suppression::NoTrigger => 7,
+            Suppression::UnreadableIncidents => 8,
+        };
+        assert!(SUPPRESSIONS.into_iter().map(suppression).eq(0..9));
+    }
+
+    #[test]
+    fn a_statistic_has_the_same_word_as_in_json() {
+        for statistic in [Statistic::KlReverse, Statistic::LInfinity, Statistic::WassersteinRaw] {
+            let word = serde_json::to_value(statistic).unwrap();
+            assert_eq!(word.as_str(), Some(statistic.as_str()));
+        }
+    }
+}

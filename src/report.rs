@@ -1,0 +1,5 @@
+//! What people and scripts are shown: verdicts as JSON and as text.
+
+pub mod api;
+pub mod compare;
+pub mod table;

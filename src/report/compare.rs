@@ -1,0 +1,124 @@
+//! The result of `compare`: one word, and every feature's verdict.
+
+use serde::{Deserialize, Serialize};
+
+use crate::compare::Statistic;
+use crate::decide::FeatureVerdict;
+use crate::decide::Level;
+use crate::decide::Verdict;
+
+/// `{"verdict":"stable|drifted","features":[...]}`, features in the order of the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub verdict: Outcome,
+    pub features: Vec<FeatureVerdict>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Stable,
+    /// Some feature is at the level that fails, or above.
+    Drifted,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Stable => "stable",
+            Outcome::Drifted => "drifted",
+        }
+    }
+}
+
+impl Comparison {
+    /// Drifted from `fail_on` upwards.
+    pub fn new(features: Vec<FeatureVerdict>, fail_on: Level) -> Self {
+        let drifted = features.iter().any(|feature| reaches(feature.verdict, fail_on));
+        let verdict = if drifted { Outcome::Drifted } else { Outcome::Stable };
+        Self { verdict, features }
+    }
+
+    /// Keeps only these statistics in every feature's scores; verdicts stay.
+    pub fn keep(&mut self, statistics: &[Statistic]) {
+        for feature in &mut self.features {
+            feature.scores.retain(|statistic, _| statistics.contains(statistic));
+        }
+    }
+
+    /// Indented, one document, with a line break at its end.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self);
+        json.expect("verdicts have string keys and finite numbers only") + "\n"
+    }
+}
+
+/// Whether a feature's verdict is at `level` or above.
+pub(crate) fn reaches(verdict: Verdict, level: Level) -> bool {
+    let at = match verdict {
+        Verdict::Drifted => Some(Level::Retrain),
+        Verdict::Warning => Some(Level::Warning),
+        Verdict::Notice => Some(Level::Notice),
+        Verdict::Unusable
+        | Verdict::AbsentInLive
+        | Verdict::InsufficientSamples
+        | Verdict::Stable
+        | Verdict::Fault => None,
+    };
+    at.is_some_and(|at| at >= level)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::decide::view::VerdictScore;
+    use crate::feature::Kind;
+    use crate::feature::Role;
+
+    fn feature(verdict: Verdict) -> FeatureVerdict {
+        let score = VerdictScore {
+            value: 0.5,
+            noise_floor: Some(0.03),
+            p_value: None,
+            threshold: Some(0.1),
+        };
+        FeatureVerdict {
+            feature: "amount".to_owned(),
+            kind: Kind::Numeric,
+            role: Role::Feature,
+            verdict,
+            reference_count: 1000,
+            live_count: 500,
+            scores: BTreeMap::from([(Statistic::Psi, score), (Statistic::LInfinity, score)]),
+            reason: None,
+            records_needed: None,
+        }
+    }
+
+    #[test]
+    fn json_has_the_keys_of_the_contract() {
+        let mut comparison = Comparison::new(vec![feature(Verdict::Drifted)], Level::Warning);
+        comparison.keep(&[Statistic::Psi]);
+        let json: serde_json::Value = serde_json::from_str(&comparison.to_json()).unwrap();
+        let expected = json!({"verdict": "drifted", "features": [{
+            "feature": "amount", "kind": "numeric", "role": "feature", "verdict": "drifted",
+            "reference_count": 1000, "live_count": 500,
+            "scores": {"psi": {"value": 0.5, "noise_floor": 0.03, "threshold": 0.1}},
+        }]});
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn what_fails_is_the_callers_choice() {
+        let outcome = |verdict, fail_on| Comparison::new(vec![feature(verdict)], fail_on).verdict;
+        assert_eq!(outcome(Verdict::Warning, Level::Warning), Outcome::Drifted);
+        assert_eq!(outcome(Verdict::Warning, Level::Retrain), Outcome::Stable);
+        assert_eq!(outcome(Verdict::Drifted, Level::Retrain), Outcome::Drifted);
+        assert_eq!(outcome(Verdict::Notice, Level::Warning), Outcome::Stable);
+        assert_eq!(outcome(Verdict::InsufficientSamples, Level::Notice), Outcome::Stable);
+    }
+}
