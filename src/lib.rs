@@ -3,6 +3,8 @@
 //! Modules in data-path order; a module imports only from those below it (`tidy.rs` holds the rule).
 
 // Edges: all I/O lives here.
+pub mod kafka;
+pub mod client;
 pub mod metrics;
 pub mod report;
 // Core: functions of their arguments.

@@ -1,0 +1,314 @@
+//! The consumer: what librdkafka calls back, kept until its own thread asks for it.
+
+use std::ffi::CStr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::Offset;
+use rdkafka::TopicPartitionList;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::error::KafkaResult;
+use rdkafka::types::RDKafkaRespErr;
+use tokio::time::Instant;
+
+use crate::kafka::Config;
+use crate::kafka::Error;
+use crate::kafka::ffi::Queue;
+use crate::kafka::ffi::cached_watermarks;
+use crate::kafka::message::RawBatch;
+use crate::kafka::options::is_cooperative;
+use crate::kafka::token;
+
+/// How often a closing consumer looks whether it is done.
+const POLL: Duration = Duration::from_millis(20);
+
+pub(crate) type Consumer = BaseConsumer<Context>;
+
+/// Something that librdkafka told while it was polled.
+#[derive(Debug)]
+pub(crate) enum Signal {
+    /// The group gives these partitions; it waits until they are taken (`Link::assign`).
+    Assign(Vec<(String, i32)>),
+    /// These were taken away, and have been given up already.
+    Revoke(Vec<(String, i32)>),
+    /// Something is wrong for now; librdkafka keeps trying.
+    Trouble(String),
+}
+
+/// What the callbacks share with the thread that polls (it is the same one).
+pub(crate) struct Context {
+    signals: Mutex<Vec<Signal>>,
+    cooperative: bool,
+    /// The group waits for an answer to its last assignment.
+    unanswered: AtomicBool,
+    /// Nobody will ask for signals any more: answer by ourselves.
+    closing: AtomicBool,
+    token_file: Option<PathBuf>,
+}
+
+impl Context {
+    fn tell(&self, signal: Signal) {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner).push(signal);
+    }
+
+    /// What was told since the last call, in order.
+    pub(super) fn take_signals(&self) -> Vec<Signal> {
+        std::mem::take(&mut *self.signals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds to or replaces the assignment, as the group's protocol wants it.
+    fn assign(&self, consumer: &Consumer, list: &TopicPartitionList) -> KafkaResult<()> {
+        if self.cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
+    }
+
+    /// Gives partitions up, those that we have; librdkafka refuses to give up others.
+    fn unassign(&self, consumer: &Consumer, list: &TopicPartitionList) -> KafkaResult<()> {
+        if !self.cooperative {
+            return consumer.unassign();
+        }
+        let ours = consumer.assignment()?;
+        let mut held = TopicPartitionList::new();
+        for element in list.elements() {
+            if ours.find_partition(element.topic(), element.partition()).is_some() {
+                held.add_partition(element.topic(), element.partition());
+            }
+        }
+        consumer.incremental_unassign(&held)
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log_line(level, fac, message);
+    }
+
+    /// Not asked for; should a user ask for them, they are not for the log.
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.tell(Signal::Trouble(format!("{error}: {reason}")));
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let Some(path) = &self.token_file else {
+            return Err("kafka.oauth_token_file is not set".into());
+        };
+        let token = token::read(path);
+        if let Err(error) = &token {
+            self.tell(Signal::Trouble(error.clone()));
+        }
+        token.map_err(Into::into)
+    }
+}
+
+/// librdkafka's log lines are ours, under their own target.
+pub(super) fn log_line(level: RDKafkaLogLevel, fac: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => tracing::error!(target: "librdkafka", fac, "{message}"),
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", fac, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", fac, "{message}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", fac, "{message}"),
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Start offsets need brokers to be asked, which takes time and can fail, so an assignment is
+    /// only noted here; the group waits until `Link::assign` answers it.
+    fn rebalance(&self, consumer: &Consumer, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let names = list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+        let closing = self.closing.load(Ordering::Acquire);
+        let answered = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS if closing => {
+                self.assign(consumer, &TopicPartitionList::new())
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.unanswered.store(true, Ordering::Release);
+                self.tell(Signal::Assign(names));
+                Ok(())
+            }
+            _ => {
+                let answered = self.unassign(consumer, list);
+                self.tell(Signal::Revoke(names));
+                answered
+            }
+        };
+        if let Err(error) = answered {
+            tracing::warn!(%error, "a rebalance could not be answered; the group will repeat it");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "offsets for people who watch lag were not committed");
+        }
+    }
+}
+
+/// A message that came past our own queue, an error without a partition, or nothing.
+pub(crate) enum Polled {
+    Message(rdkafka::message::OwnedMessage),
+    Error(KafkaError),
+    Nothing,
+}
+
+/// A consumer with a queue of its own for messages.
+pub(crate) struct Link {
+    messages: Queue,
+    events: Queue,
+    pub(crate) consumer: Arc<Consumer>,
+}
+
+impl Link {
+    /// A client that has not joined anything yet; connects in the background.
+    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+        let consumer = Arc::new(create(config, &config.client_config()?)?);
+        let events = Queue::of_consumer(&consumer).ok_or(Error::NoGroup)?;
+        Ok(Self { messages: Queue::new(&consumer), events, consumer })
+    }
+
+    /// Serves one thing that is not in our own queue.
+    pub(crate) fn poll(&self, timeout: Duration) -> Polled {
+        match self.consumer.poll(timeout) {
+            None => Polled::Nothing,
+            Some(Ok(message)) => Polled::Message(message.detach()),
+            Some(Err(error)) => Polled::Error(error),
+        }
+    }
+
+    /// Whether `poll` has more to serve; it may return nothing although it has.
+    pub(crate) fn has_events(&self) -> bool {
+        self.events.len() > 0
+    }
+
+    pub(crate) fn signals(&self) -> Vec<Signal> {
+        self.consumer.context().take_signals()
+    }
+
+    pub(crate) fn forward(&self, topic: &CStr, partition: i32) {
+        self.messages.forward(topic, partition);
+    }
+
+    pub(crate) fn take(&mut self, most: usize, timeout: Duration) -> Option<RawBatch> {
+        self.messages.take(most, timeout).map(RawBatch::new)
+    }
+
+    pub(crate) fn watermarks(&self, topic: &CStr, partition: i32) -> Option<(i64, i64)> {
+        cached_watermarks(&self.consumer, topic, partition)
+    }
+
+    /// Behind everything that was handed out, and behind records that are not for readers (those that
+    /// end transactions).
+    pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            Offset::Beginning
+            | Offset::End
+            | Offset::Stored
+            | Offset::Invalid
+            | Offset::OffsetTail(_) => None,
+        }
+    }
+
+    pub(crate) fn is_cooperative(&self) -> bool {
+        self.consumer.context().cooperative
+    }
+
+    /// Answers an assignment of the group. Every partition carries the offset to start from.
+    pub(crate) fn assign(&self, list: &TopicPartitionList) -> KafkaResult<()> {
+        let context = self.consumer.context();
+        context.assign(&self.consumer, list)?;
+        context.unanswered.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Leaves the group and frees the client.
+    ///
+    /// # Errors
+    /// `CloseTimedOut` when it took longer; what is left goes on in the background and dies with the
+    /// process, and the group notices when the session ends.
+    pub(crate) fn close(self, deadline: Duration) -> Result<(), Error> {
+        retire(move || self.leave(), deadline)
+    }
+
+    /// Waits for the group without a limit, as dropping the last reference to a consumer does.
+    /// Batches that are still held have references of their own, so it can't be left to that.
+    fn leave(self) {
+        let consumer = Arc::clone(&self.consumer);
+        drop(self);
+        if consumer.close_queue().is_ok() {
+            while !consumer.closed() {
+                let _event = consumer.poll(POLL);
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    /// Without an answer the group would never let the client go.
+    fn drop(&mut self) {
+        let context = self.consumer.context();
+        context.closing.store(true, Ordering::Release);
+        if context.unanswered.swap(false, Ordering::AcqRel)
+            && let Err(error) = context.assign(&self.consumer, &TopicPartitionList::new())
+        {
+            tracing::debug!(%error, "the last assignment was not answered");
+        }
+    }
+}
+
+/// A consumer that calls back into a `Context`.
+pub(super) fn create(config: &Config, client: &ClientConfig) -> Result<Consumer, Error> {
+    let context = Context {
+        signals: Mutex::new(Vec::new()),
+        cooperative: is_cooperative(config),
+        unanswered: AtomicBool::new(false),
+        closing: AtomicBool::new(false),
+        token_file: config.oauth_token_file.clone(),
+    };
+    client.create_with_context(context).map_err(|error| match error {
+        KafkaError::ClientCreation(why) => Error::Combination(why),
+        KafkaError::ClientConfig(_, why, name, _) => Error::BadOption { name, why },
+        other => Error::Combination(other.to_string()),
+    })
+}
+
+/// Puts a consumer away on a thread of its own: that waits for the group without any limit, and in
+/// the worst case for ever.
+pub(super) fn retire(
+    leave: impl FnOnce() + Send + 'static,
+    deadline: Duration,
+) -> Result<(), Error> {
+    let until = Instant::now() + deadline;
+    let (done, gone) = mpsc::sync_channel(1);
+    let dropping = thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+        leave();
+        // Nobody listens when the deadline has passed.
+        let _late = done.send(());
+    });
+    let left = until.saturating_duration_since(Instant::now());
+    if dropping.is_err() || gone.recv_timeout(left).is_err() {
+        return Err(Error::CloseTimedOut(deadline));
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! The bearer token of OAUTHBEARER, from a file that something else keeps fresh.
+
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rdkafka::client::OAuthToken;
+use serde::Deserialize;
+
+/// How long a token is believed that does not say itself when it ends.
+const OPAQUE_LIFETIME_MS: i64 = 300_000;
+
+/// The claims of a JWT that matter here.
+#[derive(Default, Deserialize)]
+struct Claims {
+    #[serde(default)]
+    sub: Option<String>,
+    /// Seconds since the epoch.
+    #[serde(default)]
+    exp: Option<f64>,
+}
+
+/// The token in the file. librdkafka asks again at four fifths of its life.
+pub(super) fn read(path: &Path) -> Result<OAuthToken, String> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        format!("kafka.oauth_token_file: can't read {}: {error}", path.display())
+    })?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(format!("kafka.oauth_token_file: {} is empty", path.display()));
+    }
+    Ok(understood(token, now_ms()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a token's life is wall-clock time, asked once a refresh"
+)]
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A JWT tells whose it is and when it ends; any other token is taken as it is.
+fn understood(token: &str, now_ms: i64) -> OAuthToken {
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims: Claims =
+        claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and that is for ever")]
+    let lifetime_ms = claims.exp.map(|seconds| (seconds * 1_000.0) as i64);
+    OAuthToken {
+        token: token.to_owned(),
+        principal_name: claims.sub.unwrap_or_else(|| "driftd".to_owned()),
+        lifetime_ms: lifetime_ms.unwrap_or(now_ms + OPAQUE_LIFETIME_MS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jwt_says_whose_it_is_and_when_it_ends() {
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"system:driftd","exp":1700000000}"#);
+        let token = understood(&format!("e30.{claims}.c2ln"), 5);
+        assert_eq!(
+            (token.principal_name.as_str(), token.lifetime_ms),
+            ("system:driftd", 1_700_000_000_000)
+        );
+    }
+
+    #[test]
+    fn an_opaque_token_lives_five_minutes() {
+        let token = understood("opaque", 5);
+        assert_eq!((token.principal_name.as_str(), token.lifetime_ms), ("driftd", 300_005));
+    }
+
+    #[test]
+    fn a_missing_token_file_is_named() {
+        let error = read(Path::new("no/such/token")).map(|_| ()).unwrap_err();
+        assert!(
+            error.contains("kafka.oauth_token_file") && error.contains("no/such/token"),
+            "{error}"
+        );
+    }
+}
