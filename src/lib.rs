@@ -3,6 +3,11 @@
 //! Modules in data-path order; a module imports only from those below it (`tidy.rs` holds the rule).
 
 // Edges: all I/O lives here.
+pub mod source;
+pub mod store;
+pub mod fetch;
+pub mod deliver;
+pub mod http;
 pub mod kafka;
 pub mod client;
 pub mod metrics;

@@ -1,0 +1,173 @@
+//! Tells others: the retraining trigger and the people, each by a task of its own.
+//!
+//! `deliver` persists nothing and decides nothing. Whoever starts it owns the outbox: it hears of
+//! every attempt before it is made and makes that durable, and of every outcome afterwards. A
+//! target that is down never delays another; within a target each model's deliveries keep their
+//! order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::decide::Delivery;
+use crate::deliver::lane::Lane;
+use crate::deliver::lane::Runner;
+
+mod answer;
+mod credential;
+mod lane;
+mod notifiers;
+mod preset;
+mod queue;
+mod retry;
+mod sign;
+mod slack;
+mod target;
+mod template;
+mod trigger;
+mod webhook;
+
+pub use notifiers::{Notifiers, Slack, SlackChannel};
+pub use preset::Preset;
+pub use retry::Schedule;
+pub use slack::parse_channel;
+pub use target::{Error, Target, dry_render};
+pub use trigger::{Address, Fault, SigningSecret, Trigger};
+
+/// The wall clock, ms since the epoch.
+pub type Clock = fn() -> i64;
+
+/// A delivery that is durable and has no final outcome yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    pub delivery: Delivery,
+    /// Attempts already made, by this process or one before it.
+    pub attempts: u32,
+    /// When the first of them was made.
+    pub first_attempt_ms: Option<i64>,
+}
+
+/// What the owner of the outbox has to write down.
+#[derive(Debug)]
+pub enum Event {
+    /// An attempt is about to be made. It waits for the answer: true once the attempt is durable,
+    /// false if the delivery was cancelled. Every attempt answered with true has one `Outcome`,
+    /// unless the process dies or is shut down first.
+    Attempting { id: String, target: String, n: u32, ack: oneshot::Sender<bool> },
+    Outcome {
+        id: String,
+        target: String,
+        n: u32,
+        at_ms: i64,
+        /// HTTP status, where there was an answer.
+        status: Option<u16>,
+        result: Outcome,
+        /// One line for people, without secrets.
+        detail: String,
+        /// With `Retry` and `SlowRetry`, unless it was cancelled meanwhile.
+        next_attempt_ms: Option<i64>,
+        elapsed: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    /// The receiver has had it: from an earlier attempt, or, at the first one, from an earlier life.
+    AlreadyThere,
+    /// Tried again by the schedule.
+    Retry,
+    /// Tried again slowly; someone has to act, so people are told at once.
+    SlowRetry,
+    /// The receiver will never take it.
+    Stopped,
+    /// No attempt succeeded in the schedule's greatest age.
+    GaveUp,
+}
+
+impl Outcome {
+    /// Whether nothing more will be tried.
+    pub fn is_final(self) -> bool {
+        match self {
+            Outcome::Retry | Outcome::SlowRetry => false,
+            Outcome::Accepted | Outcome::AlreadyThere | Outcome::Stopped | Outcome::GaveUp => true,
+        }
+    }
+}
+
+/// Why a delivery was not taken; it stays in the outbox.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotTaken {
+    #[error("{target} has {} deliveries waiting; it takes no more", queue::CAPACITY)]
+    QueueFull { target: String },
+    #[error("no target {target} is configured")]
+    UnknownTarget { target: String },
+}
+
+/// The running targets.
+pub struct Deliverer {
+    lanes: BTreeMap<String, Arc<Lane>>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Deliverer {
+    /// Starts a task for each target. Call it within a Tokio runtime.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "only the tasks keep a sender, so that the events end when they do"
+    )]
+    pub fn start(targets: Vec<Target>, events: mpsc::Sender<Event>, now_ms: Clock) -> Self {
+        let stop = CancellationToken::new();
+        let mut lanes = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        for target in targets {
+            let lane = Arc::new(Lane::new(&target));
+            lanes.insert(target.name.clone(), lane.clone());
+            let (events, stop) = (events.clone(), stop.clone());
+            tasks.spawn(Runner { target, lane, events, now_ms, stop }.run());
+        }
+        Self { lanes, tasks, stop }
+    }
+
+    /// Takes a durable delivery; one that already waits is not taken twice.
+    ///
+    /// # Errors
+    /// The target's queue is full, or there is no such target.
+    pub fn enqueue(&self, pending: Pending) -> Result<(), NotTaken> {
+        let target = pending.delivery.target_name();
+        match self.lanes.get(&target) {
+            None => Err(NotTaken::UnknownTarget { target }),
+            Some(lane) if lane.push(pending) => Ok(()),
+            Some(_) => Err(NotTaken::QueueFull { target }),
+        }
+    }
+
+    /// Makes no further attempt. One whose request is on its way still gets its outcome.
+    pub fn cancel(&self, delivery_id: &str) {
+        for lane in self.lanes.values() {
+            lane.cancel(delivery_id);
+        }
+    }
+
+    /// The deliveries that wait, by target.
+    pub fn waiting(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.lanes.iter().map(|(target, lane)| (target.as_str(), lane.waiting()))
+    }
+
+    /// Begins nothing more, lets requests on their way finish until `deadline`, then drops them:
+    /// the outbox still has them. Events must be taken meanwhile.
+    pub async fn shutdown(mut self, deadline: Instant) {
+        self.stop.cancel();
+        let finished = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(deadline, finished).await.is_err() {
+            self.tasks.shutdown().await;
+        }
+    }
+}

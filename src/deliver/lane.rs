@@ -1,0 +1,176 @@
+//! One target's task: wait for what is due, have the attempt made durable, send, tell the outcome.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::deliver::Clock;
+use crate::deliver::Event;
+use crate::deliver::Outcome;
+use crate::deliver::Pending;
+use crate::deliver::answer::Answer;
+use crate::deliver::preset::Judgement;
+use crate::deliver::queue::Queue;
+use crate::deliver::queue::Step;
+use crate::deliver::queue::Turn;
+use crate::deliver::target::Target;
+
+/// The wall clock may be set while we wait for it, so it is looked at this often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// The half of a lane that the deliverer holds.
+pub(crate) struct Lane {
+    /// Held for a moment only, never across an await.
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+impl Lane {
+    pub(crate) fn new(target: &Target) -> Self {
+        Self { queue: Mutex::new(Queue::new(target.schedule.clone())), changed: Notify::new() }
+    }
+
+    pub(crate) fn push(&self, pending: Pending) -> bool {
+        let taken = self.queue().push(pending);
+        self.changed.notify_one();
+        taken
+    }
+
+    pub(crate) fn cancel(&self, id: &str) {
+        self.queue().cancel(id);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue().len()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The half that runs.
+pub(crate) struct Runner {
+    pub(crate) target: Target,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) events: Sender<Event>,
+    pub(crate) now_ms: Clock,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Nobody takes our events any more: there is nothing durable to do.
+struct Deserted;
+
+impl Runner {
+    /// Until stopped; an attempt that has begun is finished first.
+    pub(crate) async fn run(self) {
+        while let Some(turn) = self.turn().await {
+            if self.attempt(turn).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next delivery that is due; `None` to stop.
+    async fn turn(&self) -> Option<Turn> {
+        loop {
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            let now_ms = (self.now_ms)();
+            let step = self.lane.queue().next(now_ms);
+            let sleep = match step {
+                Step::Send(turn) => return Some(turn),
+                Step::Wait(at) => {
+                    let wait = at.saturating_sub(now_ms).max(0).cast_unsigned();
+                    Duration::from_millis(wait).min(LONGEST_SLEEP)
+                }
+                Step::Idle => LONGEST_SLEEP,
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = self.lane.changed.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, turn: Turn) -> Result<(), Deserted> {
+        let Turn { delivery, n, body } = turn;
+        let id = delivery.id.clone();
+        if !self.is_durable(&id, n).await? {
+            self.lane.cancel(&id);
+            return Ok(());
+        }
+        let body = body.unwrap_or_else(|| self.target.render(&delivery));
+        let at_ms = (self.now_ms)();
+        let begun = Instant::now();
+        let (answer, settled) = if self.lane.queue().begin(&id, &body, at_ms) {
+            let answer = self.target.send(&delivery, body, at_ms).await;
+            let settled = self.lane.queue().settle(&id, &answer, (self.now_ms)());
+            (answer, Some(settled))
+        } else {
+            let detail = "cancelled before it was sent".to_owned();
+            (Answer { judgement: Judgement::Stop, ..Answer::misconfigured(detail) }, None)
+        };
+        let event = Event::Outcome {
+            id,
+            target: self.target.name.clone(),
+            n,
+            at_ms,
+            status: answer.status,
+            result: settled.map_or(Outcome::Stopped, |settled| settled.result),
+            detail: answer.detail,
+            next_attempt_ms: settled.and_then(|settled| settled.next_ms),
+            elapsed: begun.elapsed(),
+        };
+        log(&event);
+        self.events.send(event).await.map_err(|_| Deserted)
+    }
+
+    /// Asks for the attempt to be written down; false if it shall not be made after all.
+    async fn is_durable(&self, id: &str, n: u32) -> Result<bool, Deserted> {
+        let (ack, answer) = oneshot::channel();
+        let target = self.target.name.clone();
+        let event = Event::Attempting { id: id.to_owned(), target, n, ack };
+        let asked = async {
+            self.events.send(event).await.map_err(|_| Deserted)?;
+            answer.await.map_err(|_| Deserted)
+        };
+        tokio::select! {
+            // Nothing was sent yet, so stopping here loses nothing.
+            () = self.stop.cancelled() => Err(Deserted),
+            durable = asked => durable,
+        }
+    }
+}
+
+fn log(event: &Event) {
+    let Event::Outcome { id, target, n, result, detail, next_attempt_ms, .. } = event else {
+        return;
+    };
+    match result {
+        Outcome::Accepted | Outcome::AlreadyThere => {
+            info!(id, destination = target, attempt = n, ?result, detail, "delivered");
+        }
+        Outcome::Retry | Outcome::SlowRetry => {
+            warn!(
+                id,
+                destination = target,
+                attempt = n,
+                detail,
+                next_attempt_ms,
+                "delivery failed, trying again"
+            );
+        }
+        Outcome::Stopped | Outcome::GaveUp => {
+            error!(id, destination = target, attempt = n, ?result, detail, "not delivered");
+        }
+    }
+}

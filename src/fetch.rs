@@ -1,0 +1,177 @@
+//! Baselines from disk and object stores, read in a worker process with limits.
+//!
+//! A location is a Parquet file, a folder of parts, a profile (JSON), or any of them at
+//! `s3://bucket/key`. A hostile file can make a Parquet reader abort or allocate without end, so
+//! it is read by the same binary in a process of its own, never in this one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::{Baseline, Overrides};
+use crate::histogram::Counts;
+use crate::setting::ByteSize;
+use crate::setting::Span;
+
+mod digest;
+mod error;
+mod limits;
+mod local;
+mod object;
+mod parquet;
+mod process;
+mod worker;
+
+pub use digest::digest;
+pub use error::Error;
+pub use process::WorkerCommand;
+pub use worker::main as worker_main;
+
+use process::run;
+use worker::{Job, Reply, Request};
+
+/// How often a file that changes while it is read is read again before that is an error.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Where baselines may come from and what reading one may cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Local baselines must lie in this folder; unset: any readable regular file.
+    pub baseline_root: Option<PathBuf>,
+    /// Memory of the process that reads Parquet.
+    pub memory_limit: ByteSize,
+    /// How long it may take.
+    pub time_limit: Span,
+    /// How often a baseline is looked at for changes.
+    pub refresh_interval: Span,
+    /// The S3-compatible store, where the environment (`AWS_*`) does not say.
+    pub s3: Option<S3Config>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            baseline_root: None,
+            memory_limit: ByteSize(2 << 30),
+            time_limit: Span::from_secs(600),
+            refresh_interval: Span::from_secs(60),
+            s3: None,
+        }
+    }
+}
+
+/// An S3-compatible store; credentials come from the environment only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3Config {
+    /// Such as `https://minio.internal:9000`.
+    pub endpoint: Option<String>,
+    /// Such as `eu-central-1`.
+    pub region: Option<String>,
+    /// Allow an `http://` endpoint.
+    pub allow_http: bool,
+    /// `bucket.host/key` in place of `host/bucket/key`.
+    pub virtual_hosted_style: bool,
+}
+
+/// Reads the baseline at `location`: a profile as it is, Parquet through the worker.
+///
+/// # Errors
+/// Names the file and, where there is one, the column; `Error::is_unreachable` says that trying
+/// again may help.
+pub async fn load(
+    config: &Config,
+    location: &str,
+    overrides: &Overrides,
+    worker: &WorkerCommand,
+) -> Result<Baseline, Error> {
+    let job = Job::Build { overrides: overrides.clone() };
+    match ask(config, location, job, worker).await? {
+        Reply::Baseline(baseline) => Ok(*baseline),
+        Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
+    }
+}
+
+/// Counts the columns of Parquet at `location` into the cells of `reference`, one `Counts` for
+/// each of its features, in order. A column that `location` lacks is missing in every row; one of
+/// a wrong type is a type error in every row that is not null. Features that the reference cannot
+/// use are not counted.
+///
+/// # Errors
+/// As `load`; a profile has counts for its own cells only and is refused unless they are the same.
+pub async fn count_live(
+    config: &Config,
+    location: &str,
+    reference: &Baseline,
+    worker: &WorkerCommand,
+) -> Result<Vec<Counts>, Error> {
+    let job = Job::Count { reference: Box::new(reference.clone()) };
+    match ask(config, location, job, worker).await? {
+        Reply::Counts(counts) if fits(&counts, reference) => Ok(counts),
+        Reply::Counts(_) | Reply::Baseline(_) | Reply::Failed(_) => Err(Error::confused(location)),
+    }
+}
+
+/// `load` for commands: waits, with this executable as the worker. Not for use inside a runtime.
+///
+/// # Errors
+/// As `load`.
+pub fn load_blocking(
+    config: &Config,
+    location: &str,
+    overrides: &Overrides,
+) -> Result<Baseline, Error> {
+    let worker = WorkerCommand::current(location)?;
+    wait(location, load(config, location, overrides, &worker))
+}
+
+/// `count_live` for commands: waits, with this executable as the worker.
+///
+/// # Errors
+/// As `count_live`.
+pub fn count_live_blocking(
+    config: &Config,
+    location: &str,
+    reference: &Baseline,
+) -> Result<Vec<Counts>, Error> {
+    let worker = WorkerCommand::current(location)?;
+    wait(location, count_live(config, location, reference, &worker))
+}
+
+fn wait<T>(location: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::worker(location, &error))?
+        .block_on(work)
+}
+
+/// What a worker says about counts is checked as far as sums rely on it.
+fn fits(counts: &[Counts], reference: &Baseline) -> bool {
+    let lengths = counts.iter().map(|counts| counts.cells.len());
+    lengths.eq(reference.features.iter().map(|feature| feature.cells.len()))
+}
+
+async fn ask(
+    config: &Config,
+    location: &str,
+    job: Job,
+    worker: &WorkerCommand,
+) -> Result<Reply, Error> {
+    let request = Request::new(config, location, job);
+    let mut attempt = 1;
+    loop {
+        match run(worker, &request).await? {
+            Reply::Failed(Error::Changed { .. }) if attempt < ATTEMPTS => {
+                tokio::time::sleep(PAUSE * attempt).await;
+                attempt += 1;
+            }
+            Reply::Failed(error) => return Err(error),
+            reply => return Ok(reply),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Limits that the worker sets on itself before it opens anything.
+
+use std::io;
+use std::time::Duration;
+
+use crate::setting::ByteSize;
+
+/// From here on: so much address space and processor time, no core file, no outliving `parent`.
+pub(super) fn apply(memory: ByteSize, time: Duration, parent: u32) -> io::Result<()> {
+    die_with_parent(parent)?;
+    set(libc::RLIMIT_CORE, 0)?;
+    set(libc::RLIMIT_AS, memory.0)?;
+    // A second more: then it is the parent's clock that ends a worker which is merely slow.
+    set(libc::RLIMIT_CPU, time.as_secs().saturating_add(1))
+}
+
+#[cfg(target_os = "linux")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_os = "linux"))]
+type Resource = libc::c_int;
+
+#[expect(unsafe_code, reason = "std has no setrlimit")]
+fn set(resource: Resource, value: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that outlives the call, which only writes to it.
+    if unsafe { libc::getrlimit(resource, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // What the environment allows at most stays; only root could raise it.
+    limit.rlim_cur = limit.rlim_max.min(value);
+    limit.rlim_max = limit.rlim_cur;
+    // SAFETY: `limit` is a valid rlimit that outlives the call, which only reads it.
+    if unsafe { libc::setrlimit(resource, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "std has no prctl")]
+fn die_with_parent(parent: u32) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes one integer and touches no memory of ours.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // The parent may have died before the call; then nobody would send the signal.
+    if std::os::unix::process::parent_id() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::other("the process that asked is gone"))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: u32) -> io::Result<()> {
+    Ok(())
+}

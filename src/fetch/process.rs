@@ -1,0 +1,142 @@
+//! Starts the worker, talks to it, and says which limit ended it.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use crate::fetch::error::Error;
+use crate::fetch::worker::{Reply, Request};
+
+/// No reply comes near it; a worker that says more is not ours any more.
+const REPLY_MAX: u64 = 1 << 30;
+const STDERR_MAX: u64 = 64 << 10;
+/// What a library may need to find the store and its certificates. Nothing else of the
+/// environment, where the daemon's own secrets may be, goes to a process that reads hostile files.
+const ENVIRONMENT: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "TZ",
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "RUST_BACKTRACE",
+    "LLVM_PROFILE_FILE",
+];
+
+/// How to start a worker: driftd itself, with the hidden command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerCommand {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+}
+
+impl WorkerCommand {
+    /// This executable, for `location`, which an error names.
+    ///
+    /// # Errors
+    /// When the system does not say what this executable is.
+    pub fn current(location: &str) -> Result<Self, Error> {
+        let program = if cfg!(target_os = "linux") {
+            // Still this very program when its file has been replaced by an upgrade.
+            PathBuf::from("/proc/self/exe")
+        } else {
+            std::env::current_exe().map_err(|error| Error::worker(location, &error))?
+        };
+        Ok(Self::of(program))
+    }
+
+    /// A given driftd executable.
+    pub fn of(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), args: vec!["baseline-worker".to_owned()] }
+    }
+}
+
+/// One request, one reply; `Reply::Failed` is what the worker found wrong, an error what became of it.
+pub(super) async fn run(worker: &WorkerCommand, request: &Request) -> Result<Reply, Error> {
+    let location = &request.location;
+    let fault = |error: &dyn std::fmt::Display| Error::worker(location, error);
+    let mut child = spawn(worker).map_err(|error| fault(&error))?;
+    let json = serde_json::to_vec(request).map_err(|error| fault(&error))?;
+    let limit = request.config.time_limit;
+    let Ok(talked) = tokio::time::timeout(limit.0, talk(&mut child, &json)).await else {
+        child.kill().await.map_err(|error| fault(&error))?;
+        return Err(Error::TimeLimit { location: location.clone(), limit });
+    };
+    let (status, stdout, stderr) = talked.map_err(|error| fault(&error))?;
+    if !status.success() {
+        return Err(ended(request, status, &stderr));
+    }
+    serde_json::from_slice(&stdout).map_err(|error| fault(&error))
+}
+
+fn spawn(worker: &WorkerCommand) -> std::io::Result<Child> {
+    let mut command = Command::new(&worker.program);
+    command.args(&worker.args).env_clear();
+    for (name, value) in std::env::vars_os() {
+        let keep = name.to_str().is_some_and(|name| {
+            name.starts_with("AWS_")
+                || ENVIRONMENT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
+        });
+        if keep {
+            command.env(name, value);
+        }
+    }
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// All three pipes at once: either side may block on one that nobody serves.
+async fn talk(
+    child: &mut Child,
+    request: &[u8],
+) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let send = async {
+        if let Some(mut stdin) = stdin {
+            // A worker that died does not read; its end says more than the broken pipe.
+            stdin.write_all(request).await.ok();
+        }
+    };
+    let ((), stdout, stderr) =
+        tokio::join!(send, read_all(stdout, REPLY_MAX), read_all(stderr, STDERR_MAX));
+    Ok((child.wait().await?, stdout?, stderr?))
+}
+
+async fn read_all(pipe: Option<impl AsyncRead + Unpin>, max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(max).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+/// Why a worker ended without a reply.
+fn ended(request: &Request, status: ExitStatus, stderr: &[u8]) -> Error {
+    let location = request.location.clone();
+    let stderr = String::from_utf8_lossy(stderr);
+    let said = stderr.trim().lines().last().unwrap_or_default();
+    match status.signal() {
+        Some(libc::SIGABRT) if stderr.contains("memory allocation of") => {
+            Error::MemoryLimit { location, limit: request.config.memory_limit }
+        }
+        Some(libc::SIGXCPU) => Error::TimeLimit { location, limit: request.config.time_limit },
+        Some(libc::SIGKILL) => Error::worker(
+            &location,
+            &"it was killed (signal 9), as the kernel does when the machine or container is out \
+              of memory; raise the container's memory or lower memory_limit",
+        ),
+        Some(signal) => Error::worker(&location, &format!("ended by signal {signal}: {said}")),
+        None => Error::worker(&location, &format!("{status}: {said}")),
+    }
+}

@@ -1,0 +1,285 @@
+//! The process that reads: request on standard input, reply on standard output, limits of its own.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+
+use crate::baseline::{
+    Baseline, Builder, FORMAT, FeatureBaseline, Layout, Limits, Overrides, Planned, live_column,
+};
+use crate::histogram::{Counts, count};
+
+use crate::fetch::digest::{of_local, of_objects};
+use crate::fetch::error::Error;
+use crate::fetch::limits;
+use crate::fetch::local::{self, Opened};
+use crate::fetch::object::{Bucket, Part, Remote, is_url};
+use crate::fetch::parquet::{Input, Table};
+use crate::fetch::{Config, S3Config};
+
+/// A profile of a thousand features, each with a million categories beyond those listed, is less.
+pub(super) const PROFILE_MAX: u64 = 256 << 20;
+/// Enough to tell a profile from Parquet.
+pub(super) const HEAD: usize = 64;
+
+/// What the parent asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) location: String,
+    pub(super) config: Config,
+    /// Who asks: without it there is nobody to answer.
+    parent: u32,
+    job: Job,
+}
+
+impl Request {
+    pub(super) fn new(config: &Config, location: &str, job: Job) -> Self {
+        let (location, config) = (location.to_owned(), config.clone());
+        Self { location, config, parent: std::process::id(), job }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Job {
+    Build { overrides: Overrides },
+    Count { reference: Box<Baseline> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    Baseline(Box<Baseline>),
+    Counts(Vec<Counts>),
+    Failed(Error),
+}
+
+/// Runs as the worker: one request, one reply. The hidden command `baseline-worker`.
+pub fn main() -> ExitCode {
+    match answer(&mut io::stdin().lock(), &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("baseline-worker: {error}\n");
+            // Nobody is left to hear that standard error, too, is gone.
+            io::stderr().write_all(line.as_bytes()).ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
+    let mut json = Vec::new();
+    input.read_to_end(&mut json)?;
+    let request: Request = serde_json::from_slice(&json)?;
+    drop(json);
+    limits::apply(request.config.memory_limit, request.config.time_limit.0, request.parent)?;
+    let reply = reply(&request).unwrap_or_else(Reply::Failed);
+    serde_json::to_writer(&mut *output, &reply)?;
+    output.flush()
+}
+
+fn reply(request: &Request) -> Result<Reply, Error> {
+    let source = Origin::open(&request.config, &request.location)?;
+    if let Some(json) = source.profile()? {
+        return from_profile(request, &json);
+    }
+    let digest = source.digest()?;
+    let table = Table::open(&request.location, source.inputs())?;
+    let reply = match &request.job {
+        Job::Build { overrides } => {
+            Reply::Baseline(Box::new(build(request, &table, overrides, digest)?))
+        }
+        Job::Count { reference } => Reply::Counts(count_into(&table, reference)?),
+    };
+    table.check_unchanged()?;
+    Ok(reply)
+}
+
+fn build(
+    request: &Request,
+    table: &Table,
+    overrides: &Overrides,
+    digest: String,
+) -> Result<Baseline, Error> {
+    let columns = |fault| Error::Columns { location: request.location.clone(), fault };
+    let layout = Layout::new(&table.source(), overrides).map_err(columns)?;
+    let mut baseline = Baseline {
+        format: FORMAT,
+        digest,
+        source: request.location.clone(),
+        rows: table.rows,
+        features: Vec::with_capacity(layout.columns.len()),
+        time_column: layout.time_column,
+        ignored: layout.ignored,
+        sampled: false,
+    };
+    for planned in layout.columns {
+        let (feature, sampled) = build_feature(table, planned)?;
+        baseline.features.push(feature);
+        baseline.sampled |= sampled;
+    }
+    Ok(baseline)
+}
+
+fn build_feature(table: &Table, planned: Planned) -> Result<(FeatureBaseline, bool), Error> {
+    let index = planned.index;
+    let mut builder = Builder::new(planned, table.rows, Limits::default());
+    if builder.reads() {
+        table.for_each(index, &mut |array| builder.push(array))?;
+    }
+    let mut counter = builder.into_counter();
+    if counter.reads() {
+        table.for_each(index, &mut |array| counter.push(array))?;
+    }
+    let sampled = counter.sampled();
+    Ok((counter.finish(), sampled))
+}
+
+fn count_into(table: &Table, reference: &Baseline) -> Result<Vec<Counts>, Error> {
+    let count_feature = |feature: &FeatureBaseline| {
+        let mut counts = Counts::zero(feature.cells.len());
+        if feature.unusable.is_some() {
+            return Ok(counts);
+        }
+        match table.column(&feature.name) {
+            None => counts.missing = table.rows,
+            Some(index) => table.for_each(index, &mut |array| {
+                count(&feature.cells, &live_column(array, feature.kind), &mut counts);
+            })?,
+        }
+        Ok(counts)
+    };
+    reference.features.iter().map(count_feature).collect()
+}
+
+fn from_profile(request: &Request, json: &[u8]) -> Result<Reply, Error> {
+    let location = &request.location;
+    let mut profile = Baseline::from_json(json)
+        .map_err(|error| Error::Profile { location: location.clone(), cause: error.to_string() })?;
+    match &request.job {
+        Job::Build { overrides } => {
+            let columns = |fault| Error::Columns { location: location.clone(), fault };
+            profile.configure(overrides).map_err(columns)?;
+            Ok(Reply::Baseline(Box::new(profile)))
+        }
+        Job::Count { reference } => {
+            let counted = |feature: &FeatureBaseline| {
+                let live = profile.features.iter().find(|live| live.name == feature.name);
+                match live {
+                    None => {
+                        let missing = profile.rows;
+                        Some(Counts { missing, ..Counts::zero(feature.cells.len()) })
+                    }
+                    Some(live) if live.cells == feature.cells => Some(live.reference.clone()),
+                    Some(_) => None,
+                }
+            };
+            let counts: Option<Vec<_>> = reference.features.iter().map(counted).collect();
+            counts
+                .map(Reply::Counts)
+                .ok_or_else(|| Error::OtherCells { location: location.clone() })
+        }
+    }
+}
+
+/// A profile begins as JSON does; Parquet never.
+pub(super) fn looks_like_profile(head: &[u8]) -> bool {
+    head.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// Objects are told apart by name, so that looking for changes costs no read.
+pub(super) fn is_profile_name(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"))
+}
+
+pub(super) fn read_profile(opened: &Opened) -> Result<Vec<u8>, Error> {
+    if opened.stamp.size > PROFILE_MAX {
+        let cause = format!("{} bytes are too many for a profile", opened.stamp.size);
+        return Err(Error::Profile { location: opened.path.clone(), cause });
+    }
+    let length = usize::try_from(opened.stamp.size).unwrap_or(usize::MAX);
+    let json = opened.head(length)?;
+    opened.check_unchanged()?;
+    Ok(json)
+}
+
+/// Where the bytes are, with everything opened.
+enum Origin {
+    Local { path: PathBuf, parts: Vec<(String, Opened)> },
+    Remote { runtime: Arc<Runtime>, bucket: Arc<Bucket>, parts: Vec<Part> },
+}
+
+impl Origin {
+    fn open(config: &Config, location: &str) -> Result<Self, Error> {
+        if is_url(location) {
+            return Self::open_remote(config.s3.as_ref(), location);
+        }
+        let (path, root) = (PathBuf::from(location), config.baseline_root.as_deref());
+        let parts = local::parts(&path, root)?
+            .into_iter()
+            .map(|(name, path)| Ok((name, local::open(&path, root)?)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Origin::Local { path, parts })
+    }
+
+    fn open_remote(config: Option<&S3Config>, location: &str) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::worker(location, &error))?;
+        // Clients look for a reactor when they are built.
+        let guard = runtime.enter();
+        let bucket = Bucket::open(config, location)?;
+        drop(guard);
+        let parts = runtime.block_on(bucket.parts())?;
+        Ok(Origin::Remote { runtime: Arc::new(runtime), bucket: Arc::new(bucket), parts })
+    }
+
+    /// The JSON, if what is there is a profile.
+    fn profile(&self) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Origin::Local { path, parts } => match parts.as_slice() {
+                [(_, only)] if !path.is_dir() && looks_like_profile(&only.head(HEAD)?) => {
+                    read_profile(only).map(Some)
+                }
+                _ => Ok(None),
+            },
+            Origin::Remote { runtime, bucket, parts } => match parts.as_slice() {
+                [only] if is_profile_name(&only.name) => {
+                    let json = runtime.block_on(bucket.whole(only, PROFILE_MAX))?;
+                    Ok(Some(json.to_vec()))
+                }
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn digest(&self) -> Result<String, Error> {
+        match self {
+            Origin::Local { path, parts } => of_local(path, parts),
+            Origin::Remote { parts, .. } => Ok(of_objects(parts)),
+        }
+    }
+
+    /// Every part with the location that errors name.
+    fn inputs(self) -> Vec<(String, Input)> {
+        match self {
+            Origin::Local { parts, .. } => parts
+                .into_iter()
+                .map(|(_, opened)| (opened.path.clone(), Input::Local(opened)))
+                .collect(),
+            Origin::Remote { runtime, bucket, parts } => parts
+                .into_iter()
+                .map(|part| {
+                    let location = bucket.url_of(&part);
+                    let remote = Remote::new(Arc::clone(&runtime), Arc::clone(&bucket), part);
+                    (location, Input::Remote(remote))
+                })
+                .collect(),
+        }
+    }
+}

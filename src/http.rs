@@ -1,0 +1,205 @@
+//! The two listeners: metrics and probes for everybody, the API and commands for administrators.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::decide::view::View;
+use crate::http::connection::Limits;
+use crate::http::guard::Gate;
+use crate::metrics;
+use crate::metrics::Metrics;
+
+mod admin;
+mod answer;
+mod command;
+mod connection;
+mod external;
+mod guard;
+mod health;
+mod page;
+mod public;
+
+pub use command::{Command, Refusal, Reply};
+pub use external::{BadUrl, ExternalUrl};
+pub use health::Health;
+
+/// Where the program is reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Metrics and probes; read-only.
+    pub public: SocketAddr,
+    /// Those, the page, the API and commands.
+    pub admin: SocketAddr,
+    /// Where people reach the admin listener, such as `https://driftd.example`; every link begins
+    /// with it.
+    pub external_url: Option<ExternalUrl>,
+    /// File with the bearer token (at least 32 bytes) that commands need, and reading from beyond
+    /// loopback; read again at each use.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            public: SocketAddr::from(([0, 0, 0, 0], 9464)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9465)),
+            external_url: None,
+            token_file: None,
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error(
+        "http.{key}: cannot listen on {address}: {source}; is another driftd running, or the port taken?"
+    )]
+    Bind { key: &'static str, address: SocketAddr, source: io::Error },
+    #[error("http.token_file: cannot read {}: {source}", path.display())]
+    TokenFile { path: PathBuf, source: io::Error },
+    #[error(
+        "http.token_file: {} holds {length} bytes, and a token needs at least {}; \
+         `openssl rand -hex 32` makes one", path.display(), guard::TOKEN_MIN
+    )]
+    ShortToken { path: PathBuf, length: usize },
+}
+
+/// What the listeners read and whom they tell.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub view: watch::Receiver<Arc<View>>,
+    pub metrics: Metrics,
+    pub health: Arc<Health>,
+    pub commands: mpsc::Sender<Command>,
+    pub exported: metrics::Config,
+}
+
+/// What every handler gets.
+#[derive(Clone)]
+struct App(Arc<Inner>);
+
+struct Inner {
+    shared: Shared,
+    gate: Gate,
+}
+
+impl App {
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.0.shared.view.borrow())
+    }
+}
+
+/// Both listeners, serving until `shutdown`.
+#[derive(Debug)]
+pub struct Servers {
+    public: SocketAddr,
+    admin: SocketAddr,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Servers {
+    /// The address that was bound, with the port that port 0 became.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public
+    }
+
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Takes no new requests and waits for those in flight, at most for `deadline`.
+    pub async fn shutdown(mut self, deadline: Duration) {
+        self.stop.cancel();
+        let tasks = std::mem::take(&mut self.tasks);
+        let ends = tasks.iter().map(JoinHandle::abort_handle).collect::<Vec<_>>();
+        let all = futures_util::future::join_all(tasks);
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::warn!("http requests were cut off at the deadline of the shutdown");
+            ends.iter().for_each(tokio::task::AbortHandle::abort);
+        }
+    }
+}
+
+/// Dropped without `shutdown`, the listeners must not stay behind.
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Binds both listeners and serves them in tasks of their own.
+///
+/// # Errors
+/// An address that cannot be bound, and a token file that cannot be used.
+pub async fn serve(config: &Config, shared: Shared) -> Result<Servers, Error> {
+    if let Some(path) = &config.token_file {
+        check_token_file(path).await?;
+    } else if !config.admin.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            address = %config.admin,
+            "http.admin listens beyond loopback without http.token_file: others than loopback get metrics and probes only"
+        );
+    }
+    let public = bind("public", config.public).await?;
+    let admin = bind("admin", config.admin).await?;
+    let address = |listener: &TcpListener, configured| listener.local_addr().unwrap_or(configured);
+    let (public_addr, admin_addr) =
+        (address(&public, config.public), address(&admin, config.admin));
+    let app = App(Arc::new(Inner { shared, gate: Gate::new(config) }));
+    let stop = CancellationToken::new();
+    let limits = Limits::default();
+    let public = connection::accept(public, finish(public::routes(&app)), limits, stop.clone());
+    let admin = connection::accept(admin, finish(admin_routes(&app)), limits, stop.clone());
+    Ok(Servers {
+        public: public_addr,
+        admin: admin_addr,
+        stop,
+        tasks: vec![tokio::spawn(public), tokio::spawn(admin)],
+    })
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Bind { key, address, source })
+}
+
+async fn check_token_file(path: &Path) -> Result<(), Error> {
+    let token = guard::read_token(path)
+        .await
+        .map_err(|source| Error::TokenFile { path: path.to_owned(), source })?;
+    if token.len() < guard::TOKEN_MIN {
+        return Err(Error::ShortToken { path: path.to_owned(), length: token.len() });
+    }
+    Ok(())
+}
+
+fn admin_routes(app: &App) -> Router {
+    public::routes(app).merge(admin::routes(app)).merge(command::routes(app))
+}
+
+/// What both listeners have around their routes.
+fn finish(routes: Router) -> Router {
+    routes
+        .fallback(answer::no_such_route)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .layer(axum::extract::DefaultBodyLimit::max(connection::BODY_MAX))
+        .layer(middleware::from_fn(answer::in_time))
+}

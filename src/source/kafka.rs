@@ -1,0 +1,317 @@
+//! Kafka as a source: the group's partitions, each from where its models want it, in batches.
+//!
+//! Everything runs on the thread that calls `next`. librdkafka's events (rebalances, errors, logs)
+//! are served first; messages come from a queue of our own, which every partition is forwarded to
+//! before it is assigned, because batch-consuming the consumer's queue would swallow rebalances.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rdkafka::consumer::CommitMode;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
+
+use crate::kafka::Config;
+use crate::kafka::Error;
+use crate::kafka::consumer::Link;
+use crate::kafka::consumer::Polled;
+use crate::kafka::consumer::Signal;
+use crate::kafka::is_topic;
+use crate::kafka::message::RawBatch;
+use crate::offsets::TopicPartition;
+use crate::source::Event;
+use crate::source::StartsFn;
+use crate::source::kafka::slots::Slot;
+use crate::source::kafka::slots::Slots;
+use crate::source::kafka::starts::Taking;
+
+mod care;
+mod slots;
+mod sort;
+mod starts;
+
+/// Messages taken at once. Larger batches gained nothing; this many fit the caches.
+const BATCH: usize = 4096;
+/// Longest wait for a broker's answer before the loop turns again.
+const ASK: Duration = Duration::from_secs(1);
+/// Time between questions when one was not answered.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// A member of a consumer group. Not to be shared: one thread calls everything.
+pub struct KafkaSource {
+    link: Link,
+    starts: StartsFn,
+    slots: Slots,
+    /// An assignment of the group that is not answered yet.
+    taking: Option<Taking>,
+    ready: VecDeque<Event>,
+    /// No broker is asked anything before: waiting for answers would starve the other partitions.
+    ask_after: Instant,
+    fatal: Option<(RDKafkaErrorCode, String)>,
+    trouble: Option<String>,
+    rebalances: u64,
+    stalls: u64,
+    lost: u64,
+}
+
+impl KafkaSource {
+    /// Joins the group; brokers need not be there yet.
+    ///
+    /// # Errors
+    /// A configuration that librdkafka refuses, or a name that no topic can have.
+    pub fn connect(config: &Config, topics: &[String], starts: StartsFn) -> Result<Self, Error> {
+        if let Some(bad) = topics.iter().find(|topic| !is_topic(topic)) {
+            return Err(Error::BadTopic(bad.clone()));
+        }
+        let link = Link::open(config)?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        link.consumer
+            .subscribe(&names)
+            .map_err(|cause| Error::Subscribe { topics: topics.join(", "), cause })?;
+        Ok(Self {
+            link,
+            starts,
+            slots: Slots::new(topics),
+            taking: None,
+            ready: VecDeque::new(),
+            ask_after: Instant::now(),
+            fatal: None,
+            trouble: None,
+            rebalances: 0,
+            stalls: 0,
+            lost: 0,
+        })
+    }
+
+    /// What happened next; blocks at most `timeout`, or a second more while a broker that was asked
+    /// where a partition starts does not answer.
+    pub fn next(&mut self, timeout: Duration) -> Event {
+        let until = Instant::now() + timeout;
+        self.slots.turn();
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return event;
+            }
+            self.serve();
+            self.take_over();
+            self.tend();
+            if !self.ready.is_empty() {
+                continue;
+            }
+            if let Some((code, reason)) = &self.fatal {
+                return Event::Failed(Error::Fatal { code: *code, reason: reason.clone() });
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if self.slots.is_empty() {
+                // Nothing can come but events, so wait for them.
+                if left.is_zero() {
+                    return Event::Idle;
+                }
+                self.poll(left);
+            } else {
+                match self.link.take(BATCH, left) {
+                    Some(raw) => self.sort(&raw),
+                    None if left.is_zero() => return Event::Idle,
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Serves everything that is not a message of our own queue. What `poll` returns as messages
+    /// precedes what the queue holds of that partition, so all of it must be out before the queue
+    /// is touched.
+    fn serve(&mut self) {
+        self.poll(Duration::ZERO);
+        while self.link.has_events() && self.ready.len() < BATCH {
+            self.poll(Duration::ZERO);
+        }
+    }
+
+    fn poll(&mut self, timeout: Duration) {
+        let polled = self.link.poll(timeout);
+        // A rebalance precedes the message that came with it.
+        for signal in self.link.signals() {
+            self.apply(signal);
+        }
+        match polled {
+            Polled::Message(message) => {
+                let raw = RawBatch::polled(message);
+                if let Some(slot) = self.slots.find(raw.topic(0), raw.key(0).1) {
+                    // It should have come through our queue.
+                    self.slots.at(slot).forward_again();
+                }
+                self.sort(&raw);
+            }
+            Polled::Error(KafkaError::MessageConsumptionFatal(code)) => {
+                let told = self.link.consumer.client().fatal_error();
+                self.fatal = Some(told.unwrap_or((code, code.to_string())));
+            }
+            Polled::Error(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)) => {
+                // It does not say whose offset: look at all.
+                self.slots.iter_mut().for_each(|slot| slot.astray = true);
+            }
+            // Told already, as trouble with its reason.
+            Polled::Error(_) | Polled::Nothing => {}
+        }
+    }
+
+    fn apply(&mut self, signal: Signal) {
+        match signal {
+            Signal::Assign(names) => {
+                self.rebalances += 1;
+                let partitions = names.iter().map(|(t, p)| self.slots.name(t, *p)).collect();
+                self.taking = Some(Taking::new(partitions, &mut self.starts));
+            }
+            Signal::Revoke(names) => {
+                let mut revoked = Vec::new();
+                for (topic, partition) in &names {
+                    let name = self.slots.name(topic, *partition);
+                    if let Some(taking) = &mut self.taking {
+                        taking.forget(&name);
+                    }
+                    if self.slots.remove(&name) {
+                        revoked.push(name);
+                    }
+                }
+                if !revoked.is_empty() {
+                    self.ready.push_back(Event::Revoked(revoked));
+                }
+            }
+            Signal::Trouble(why) => self.note(why),
+        }
+    }
+
+    /// What is wrong for now, said once until records flow again.
+    fn note(&mut self, why: String) {
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::warn!(trouble = %why, "Kafka");
+            self.trouble = Some(why);
+        }
+    }
+
+    fn put_off(&mut self, why: String) {
+        self.ask_after = Instant::now() + ASK_AGAIN;
+        self.note(why);
+    }
+
+    /// Answers the group's assignment once it is known where every partition starts.
+    fn take_over(&mut self) {
+        if Instant::now() < self.ask_after {
+            return;
+        }
+        let Some(taking) = &mut self.taking else { return };
+        if let Err((partition, error)) = taking.resolve(&self.link.consumer, ASK) {
+            return self.put_off(format!("can't ask where {partition} starts: {error}"));
+        }
+        let Some(taking) = self.taking.take() else { return };
+        let list = match self.forwarded(&taking) {
+            Ok(list) => list,
+            Err(error) => return self.put_off(format!("can't take partitions: {error}")),
+        };
+        if let Err(error) = self.link.assign(&list) {
+            self.taking = Some(taking);
+            return self.put_off(format!("can't take partitions: {error}"));
+        }
+        let mut assigned = Vec::new();
+        let mut lost = Vec::new();
+        for place in taking.into_places() {
+            let slot = Slot::new(place.assigned.partition.clone(), place.first);
+            self.slots.insert(slot);
+            lost.extend(place.lost.map(|lost| (place.assigned.partition.clone(), lost)));
+            assigned.push(place.assigned);
+        }
+        if !assigned.is_empty() {
+            self.ready.push_back(Event::Assigned(assigned));
+        }
+        for (partition, (from, to, cause)) in lost {
+            self.lose(partition, from, to, cause);
+        }
+    }
+
+    /// The list to assign; its partitions' queues already lead to ours.
+    fn forwarded(&self, taking: &Taking) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for place in taking.places() {
+            let TopicPartition { topic, partition } = &place.assigned.partition;
+            self.link.forward(&slots::c_name(topic), *partition);
+            list.add_partition_offset(topic, *partition, Offset::Offset(place.first))?;
+        }
+        Ok(list)
+    }
+
+    /// First and next-to-be-written offset of a partition of ours as its last fetch told them, for
+    /// lag; `None` until there was one. Asks no broker.
+    pub fn watermarks(&self, partition: &TopicPartition) -> Option<(i64, i64)> {
+        self.link.watermarks(&slots::c_name(&partition.topic), partition.partition)
+    }
+
+    /// Where librdkafka stands in a partition of ours: behind everything handed out and behind
+    /// records that are not for readers, such as the ends of transactions. `None` until something
+    /// was handed out. For telling whether the end of the log was reached.
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.link.position(&partition.topic, partition.partition)
+    }
+
+    /// How many partitions a topic has, ours or not; blocks up to a second. `None` when no broker says.
+    pub fn n_partitions(&self, topic: &str) -> Option<usize> {
+        let metadata = self.link.consumer.fetch_metadata(Some(topic), ASK).ok()?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic)?;
+        Some(found.partitions().len()).filter(|&n| n > 0)
+    }
+
+    /// Commits next offsets to the group, in the background. Only for people who watch lag: driftd
+    /// never reads them.
+    ///
+    /// # Errors
+    /// When librdkafka does not take the request.
+    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), Error> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        let mut add = |(TopicPartition { topic, partition }, offset): &(TopicPartition, i64)| {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+        };
+        let added = offsets.iter().try_for_each(&mut add);
+        added
+            .and_then(|()| self.link.consumer.commit(&list, CommitMode::Async))
+            .map_err(|cause| Error::Request { doing: "commit offsets".to_owned(), cause })
+    }
+
+    /// Leaves the group. Batches should be dropped before: they keep the client's memory.
+    ///
+    /// # Errors
+    /// `CloseTimedOut` after `deadline`; the process may exit regardless.
+    pub fn close(self, deadline: Duration) -> Result<(), Error> {
+        self.link.close(deadline)
+    }
+
+    /// Partitions that are ours.
+    pub fn assigned(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Assignments that the group has made to us.
+    pub fn rebalances(&self) -> u64 {
+        self.rebalances
+    }
+
+    /// Partitions that had stopped without a word and were started again.
+    pub fn stalls(&self) -> u64 {
+        self.stalls
+    }
+
+    /// Offsets reported as `Lost`.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// What is wrong with Kafka for now; `None` once records flow.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+}

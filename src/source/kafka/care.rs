@@ -1,0 +1,98 @@
+//! Partitions that need something: their queue led to ours again, a new place in the log, or a push.
+
+use rdkafka::consumer::Consumer as _;
+use tokio::time::Instant;
+
+use crate::offsets::TopicPartition;
+use crate::source::Event;
+use crate::source::LossCause;
+use crate::source::kafka::ASK;
+use crate::source::kafka::KafkaSource;
+use crate::source::kafka::slots::Slot;
+use crate::source::kafka::starts;
+
+impl KafkaSource {
+    pub(super) fn tend(&mut self) {
+        for index in 0..self.slots.len() {
+            let slot = self.slots.at(index);
+            if slot.is_forwarding() {
+                self.link.forward(&slot.c_topic, slot.partition.partition);
+            }
+            if slot.astray {
+                self.bring_back(index);
+            } else if slot.is_quiet() {
+                slot.rest();
+                if self.is_behind(index) {
+                    self.stalls += 1;
+                    self.slots.at(index).be_patient();
+                    self.restart(index);
+                }
+            }
+        }
+    }
+
+    /// Whether the log has more than was handed out. An end that holds no records (the ends of
+    /// transactions) was passed by librdkafka, if not by us.
+    fn is_behind(&mut self, index: usize) -> bool {
+        let slot = self.slots.at(index);
+        let TopicPartition { topic, partition } = &slot.partition;
+        let high = self.link.watermarks(&slot.c_topic, *partition).map(|(_, high)| high);
+        let passed = self.link.position(topic, *partition).unwrap_or(slot.next).max(slot.next);
+        let behind = high.is_some_and(|high| high > passed);
+        if behind {
+            tracing::warn!(partition = %slot.partition, next = slot.next, high, "no records although the log has more; asking again");
+        }
+        behind
+    }
+
+    /// A partition whose offset the log does not have: resumes where it does, and says what is gone.
+    fn bring_back(&mut self, index: usize) {
+        if Instant::now() < self.ask_after {
+            return;
+        }
+        let slot = self.slots.at(index);
+        let name = slot.partition.clone();
+        let (low, high) =
+            match self.link.consumer.fetch_watermarks(&name.topic, name.partition, ASK) {
+                Ok(marks) => marks,
+                Err(error) => {
+                    return self.put_off(format!("can't ask where {name} starts: {error}"));
+                }
+            };
+        slot.astray = false;
+        let from = slot.next;
+        if let Some(cause) = starts::outside(from, low, high) {
+            slot.next = low;
+            self.lose(name, from, low, cause);
+        }
+        self.restart(index);
+    }
+
+    /// Assigns a partition anew at its next offset. Not `seek` and not `pause`: both have lost
+    /// partitions in librdkafka.
+    fn restart(&mut self, index: usize) {
+        let slot = self.slots.at(index);
+        slot.forward_again();
+        let result = if self.link.is_cooperative() {
+            slot.as_list().and_then(|list| {
+                self.link.consumer.incremental_unassign(&list)?;
+                self.link.consumer.incremental_assign(&list)
+            })
+        } else {
+            self.slots.iter_mut().for_each(Slot::forward_again);
+            self.slots.as_list().and_then(|list| self.link.consumer.assign(&list))
+        };
+        if let Err(error) = result {
+            let slot = self.slots.at(index);
+            slot.astray = true;
+            let partition = slot.partition.clone();
+            self.put_off(format!("can't restart {partition}: {error}"));
+        }
+    }
+
+    pub(super) fn lose(&mut self, partition: TopicPartition, from: i64, to: i64, cause: LossCause) {
+        self.lost += u64::try_from(to - from).unwrap_or(0);
+        tracing::error!(%partition, from, to, %cause, "records are gone before they were read");
+        self.ready.push_back(Event::Lost { partition, from, to, cause });
+    }
+}

@@ -1,0 +1,96 @@
+//! What came, as events: batches, cut where an error or a hole lies between messages.
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::kafka::message::RawBatch;
+use crate::kafka::message::Sorter;
+use crate::source::Event;
+use crate::source::LossCause;
+use crate::source::kafka::KafkaSource;
+
+impl KafkaSource {
+    /// Turns what came into events: batches cut where an error or a hole lies between messages.
+    pub(super) fn sort(&mut self, raw: &RawBatch) {
+        let mut sorter = Sorter::default();
+        let mut seen: Vec<((usize, i32), Option<usize>)> = Vec::new();
+        let mut run: Option<((usize, i32), Option<usize>)> = None;
+        let mut joins = false;
+        for index in 0..raw.len() {
+            let key = raw.key(index);
+            let slot = match run {
+                Some((last, slot)) if last == key => slot,
+                _ => {
+                    let known = seen.iter().find(|(known, _)| *known == key).copied();
+                    let found =
+                        known.unwrap_or_else(|| (key, self.slots.find(raw.topic(index), key.1)));
+                    if known.is_none() {
+                        seen.push(found);
+                    }
+                    run = Some(found);
+                    joins = false;
+                    found.1
+                }
+            };
+            if let Some((code, text)) = raw.error(index) {
+                self.ready.extend(sorter.cut(raw).map(Event::Batch));
+                joins = false;
+                self.stumble(slot, code, &text);
+                continue;
+            }
+            // Not ours (any more).
+            let Some(at) = slot else { continue };
+            let offset = raw.offset(index);
+            let slot = self.slots.at(at);
+            // Of the time before it was restarted.
+            if offset < slot.next {
+                joins = false;
+                continue;
+            }
+            if let Some(from) = slot.hole.take() {
+                let partition = slot.partition.clone();
+                self.ready.extend(sorter.cut(raw).map(Event::Batch));
+                joins = false;
+                self.lose(partition, from, offset, LossCause::Undecodable);
+            }
+            let slot = self.slots.at(at);
+            slot.advance(offset + 1);
+            if joins {
+                sorter.extend(index);
+            } else {
+                sorter.push(index, &slot.partition);
+                joins = true;
+            }
+        }
+        if let Some(batch) = sorter.cut(raw) {
+            self.trouble = None;
+            self.ready.push_back(Event::Batch(batch));
+        }
+    }
+
+    /// An error in a message's place.
+    fn stumble(&mut self, slot: Option<usize>, code: RDKafkaErrorCode, text: &str) {
+        let Some(slot) = slot.map(|slot| self.slots.at(slot)) else {
+            return self.note(format!("{code}: {text}"));
+        };
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {}
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                slot.astray = true;
+            }
+            RDKafkaErrorCode::LogTruncation => {
+                slot.astray = true;
+                let (partition, next) = (slot.partition.clone(), slot.next);
+                self.lose(partition, next, next, LossCause::Truncated);
+            }
+            RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::NotImplemented => {
+                // librdkafka goes on behind the batch; how far that is the next message tells.
+                slot.hole.get_or_insert(slot.next);
+                self.note(format!("{code}: {text}"));
+            }
+            _ => self.note(format!("{code}: {text}")),
+        }
+    }
+}
