@@ -1,0 +1,135 @@
+//! Gathers each stage's own settings into one file, and reports every fault in it at once.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::client::ClientConfig;
+use crate::compare::Statistic;
+use crate::deliver;
+use crate::fetch;
+use crate::http;
+use crate::kafka;
+use crate::metrics;
+use crate::store;
+
+mod check;
+mod document;
+mod drift;
+mod fault;
+mod fold;
+mod interpolate;
+mod load;
+mod model;
+mod schema;
+mod typing;
+mod yaml;
+
+pub use crate::baseline::FeatureOverride as FeatureSettings;
+pub use drift::{DriftConfig, Threshold, Thresholds};
+pub use fault::{Error, Fault, Faults, Mark};
+pub use load::{Loaded, load, parse};
+pub use model::{Model, StartFrom};
+pub use schema::schema;
+pub use yaml::{quote, to_yaml};
+
+/// Everything that driftd is told.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The brokers, and the options of librdkafka.
+    pub kafka: kafka::Config,
+    /// What is watched. For one model its keys may stand at the top level instead.
+    pub models: Vec<Model>,
+    /// Where counts, offsets and incidents are kept.
+    #[serde(default)]
+    pub state: store::Config,
+    /// The two listeners.
+    #[serde(default)]
+    pub http: http::Config,
+    /// Where messages for people go.
+    #[serde(default)]
+    pub notifiers: deliver::Notifiers,
+    /// How other systems are reached over HTTP.
+    #[serde(default)]
+    pub client: ClientConfig,
+    /// How baselines are read.
+    #[serde(default)]
+    pub baselines: fetch::Config,
+    /// What is exported to Prometheus.
+    #[serde(default)]
+    pub metrics: Exported,
+    /// What is logged, on standard error.
+    #[serde(default)]
+    pub log: Log,
+    /// The daemon refuses to start if it would export more time series than this.
+    #[serde(default = "default_max_series")]
+    #[schemars(range(min = 1))]
+    pub max_series: u64,
+}
+
+fn default_max_series() -> u64 {
+    50_000
+}
+
+impl Config {
+    /// What the metrics stage is told.
+    pub fn metrics(&self) -> metrics::Config {
+        let max_series = usize::try_from(self.max_series).unwrap_or(usize::MAX);
+        metrics::Config { statistics: self.metrics.statistics.clone(), max_series }
+    }
+}
+
+/// What is exported to Prometheus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exported {
+    /// Statistics with a series for each feature; reports have all of them.
+    pub statistics: Vec<Statistic>,
+}
+
+impl Default for Exported {
+    fn default() -> Self {
+        Self { statistics: metrics::Config::default().statistics }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// One JSON object a line, or text for people.
+    pub format: LogFormat,
+    /// The least important line that is still written.
+    pub level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// The directive that `tracing` understands.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
