@@ -1,0 +1,285 @@
+//! Builds every stage, spawns it, waits, and shuts down in order: the only place where stages meet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing::warn;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::config::Model;
+use crate::decide::View;
+use crate::deliver::Deliverer;
+use crate::deliver::Schedule;
+use crate::deliver::Target;
+use crate::deliver::parse_channel;
+use crate::fetch::WorkerCommand;
+use crate::http;
+use crate::http::Health;
+use crate::http::Servers;
+use crate::http::Shared;
+use crate::metrics::Metrics;
+use crate::pipeline::baselines::Stored;
+pub use clock::now_ms;
+
+use crate::pipeline::control::Control;
+use crate::pipeline::desk::Desk;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::Inputs;
+use crate::pipeline::evaluate::Parts;
+use crate::pipeline::evaluate::log::IncidentLog;
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::ingest::Order;
+use crate::pipeline::spec::Spec;
+use crate::store::FileStore;
+
+mod baselines;
+mod clock;
+mod control;
+mod counted;
+mod desk;
+mod evaluate;
+mod ingest;
+mod panes;
+mod profile;
+mod publish;
+mod snapshot;
+mod spec;
+
+/// Messages between two stages that may wait; a stage that is behind slows the one before it down.
+const WAITING: usize = 64;
+/// The whole shutdown is done in less than five seconds.
+const SHUTDOWN: Duration = Duration::from_secs(4);
+
+/// Something that the user gave us cannot be used: exit code 78.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct BadInput(pub anyhow::Error);
+
+/// What the caller may want otherwise than the daemon's own defaults.
+pub struct Options {
+    /// How a baseline worker is started.
+    pub worker: WorkerCommand,
+    pub schedule: Schedule,
+}
+
+/// Where the running program can be reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// Runs until `stop`; `ready` is called once with the addresses that were bound.
+///
+/// # Errors
+/// `BadInput` for a configuration or baseline that cannot be used; anything else is a failure.
+pub async fn run(
+    config: Config,
+    options: Options,
+    stop: CancellationToken,
+    ready: impl FnOnce(Addresses),
+) -> anyhow::Result<()> {
+    let running = Running::start(config, options, stop.clone()).await?;
+    let (public, admin) = (running.servers.public_addr(), running.servers.admin_addr());
+    info!(%public, %admin, "started");
+    ready(Addresses { public, admin });
+    running.until(stop).await
+}
+
+/// Every stage, running.
+struct Running {
+    servers: Servers,
+    orders: mpsc::Sender<Order>,
+    reading: thread::JoinHandle<()>,
+    evaluating: JoinHandle<Deliverer>,
+    /// Hold no state that has to be written: they just end.
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    async fn start(
+        config: Config,
+        options: Options,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let store = Arc::new(FileStore::open(&config.state.dir)?);
+        let metrics = Metrics::new();
+        let specs = Arc::new(specs(&config));
+        let targets = targets(&config, &specs, &options.schedule, &metrics)?;
+        let stored = Stored::load(&store, &specs)?;
+        let watched =
+            baselines::at_start(&config.baselines, &specs, stored, &options.worker).await?;
+        let log = IncidentLog::open(store.clone())?;
+        let health = Arc::new(Health::default());
+        let (view, views) = watch::channel(Arc::new(View::default()));
+        let (commands, commanded) = mpsc::channel(WAITING);
+        let shared = Shared {
+            view: views,
+            metrics: metrics.clone(),
+            health: health.clone(),
+            commands,
+            exported: config.metrics(),
+        };
+        let servers = http::serve(&config.http, shared).await.map_err(|e| BadInput(e.into()))?;
+
+        let (deliveries, delivered) = mpsc::channel(WAITING);
+        let (counted, counts) = mpsc::channel(WAITING);
+        let (orders, ordered) = mpsc::channel(WAITING);
+        let (requests, requested) = mpsc::channel(WAITING);
+        let evaluate = Evaluate::new(Parts {
+            specs: specs.clone(),
+            store: store.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            deliverer: Deliverer::start(targets, deliveries, now_ms),
+            view,
+            log,
+        });
+        let control = Control {
+            config: config.clone(),
+            specs: specs.clone(),
+            worker: options.worker,
+            metrics: metrics.clone(),
+            digests: watched.iter().map(|w| Some(w.as_ref()?.baseline.digest.clone())).collect(),
+            orders: orders.clone(),
+            requests,
+        };
+        let desk = Arc::new(Desk::new(specs, store, metrics.clone(), watched));
+        let snapshots = config.state.snapshot_interval.0;
+        let ingest = Ingest::new(desk, config.kafka, ordered, counted, health.clone(), snapshots);
+        let inputs = Inputs { counted: counts, deliveries: delivered, requests: requested };
+        let reading = thread::Builder::new().name("ingest".to_owned()).spawn(|| ingest.run())?;
+        health.waiting_for(Vec::new());
+        Ok(Self {
+            servers,
+            orders,
+            reading,
+            evaluating: tokio::spawn(evaluate.run(inputs)),
+            others: vec![tokio::spawn(control.run(commanded, stop)), tokio::spawn(upkeep(metrics))],
+        })
+    }
+
+    /// Waits for `stop`, then ends the stages in the order of the data: ingest with its last
+    /// snapshot, evaluation, the targets, and the listeners last, so that the end can be scraped.
+    async fn until(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let ended = tokio::select! {
+            () = stop.cancelled() => None,
+            ended = &mut self.evaluating => Some(ended),
+        };
+        info!("stopping");
+        let deadline = Instant::now() + SHUTDOWN;
+        let in_time = stop_ingest(self.orders, self.reading, deadline).await;
+        self.others.iter().for_each(JoinHandle::abort);
+        if let Some(ended) = ended {
+            ended.context("evaluation failed")?;
+            anyhow::bail!("ingest ended by itself; see the lines above");
+        }
+        match tokio::time::timeout_at(deadline, self.evaluating).await {
+            Ok(deliverer) => deliverer.context("evaluation failed")?.shutdown(deadline).await,
+            Err(_) => {
+                warn!("evaluation did not finish in time; the next start goes on from the state");
+            }
+        }
+        self.servers.shutdown(Duration::from_millis(500)).await;
+        info!(in_time, "stopped");
+        Ok(())
+    }
+}
+
+/// Tells ingest to stop and waits for its last snapshot.
+async fn stop_ingest(
+    orders: mpsc::Sender<Order>,
+    reading: thread::JoinHandle<()>,
+    deadline: Instant,
+) -> bool {
+    if orders.send(Order::Stop).await.is_err() {
+        warn!("ingest had stopped before");
+    }
+    let joined = tokio::task::spawn_blocking(move || reading.join());
+    match tokio::time::timeout_at(deadline, joined).await {
+        Ok(Ok(Ok(()))) => true,
+        Ok(_) => {
+            warn!("ingest failed; the next start goes on from its last snapshot");
+            false
+        }
+        Err(_) => {
+            warn!("ingest did not stop in time; the next start goes on from its last snapshot");
+            false
+        }
+    }
+}
+
+async fn upkeep(metrics: Metrics) {
+    let mut tick = interval(Duration::from_secs(5));
+    loop {
+        tick.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+fn specs(config: &Config) -> Vec<Spec> {
+    let spec = |model: &Model| {
+        let trigger = model.drift_config.retraining_trigger.as_ref();
+        let channel = trigger.and_then(|t| t.notification_channel.as_deref());
+        let channel = channel.and_then(|text| parse_channel(text).ok());
+        let reached = channel.filter(|channel| config.notifiers.reaches(channel));
+        let url = config.http.external_url.as_ref();
+        Spec {
+            model: model.clone(),
+            policy: model.policy(),
+            trigger: trigger.map(|_| format!("retraining_trigger/{}", model.name)),
+            people: reached.map(|channel| ("slack".to_owned(), channel.to_owned())),
+            url: url.map(|url| format!("{url}/api/v1/models/{}", model.name)),
+        }
+    };
+    config.models.iter().map(spec).collect()
+}
+
+/// The targets that are configured; a channel that nobody serves is said and counted.
+fn targets(
+    config: &Config,
+    specs: &[Spec],
+    schedule: &Schedule,
+    metrics: &Metrics,
+) -> anyhow::Result<Vec<Target>> {
+    let client = Client::new(&config.client).map_err(|e| BadInput(e.into()))?;
+    let mut targets: Vec<Target> = Vec::new();
+    let mut missing = 0;
+    for spec in specs {
+        metrics.expect_model(&spec.model.topic, spec.name());
+        let Some(trigger) = &spec.model.drift_config.retraining_trigger else { continue };
+        let target = Target::trigger(spec.name(), trigger, &client);
+        targets.push(target.map_err(|e| BadInput(e.into()))?.with_schedule(schedule.clone()));
+        match (&trigger.notification_channel, &spec.people, &config.notifiers.slack) {
+            (_, Some((_, channel)), Some(slack)) => {
+                let target =
+                    Target::slack(channel, slack, &client).map_err(|e| BadInput(e.into()))?;
+                if targets.iter().all(|known| known.name() != target.name()) {
+                    targets.push(target.with_schedule(schedule.clone()));
+                }
+            }
+            (Some(channel), _, _) => {
+                missing += 1;
+                warn!(
+                    model = spec.name(),
+                    channel, "no notifier serves this channel; add it under `notifiers.slack`"
+                );
+            }
+            (None, _, _) => {}
+        }
+    }
+    metrics.config_loaded(missing, now_ms());
+    Ok(targets)
+}

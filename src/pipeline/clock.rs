@@ -1,0 +1,11 @@
+//! The wall clock, read in one place; everything else takes `now` as an argument.
+
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+/// Milliseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the loops read the clock here and nowhere else")]
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

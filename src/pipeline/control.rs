@@ -1,0 +1,199 @@
+//! Commands, signals and new baselines: what changes while the program runs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::RecursiveMode;
+use notify::Watcher;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::decide::CloseReason;
+use crate::fetch;
+use crate::fetch::WorkerCommand;
+use crate::http::Command;
+use crate::http::Refusal;
+use crate::metrics::Metrics;
+use crate::pipeline::baselines::check;
+use crate::pipeline::baselines::location;
+use crate::pipeline::clock::now_ms;
+use crate::pipeline::evaluate::Closing;
+use crate::pipeline::evaluate::Request;
+use crate::pipeline::ingest::Order;
+use crate::pipeline::spec::Spec;
+
+/// A file that has just changed may still be being written.
+const SETTLE: Duration = Duration::from_millis(200);
+
+pub(super) struct Control {
+    pub config: Config,
+    pub specs: Arc<Vec<Spec>>,
+    pub worker: WorkerCommand,
+    pub metrics: Metrics,
+    /// Digest of the baseline in force, or on its way to ingest, per model.
+    pub digests: Vec<Option<String>>,
+    pub orders: mpsc::Sender<Order>,
+    pub requests: mpsc::Sender<Request>,
+}
+
+impl Control {
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) {
+        let (changed, mut changes) = mpsc::channel(1);
+        let _watcher = self.watch_files(changed);
+        let mut refresh = interval(self.config.baselines.refresh_interval.0.max(SETTLE));
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => {
+                error!(%error, "SIGHUP can't be listened to");
+                return;
+            }
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = refresh.tick() => self.refresh_all().await,
+                Some(()) = changes.recv() => {
+                    sleep(SETTLE).await;
+                    self.refresh_all().await;
+                }
+                _ = hangup.recv() => {
+                    info!("SIGHUP: looking at every baseline");
+                    self.refresh_all().await;
+                }
+                Some(command) = commands.recv() => self.carry_out(command).await,
+            }
+        }
+    }
+
+    /// Local baselines are watched through their directory: a file that is replaced by renaming, and
+    /// a Kubernetes volume that swaps a link, are seen there. Polling remains for what it misses.
+    fn watch_files(&self, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                // A full channel already holds the news.
+                changed.try_send(()).ok();
+            }
+        });
+        let mut watcher = match watcher {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                warn!(%error, "files can't be watched; baselines are looked at every refresh_interval");
+                return None;
+            }
+        };
+        let folders: BTreeSet<PathBuf> =
+            self.specs.iter().filter_map(|spec| folder(location(&spec.model))).collect();
+        for folder in folders {
+            if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                warn!(folder = %folder.display(), %error, "a folder can't be watched; it is looked at every refresh_interval");
+            }
+        }
+        Some(watcher)
+    }
+
+    async fn refresh_all(&mut self) {
+        for model in 0..self.specs.len() {
+            if let Err(error) = self.refresh(model, None).await {
+                let name = self.specs[model].name();
+                error!(
+                    model = name,
+                    error = format!("{error:#}"),
+                    "the new baseline can't be used; the one in force stays"
+                );
+                self.metrics.baseline_refresh_failed(name);
+            }
+        }
+    }
+
+    /// Takes up the model's baseline if it is not the one in force; true if it was taken up.
+    async fn refresh(&mut self, model: usize, uri: Option<&str>) -> anyhow::Result<bool> {
+        let specs = self.specs.clone();
+        let spec = &specs[model];
+        let place = uri.unwrap_or(location(&spec.model));
+        let digest = fetch::digest(&self.config.baselines, place).await?;
+        if self.digests[model].as_ref() == Some(&digest) {
+            self.metrics.baseline_refreshed(spec.name(), now_ms());
+            return Ok(false);
+        }
+        let overrides = spec.model.overrides();
+        let baseline = fetch::load(&self.config.baselines, place, &overrides, &self.worker).await?;
+        check(spec, &baseline)?;
+        self.digests[model] = Some(baseline.digest.clone());
+        self.orders.send(Order::Adopt { model, baseline: Arc::new(baseline) }).await?;
+        Ok(true)
+    }
+
+    async fn carry_out(&mut self, command: Command) {
+        let (answer, reply) = match command {
+            Command::ReplaceBaseline { model, uri, reply } => {
+                (self.replace(&model, uri.as_deref()).await, reply)
+            }
+            Command::CloseIncident { id, as_, by, reply } => (self.close(id, as_, by).await, reply),
+            Command::Reload { reply } => {
+                self.refresh_all().await;
+                (Ok("every baseline was looked at".to_owned()), reply)
+            }
+        };
+        if reply.send(answer).is_err() {
+            warn!("whoever gave the command has gone");
+        }
+    }
+
+    async fn replace(&mut self, model: &str, uri: Option<&str>) -> Result<String, Refusal> {
+        let Some(at) = self.specs.iter().position(|spec| spec.name() == model) else {
+            return Err(Refusal::NotFound(format!("no model `{model}` is configured")));
+        };
+        match self.refresh(at, uri).await {
+            Ok(true) => Ok(format!("the new baseline of {model} is taken up")),
+            Ok(false) => Err(Refusal::Conflict("this baseline is in force already".to_owned())),
+            Err(error) => Err(Refusal::Invalid(format!("{error:#}"))),
+        }
+    }
+
+    async fn close(
+        &self,
+        id: String,
+        closed_as: CloseReason,
+        by: String,
+    ) -> Result<String, Refusal> {
+        let (reply, closing) = oneshot::channel();
+        let request = Request::Close { id: id.clone(), closed_as, by, reply };
+        let gone = || Refusal::Failed("the program is stopping".to_owned());
+        self.requests.send(request).await.map_err(|_| gone())?;
+        match closing.await.map_err(|_| gone())? {
+            Closing::Done => Ok(format!("incident {id} is closed")),
+            Closing::Unknown => Err(Refusal::NotFound(format!("no incident `{id}` is known"))),
+            Closing::AlreadyClosed => Err(Refusal::Conflict(format!("incident {id} is closed"))),
+            Closing::NotDurable => {
+                Err(Refusal::Failed("the incident log can't be written".to_owned()))
+            }
+        }
+    }
+}
+
+/// The folder to watch for a local baseline.
+fn folder(location: &str) -> Option<PathBuf> {
+    if location.contains("://") {
+        return None;
+    }
+    let path = Path::new(location);
+    if path.is_dir() { Some(path.to_owned()) } else { path.parent().map(Path::to_owned) }
+}

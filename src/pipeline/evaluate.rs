@@ -1,0 +1,199 @@
+//! The control plane, per pane: merge -> compare -> decide -> record -> deliver.
+//!
+//! Select, then apply: one task owns everything here, and `apply` neither waits nor reads a clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
+use tracing::warn;
+
+use crate::decide::CloseReason;
+use crate::decide::View;
+use crate::deliver;
+use crate::deliver::Deliverer;
+use crate::http::Health;
+use crate::metrics::Metrics;
+use crate::pipeline::clock::now_ms;
+use crate::pipeline::counted::Counted;
+use crate::pipeline::evaluate::log::IncidentLog;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::spec::Spec;
+use crate::store::FileStore;
+
+mod decide;
+mod deliveries;
+mod incidents;
+pub(super) mod log;
+pub(super) mod model;
+mod show;
+
+/// How often the clock is looked at: idle partitions, stale models, views.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What a person asks of an incident; answered with what happened, or why not.
+#[derive(Debug)]
+pub(super) enum Request {
+    Close { id: String, closed_as: CloseReason, by: String, reply: oneshot::Sender<Closing> },
+}
+
+/// What became of a request to close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    Done,
+    Unknown,
+    AlreadyClosed,
+    /// The log can't be written.
+    NotDurable,
+}
+
+/// Everything that can happen to evaluation.
+#[derive(Debug)]
+enum Event {
+    Counted(Counted),
+    /// The ingest thread has ended: nothing more will be counted.
+    IngestEnded,
+    Delivery(deliver::Event),
+    Asked(Request),
+    Tick,
+}
+
+/// Where events come from.
+pub(super) struct Inputs {
+    pub counted: mpsc::Receiver<Counted>,
+    pub deliveries: mpsc::Receiver<deliver::Event>,
+    pub requests: mpsc::Receiver<Request>,
+}
+
+pub(super) struct Evaluate {
+    specs: Arc<Vec<Spec>>,
+    store: Arc<FileStore>,
+    metrics: Metrics,
+    health: Arc<Health>,
+    deliverer: Deliverer,
+    view: watch::Sender<Arc<View>>,
+    log: IncidentLog,
+    models: Vec<ModelEvaluator>,
+    dirty: bool,
+}
+
+/// What evaluation is built from.
+pub(super) struct Parts {
+    pub specs: Arc<Vec<Spec>>,
+    pub store: Arc<FileStore>,
+    pub metrics: Metrics,
+    pub health: Arc<Health>,
+    pub deliverer: Deliverer,
+    pub view: watch::Sender<Arc<View>>,
+    pub log: IncidentLog,
+}
+
+impl Evaluate {
+    pub(super) fn new(parts: Parts) -> Self {
+        let now = Instant::now();
+        let models =
+            parts.specs.iter().map(|spec| ModelEvaluator::new(spec.clone(), now)).collect();
+        let mut evaluate = Self {
+            specs: parts.specs,
+            store: parts.store,
+            metrics: parts.metrics,
+            health: parts.health,
+            deliverer: parts.deliverer,
+            view: parts.view,
+            log: parts.log,
+            models,
+            dirty: true,
+        };
+        evaluate.send_pending();
+        // Readers that come before the first tick find every model.
+        evaluate.publish(now_ms());
+        evaluate
+    }
+
+    /// Runs until ingest has ended.
+    pub(super) async fn run(mut self, mut inputs: Inputs) -> Deliverer {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                biased;
+                Some(event) = inputs.deliveries.recv() => Event::Delivery(event),
+                Some(request) = inputs.requests.recv() => Event::Asked(request),
+                _ = tick.tick() => Event::Tick,
+                counted = inputs.counted.recv() => {
+                    counted.map_or(Event::IngestEnded, Event::Counted)
+                }
+            };
+            let now = (Instant::now(), now_ms());
+            if matches!(event, Event::IngestEnded) {
+                self.apply(event, now);
+                return self.deliverer;
+            }
+            self.apply(event, now);
+        }
+    }
+
+    fn apply(&mut self, event: Event, (now, now_ms): (Instant, i64)) {
+        match event {
+            Event::Counted(counted) => self.counted(counted, now, now_ms),
+            Event::Delivery(event) => self.delivered(event, now_ms),
+            Event::Asked(request) => self.asked(request, now_ms),
+            Event::Tick => {
+                self.health.evaluate_turned(now_ms);
+                for model in 0..self.models.len() {
+                    self.dirty |= self.models[model].look_at_clock(now);
+                    self.close_panes(model, now_ms);
+                }
+                self.age_incidents(now_ms);
+                self.publish(now_ms);
+            }
+            Event::IngestEnded => self.publish(now_ms),
+        }
+    }
+
+    fn counted(&mut self, counted: Counted, now: Instant, now_ms: i64) {
+        let model = match counted {
+            Counted::Adopted { model, watched } => {
+                self.adopt(model, watched, now_ms);
+                model
+            }
+            Counted::Assigned { model, partitions, in_topic } => {
+                for (progress, high) in partitions {
+                    self.models[model].assign(progress, high, now);
+                }
+                self.models[model].measure(in_topic, now);
+                model
+            }
+            Counted::Partials { model, partials } => {
+                partials.into_iter().for_each(|partial| self.models[model].merge.add(partial));
+                model
+            }
+            Counted::Progress { model, progress, open, quiet } => {
+                open.into_iter().for_each(|partial| self.models[model].merge.add(partial));
+                progress.into_iter().for_each(|p| self.models[model].progress(p, now));
+                quiet.iter().for_each(|partition| self.models[model].quiet(partition));
+                model
+            }
+            Counted::Revoked { model, partitions } => {
+                partitions.iter().for_each(|partition| self.models[model].revoke(partition));
+                self.models[model].measure(None, now);
+                model
+            }
+            Counted::Failed { error } => {
+                warn!(error, "the source failed");
+                return;
+            }
+        };
+        self.dirty = true;
+        self.close_panes(model, now_ms);
+        self.release_held(model, now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests;

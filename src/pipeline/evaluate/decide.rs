@@ -1,0 +1,163 @@
+//! Panes that close, one after the other: the window moves, scores are computed, a decision is made.
+
+use tokio::time::Instant;
+use tracing::debug;
+use tracing::error;
+use tracing::info;
+
+use crate::decide::DriftState;
+use crate::decide::model::Decision;
+use crate::decide::model::Situation;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::log::IncidentLog;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::panes;
+use crate::pipeline::spec::Spec;
+use crate::pipeline::spec::Watched;
+use crate::window::ClosedPane;
+use crate::window::Ring;
+use crate::window::merge::Next;
+
+impl Evaluate {
+    /// A baseline is in force: at start the one that was stored, later a new one.
+    pub(super) fn adopt(&mut self, model: usize, watched: Watched, now_ms: i64) {
+        let name = self.specs[model].name().to_owned();
+        let new = self.log.ledger().baseline(&name) != Some(&watched.baseline.digest);
+        if new {
+            self.replace_baseline(model, &watched, now_ms);
+        }
+        self.models[model].watch(watched, now_ms);
+        if let Err(error) = self.models[model].restore(&self.store, &self.metrics, new) {
+            error!(model = name, %error, "the stored window can't be used; it starts anew");
+        }
+        self.models[model].save(&self.store);
+        self.review(model);
+        self.metrics.baseline_refreshed(&name, now_ms);
+    }
+
+    /// Shows what an earlier process decided last, until the next pane closes.
+    fn review(&mut self, model: usize) {
+        let evaluator = &mut self.models[model];
+        let Some(end_ms) = evaluator.state.decided_end_ms else { return };
+        // Lost levels know nothing of drift.
+        if evaluator.state.levels.is_empty() {
+            return;
+        }
+        let situation = situation(&self.specs[model], &evaluator.ring, &self.log, end_ms);
+        let decision = evaluator.state.review(&mut evaluator.verdicts, &situation);
+        evaluator.decision = Some(decision);
+    }
+
+    /// Closes and decides every pane that is ready, in order.
+    pub(super) fn close_panes(&mut self, model: usize, now_ms: i64) {
+        if self.models[model].is_holding() {
+            return;
+        }
+        let started = Instant::now();
+        let mut closed = 0;
+        loop {
+            let n_partitions = self.models[model].n_partitions();
+            match self.models[model].merge.next(n_partitions) {
+                Next::Wait => break,
+                Next::Close(pane) => {
+                    closed += 1;
+                    self.close_pane(model, pane, now_ms);
+                }
+                Next::Seal(seal, partials) => {
+                    let mut records: Vec<_> = partials.iter().map(panes::partial).collect();
+                    records.push(panes::seal(&seal));
+                    let name = self.specs[model].name();
+                    if let Err(error) = self.store.append_panes(name, &records) {
+                        error!(model = name, %error, "a seal can't be written; the pane stays open");
+                        break;
+                    }
+                    debug!(
+                        model = name,
+                        pane = seal.pane_start_ms,
+                        complete = seal.complete,
+                        "sealed"
+                    );
+                    self.models[model].merge.sealed(seal);
+                }
+            }
+        }
+        if closed == 0 {
+            return;
+        }
+        self.models[model].save(&self.store);
+        self.expire(model);
+        let name = self.specs[model].name();
+        self.metrics.panes_closed(name, closed);
+        self.metrics.evaluated(name, started.elapsed(), now_ms);
+        self.dirty = true;
+    }
+
+    fn close_pane(&mut self, model: usize, pane: ClosedPane, now_ms: i64) {
+        let end_ms = pane.start_ms + self.specs[model].policy.pane_ms;
+        let evaluator = &mut self.models[model];
+        evaluator.push(pane);
+        evaluator.score();
+        let situation = situation(&self.specs[model], &evaluator.ring, &self.log, end_ms);
+        let decision = evaluator.state.decide(&mut evaluator.verdicts, &situation);
+        let before = evaluator.decision.as_ref().map(|d| d.drift);
+        tell(self.specs[model].name(), before, &decision);
+        for why in &decision.suppressed_by {
+            *evaluator.suppressed.entry(*why).or_default() += 1;
+        }
+        evaluator.decision = Some(decision.clone());
+        self.act(model, &decision, end_ms, now_ms);
+    }
+
+    /// Panes older than `max_age` go from the disk, too.
+    fn expire(&mut self, model: usize) {
+        let policy = &self.specs[model].policy;
+        let kept = policy.max_age_panes.max(policy.window_panes);
+        let kept_ms = i64::try_from(kept).unwrap_or(i64::MAX / 2).saturating_mul(policy.pane_ms);
+        let Some((_, end_ms)) = self.models[model].ring.span_ms() else { return };
+        let before = end_ms.saturating_sub(kept_ms);
+        self.models[model].merge.expire(before);
+        if let Err(error) = self.store.expire_panes(self.specs[model].name(), before) {
+            error!(model = self.specs[model].name(), %error, "old panes can't be deleted");
+        }
+    }
+
+    /// Once everything that waited at the start has been read, a trigger that was decided meanwhile
+    /// is sent if it is still true, and closed as missed if not.
+    pub(super) fn release_held(&mut self, model: usize, now_ms: i64) {
+        let evaluator: &ModelEvaluator = &self.models[model];
+        if !evaluator.is_caught_up() {
+            return;
+        }
+        let name = self.specs[model].name();
+        let held = self.log.ledger().open(name).filter(|entry| entry.held);
+        let Some(id) = held.map(|entry| entry.incident.id.clone()) else { return };
+        // Without a decision nothing is known of the drift: the next pane tells.
+        let Some(drifted) = evaluator.decision.as_ref().map(|d| !d.cleared) else { return };
+        self.settle_held(model, &id, drifted, now_ms);
+    }
+}
+
+fn situation<'a>(
+    spec: &'a Spec,
+    ring: &'a Ring,
+    log: &'a IncidentLog,
+    pane_end_ms: i64,
+) -> Situation<'a> {
+    Situation {
+        policy: &spec.policy,
+        ring,
+        ledger: log.ledger(),
+        model: spec.name(),
+        pane_end_ms,
+        unreadable_incidents: log.is_unreadable(),
+    }
+}
+
+/// One line for every meaningful change.
+fn tell(model: &str, before: Option<DriftState>, decision: &Decision) {
+    if before != Some(decision.drift) {
+        let from = before.map_or("none", DriftState::as_str);
+        let to = decision.drift.as_str();
+        info!(model, from, to, why = decision.explanation, "drift state");
+    }
+}

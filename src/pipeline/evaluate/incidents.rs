@@ -1,0 +1,363 @@
+//! What follows from a decision: one incident, one trigger, and people who are told. Everything is in
+//! the log before it happens.
+
+use tracing::info;
+use tracing::warn;
+
+use crate::decide::Audience;
+use crate::decide::CloseReason;
+use crate::decide::Delivery;
+use crate::decide::FeatureVerdict;
+use crate::decide::Incident;
+use crate::decide::IncidentState;
+use crate::decide::Kind;
+use crate::decide::announce::Occasion;
+use crate::decide::announce::announce;
+use crate::decide::incident::Evidence;
+use crate::decide::ledger::incident_id;
+use crate::decide::model::Decision;
+use crate::decide::record::Record;
+use crate::decide::time::rfc3339;
+use crate::decide::view::Verdict;
+use crate::pipeline::evaluate::Closing;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::Request;
+use crate::pipeline::spec::Watched;
+
+/// Accepted for so long without a new baseline: people are shown that nothing has confirmed it.
+const UNCONFIRMED_MS: i64 = 3_600_000;
+const STUCK_MS: i64 = 72 * 3_600_000;
+const RETRAINING_TRIGGER: &str = "retraining_trigger";
+
+impl Evaluate {
+    /// Carries a pane's decision out.
+    pub(super) fn act(&mut self, model: usize, decision: &Decision, end_ms: i64, now_ms: i64) {
+        if decision.trigger {
+            self.open_incident(model, decision, end_ms, now_ms);
+        } else if decision.cleared {
+            self.recover(model, end_ms, now_ms);
+        }
+        let told = decision.trigger || self.log.ledger().open(self.specs[model].name()).is_some();
+        if decision.warn && !told && self.models[model].is_caught_up() {
+            let id = format!(
+                "{}.warning",
+                incident_id(self.specs[model].name(), "warning", end_ms.cast_unsigned())
+            );
+            let summary = decision.explanation.clone();
+            self.notify(model, (Kind::Warning, id, None), (summary, "warning"), (end_ms, now_ms));
+        }
+    }
+
+    fn open_incident(&mut self, model: usize, decision: &Decision, end_ms: i64, now_ms: i64) {
+        let Some(digest) = self.models[model].watched.as_ref().map(|w| w.baseline.digest.clone())
+        else {
+            return;
+        };
+        let name = self.specs[model].name().to_owned();
+        let ordinal = self.log.ledger().next_ordinal(&name, &digest);
+        let id = incident_id(&name, &digest, ordinal);
+        let held = !self.models[model].is_caught_up();
+        let mut deliveries = Vec::new();
+        if !self.specs[model].policy.dry_run {
+            let summary = format!("{name} has drifted: {}", decision.explanation);
+            deliveries.extend(self.trigger_delivery(model, &id, &summary, end_ms));
+            let about = (Kind::Triggered, format!("{id}.triggered"), Some(id.as_str()));
+            deliveries.extend(self.people_delivery(model, about, (summary, "drifted"), end_ms));
+        }
+        let (start, end) = self.models[model].ring.span_ms().unwrap_or((end_ms, end_ms));
+        let over = |v: &&FeatureVerdict| matches!(v.verdict, Verdict::Warning | Verdict::Drifted);
+        let incident = Incident {
+            id: id.clone(),
+            model: name.clone(),
+            ordinal,
+            state: IncidentState::Triggered,
+            opened: rfc3339(end_ms),
+            onset: None,
+            closed: None,
+            closed_as: None,
+            attempts: Vec::new(),
+            evidence: Evidence {
+                baseline_digest: digest.clone(),
+                window_start: rfc3339(start),
+                window_end: rfc3339(end),
+                records: self.models[model].ring.records(),
+                explanation: decision.explanation.clone(),
+                features: self.models[model].verdicts.iter().filter(over).cloned().collect(),
+            },
+        };
+        let opened = Record::Opened {
+            incident: Box::new(incident),
+            digest,
+            event_ms: end_ms,
+            at_ms: now_ms,
+            held,
+            deliveries: deliveries.clone(),
+        };
+        if !self.log.append(&opened) {
+            return;
+        }
+        info!(
+            model = name,
+            incident = id,
+            held,
+            dry_run = self.specs[model].policy.dry_run,
+            why = decision.explanation,
+            "incident opened"
+        );
+        if !held {
+            self.enqueue_all(deliveries);
+        }
+    }
+
+    fn trigger_delivery(
+        &self,
+        model: usize,
+        id: &str,
+        summary: &str,
+        end_ms: i64,
+    ) -> Option<Delivery> {
+        let spec = &self.specs[model];
+        let settings = spec.model.drift_config.retraining_trigger.as_ref()?;
+        let about = (Kind::Trigger, id.to_owned(), Some(id));
+        let mut announcement =
+            announce(self.occasion(model, about, (summary.to_owned(), "drifted"), end_ms)?);
+        if settings.include_drift_report {
+            announcement.data.report = Some(self.report(model));
+        }
+        Some(Delivery {
+            id: id.to_owned(),
+            target: RETRAINING_TRIGGER.to_owned(),
+            channel: None,
+            model: spec.name().to_owned(),
+            kind: Kind::Trigger,
+            audience: Audience::Ml,
+            announcement,
+        })
+    }
+
+    fn people_delivery(
+        &self,
+        model: usize,
+        (kind, id, incident): (Kind, String, Option<&str>),
+        told: (String, &str),
+        end_ms: i64,
+    ) -> Option<Delivery> {
+        let (target, channel) = self.specs[model].people.clone()?;
+        let occasion = self.occasion(model, (kind, id.clone(), incident), told, end_ms)?;
+        Some(Delivery {
+            id,
+            target,
+            channel: Some(channel),
+            model: self.specs[model].name().to_owned(),
+            kind,
+            audience: match kind {
+                Kind::DeliveryFailed | Kind::DataQuality => Audience::Sre,
+                Kind::Trigger | Kind::Warning | Kind::Triggered | Kind::Closed => Audience::Ml,
+            },
+            announcement: announce(occasion),
+        })
+    }
+
+    fn occasion<'a>(
+        &'a self,
+        model: usize,
+        (kind, id, incident): (Kind, String, Option<&'a str>),
+        (summary, verdict): (String, &str),
+        end_ms: i64,
+    ) -> Option<Occasion<'a>> {
+        let (spec, evaluator) = (&self.specs[model], &self.models[model]);
+        Some(Occasion {
+            kind,
+            id,
+            model: spec.name(),
+            incident,
+            event_ms: end_ms,
+            baseline: &evaluator.watched.as_ref()?.baseline,
+            window_ms: evaluator.ring.span_ms().unwrap_or((end_ms, end_ms)),
+            records: evaluator.ring.records(),
+            verdicts: &evaluator.verdicts,
+            thresholds: &spec.policy.thresholds,
+            summary,
+            verdict: verdict.to_owned(),
+            report_url: spec.url.clone(),
+        })
+    }
+
+    /// Tells people, once: a message that the log knows is not sent again.
+    pub(super) fn notify(
+        &mut self,
+        model: usize,
+        about: (Kind, String, Option<&str>),
+        told: (String, &str),
+        (end_ms, now_ms): (i64, i64),
+    ) {
+        let Some(delivery) = self.people_delivery(model, about, told, end_ms) else { return };
+        if self.log.ledger().knows(&delivery) {
+            return;
+        }
+        let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };
+        if self.log.append(&queued) {
+            self.enqueue_all(vec![delivery]);
+        }
+    }
+
+    /// The drift is gone before any attempt to retrain was made: nothing needs to be done.
+    fn recover(&mut self, model: usize, end_ms: i64, now_ms: i64) {
+        let Some(entry) = self.log.ledger().open(self.specs[model].name()) else { return };
+        let id = entry.incident.id.clone();
+        if entry.held || self.log.ledger().was_attempted(&id) {
+            return;
+        }
+        // After a crash the panes before the one that opened it are decided again.
+        if end_ms <= entry.opened_event_ms {
+            return;
+        }
+        self.close(model, &id, CloseReason::Recovered, (end_ms, now_ms), "driftd");
+    }
+
+    pub(super) fn settle_held(&mut self, model: usize, id: &str, drifted: bool, now_ms: i64) {
+        if drifted {
+            let released = Record::Released { incident: id.to_owned(), at_ms: now_ms };
+            if self.log.append(&released) {
+                self.send_pending();
+            }
+        } else {
+            let end_ms = self.decided_end_ms(model);
+            self.close(model, id, CloseReason::Missed, (end_ms, now_ms), "driftd");
+        }
+    }
+
+    /// A new baseline closes the loop.
+    pub(super) fn replace_baseline(&mut self, model: usize, watched: &Watched, now_ms: i64) {
+        let name = self.specs[model].name().to_owned();
+        if let Some(entry) = self.log.ledger().open(&name) {
+            let id = entry.incident.id.clone();
+            let end_ms = self.decided_end_ms(model);
+            self.close(model, &id, CloseReason::Replaced, (end_ms, now_ms), "driftd");
+        }
+        self.log.append(&Record::Baseline {
+            model: name.clone(),
+            digest: watched.baseline.digest.clone(),
+            source: watched.baseline.source.clone(),
+            active_from_ms: watched.rules.active_from_ms,
+            at_ms: now_ms,
+        });
+        info!(
+            model = name,
+            digest = watched.baseline.digest,
+            rows = watched.baseline.rows,
+            source = watched.baseline.source,
+            "baseline taken up"
+        );
+    }
+
+    fn close(
+        &mut self,
+        model: usize,
+        id: &str,
+        closed_as: CloseReason,
+        (end_ms, now_ms): (i64, i64),
+        by: &str,
+    ) -> bool {
+        let closed = Record::Closed {
+            incident: id.to_owned(),
+            closed_as,
+            event_ms: end_ms,
+            at_ms: now_ms,
+            by: by.to_owned(),
+        };
+        // A trigger that is not wanted any more is not sent.
+        if !self.log.append(&closed) {
+            return false;
+        }
+        self.deliverer.cancel(id);
+        let name = self.specs[model].name().to_owned();
+        info!(model = name, incident = id, r#as = ?closed_as, by, "incident closed");
+        let silent = self.log.ledger().entry(id).is_none_or(|entry| entry.silent || entry.held);
+        if !silent {
+            let summary = format!("incident {id} of {name} is closed: {}", ending(closed_as));
+            let about = (Kind::Closed, format!("{id}.closed"), Some(id));
+            self.notify(model, about, (summary, ending(closed_as)), (end_ms, now_ms));
+        }
+        true
+    }
+
+    pub(super) fn decided_end_ms(&self, model: usize) -> i64 {
+        self.models[model].state.decided_end_ms.unwrap_or_default()
+    }
+
+    /// Incidents that have been waiting for too long.
+    pub(super) fn age_incidents(&mut self, now_ms: i64) {
+        let mut marks = Vec::new();
+        let mut expired = Vec::new();
+        for entry in self.log.ledger().open_entries() {
+            let id = entry.incident.id.clone();
+            let position = self.specs.iter().position(|s| s.name() == entry.incident.model);
+            let Some(model) = position else {
+                expired.push((0, id, CloseReason::Dismissed, entry.opened_event_ms));
+                continue;
+            };
+            let end_ms = self.decided_end_ms(model);
+            if now_ms - entry.opened_at_ms > self.specs[model].policy.expire_after_ms {
+                expired.push((model, id, CloseReason::Expired, end_ms));
+                continue;
+            }
+            let waited = entry.accepted_at_ms.map_or(0, |at| now_ms - at);
+            match entry.incident.state {
+                IncidentState::Accepted if waited > UNCONFIRMED_MS => {
+                    marks.push((id, IncidentState::Unconfirmed));
+                }
+                IncidentState::Unconfirmed if waited > STUCK_MS => {
+                    marks.push((id, IncidentState::Stuck));
+                }
+                IncidentState::Triggered
+                | IncidentState::Accepted
+                | IncidentState::Unconfirmed
+                | IncidentState::Stuck
+                | IncidentState::DeliveryFailed
+                | IncidentState::Closed => {}
+            }
+        }
+        for (incident, state) in marks {
+            warn!(incident, state = state.as_str(), "the retraining has not been confirmed");
+            self.log.append(&Record::Marked { incident, state, at_ms: now_ms });
+            self.dirty = true;
+        }
+        for (model, id, closed_as, end_ms) in expired {
+            self.dirty |= self.close(model, &id, closed_as, (end_ms, now_ms), "driftd");
+        }
+    }
+
+    pub(super) fn asked(&mut self, request: Request, now_ms: i64) {
+        let Request::Close { id, closed_as, by, reply } = request;
+        let found = self.log.ledger().entry(&id).map(|e| (e.is_open(), e.incident.model.clone()));
+        let closing = match found {
+            None => Closing::Unknown,
+            Some((false, _)) => Closing::AlreadyClosed,
+            Some((true, name)) => {
+                let model = self.specs.iter().position(|s| s.name() == name).unwrap_or(0);
+                let end_ms = self.decided_end_ms(model);
+                if self.close(model, &id, closed_as, (end_ms, now_ms), &by) {
+                    Closing::Done
+                } else {
+                    Closing::NotDurable
+                }
+            }
+        };
+        self.dirty = true;
+        if reply.send(closing).is_err() {
+            warn!(incident = id, "whoever asked to close it has gone");
+        }
+    }
+}
+
+fn ending(closed_as: CloseReason) -> &'static str {
+    match closed_as {
+        CloseReason::Replaced => "replaced by a new baseline",
+        CloseReason::Rejected => "the retraining was rejected",
+        CloseReason::Dismissed => "dismissed",
+        CloseReason::Missed => "missed: the drift was over before the daemon had caught up",
+        CloseReason::Recovered => "recovered before retraining was asked for",
+        CloseReason::Expired => "expired",
+    }
+}

@@ -1,0 +1,330 @@
+//! One model as evaluation sees it: its partitions, its panes, its window, its levels.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::codec::Reader;
+use crate::codec::Truncated;
+use crate::codec::Writer;
+use crate::decide::FeatureVerdict;
+use crate::decide::Suppression;
+use crate::decide::model::Decision;
+use crate::decide::model::ModelState;
+use crate::decide::rule;
+use crate::decide::verdict::VerdictRule;
+use crate::decide::verdict::verdict;
+use crate::metrics::Metrics;
+use crate::offsets::TopicPartition;
+use crate::pipeline::panes;
+use crate::pipeline::panes::Logged;
+use crate::pipeline::spec::Spec;
+use crate::pipeline::spec::Watched;
+use crate::store;
+use crate::store::FileStore;
+use crate::window::ClosedPane;
+use crate::window::Merge;
+use crate::window::Progress;
+use crate::window::Ring;
+use crate::window::merge::Standing;
+
+/// Version of the stored state; written by this binary, and the highest that it reads.
+pub(crate) const VERSION: u8 = 1;
+
+pub(crate) struct ModelEvaluator {
+    pub spec: Spec,
+    pub watched: Option<Watched>,
+    /// When the baseline in force was taken up, by the wall clock.
+    pub loaded_ms: Option<i64>,
+    pub merge: Merge,
+    pub ring: Ring,
+    pub state: ModelState,
+    pub verdicts: Vec<FeatureVerdict>,
+    pub decision: Option<Decision>,
+    pub suppressed: BTreeMap<Suppression, u64>,
+    /// Nothing has come for three panes of wall clock.
+    pub stale: bool,
+    partitions: BTreeMap<TopicPartition, Seen>,
+    /// How many its topic has.
+    in_topic: usize,
+    /// Since when some of them are not ours.
+    short_since: Option<Instant>,
+    /// They are still waited for, so no pane closes without them.
+    holding: bool,
+    last_record: Instant,
+}
+
+/// A partition by the clock.
+struct Seen {
+    next_offset: i64,
+    caught_up: bool,
+    /// What its open panes hold is known here: without it they must not be sealed.
+    open_known: bool,
+    /// When its position last changed.
+    moved: Instant,
+    /// Where its log ended when it was taken; up to there it is catching up.
+    high_at_start: i64,
+}
+
+/// What was stored of a model's levels.
+enum Found {
+    Levels(ModelState),
+    /// Levels of panes that were counted otherwise.
+    OtherRules,
+    Nothing,
+}
+
+impl ModelEvaluator {
+    pub(crate) fn new(spec: Spec, now: Instant) -> Self {
+        let pane_ms = spec.policy.pane_ms;
+        let ring = Ring::new(Vec::new(), pane_ms, 1, 1, 0);
+        Self {
+            spec,
+            watched: None,
+            loaded_ms: None,
+            merge: Merge::new(Vec::new(), pane_ms),
+            ring,
+            state: ModelState::default(),
+            verdicts: Vec::new(),
+            decision: None,
+            suppressed: BTreeMap::new(),
+            stale: false,
+            partitions: BTreeMap::new(),
+            in_topic: 0,
+            short_since: None,
+            holding: false,
+            last_record: now,
+        }
+    }
+
+    /// Starts anew with a baseline: empty window, no levels.
+    pub(crate) fn watch(&mut self, watched: Watched, now_ms: i64) {
+        let policy = &self.spec.policy;
+        let shape = watched.rules.shape();
+        self.merge = Merge::new(shape.clone(), policy.pane_ms);
+        self.ring = Ring::new(
+            shape,
+            policy.pane_ms,
+            policy.window_panes,
+            policy.max_age_panes,
+            policy.min_records,
+        );
+        self.state = ModelState::default();
+        self.verdicts = Vec::new();
+        self.decision = None;
+        self.partitions.clear();
+        self.watched = Some(watched);
+        self.loaded_ms = Some(now_ms);
+    }
+
+    /// Takes up what an earlier process left: panes, seals and levels of the same rules. `first`: the
+    /// baseline is new, so there need not be anything.
+    pub(crate) fn restore(
+        &mut self,
+        store: &FileStore,
+        metrics: &Metrics,
+        first: bool,
+    ) -> Result<(), store::Error> {
+        let Some(watched) = self.watched.clone() else { return Ok(()) };
+        let name = self.spec.name().to_owned();
+        let (rules, shape) = (watched.rules.hash, watched.rules.shape());
+        let mut partials = Vec::new();
+        let mut damaged = 0;
+        let rejected = store.load_panes(&name, i64::MIN, |record| {
+            match panes::read(&record, rules, &shape) {
+                Ok(Some(Logged::Partial(partial))) => partials.push(partial),
+                Ok(Some(Logged::Seal(seal))) => self.merge.sealed(seal),
+                Ok(None) => {}
+                Err(Truncated) => damaged += 1,
+            }
+        })?;
+        if damaged + rejected.len() > 0 {
+            warn!(
+                model = name,
+                damaged,
+                torn = rejected.len(),
+                "parts of the pane log can't be read"
+            );
+            metrics.state_rejected("panes", (damaged + rejected.len()) as u64);
+        }
+        partials.into_iter().for_each(|partial| self.merge.add(partial));
+        let decided = match self.load_state(store, rules)? {
+            Found::Levels(state) => {
+                self.state = state;
+                self.state.decided_end_ms
+            }
+            Found::OtherRules => {
+                info!(model = name, "the counting rules have changed; the window starts anew");
+                None
+            }
+            Found::Nothing if first => None,
+            // The levels are lost: what has closed is history, and nothing is decided about it again.
+            Found::Nothing => {
+                warn!(
+                    model = name,
+                    "the model's state is lost; its window stays, its levels start anew"
+                );
+                self.merge.newest_end_ms()
+            }
+        };
+        if let Some(end_ms) = decided {
+            for pane in self.merge.resume(end_ms) {
+                self.push(pane);
+            }
+            self.state.decided_end_ms = Some(end_ms);
+            self.score();
+            info!(
+                model = name,
+                panes = self.ring.len(),
+                records = self.ring.records(),
+                "window restored"
+            );
+        }
+        Ok(())
+    }
+
+    fn load_state(&self, store: &FileStore, rules: u64) -> Result<Found, store::Error> {
+        let loaded = store.load_test(self.spec.name())?;
+        let Some((_, body)) = loaded.supported(VERSION)? else { return Ok(Found::Nothing) };
+        let mut input = Reader::new(body);
+        let n_features = self.watched.as_ref().map_or(0, |w| w.features.len());
+        let read = |input: &mut Reader<'_>| {
+            if input.u64()? != rules {
+                return Ok(Found::OtherRules);
+            }
+            ModelState::decode(input.bytes()?, n_features).map(Found::Levels)
+        };
+        Ok(read(&mut input).unwrap_or(Found::Nothing))
+    }
+
+    /// Stores the levels; they belong to the panes up to `decided_end_ms`.
+    pub(crate) fn save(&self, store: &FileStore) {
+        let Some(watched) = &self.watched else { return };
+        let mut out = Writer::default();
+        out.u64(watched.rules.hash);
+        out.bytes(&self.state.encode());
+        if let Err(error) = store.save_test(self.spec.name(), VERSION, &out.into_bytes()) {
+            error!(model = self.spec.name(), %error, "the model's state can't be written; a restart decides its last panes again");
+        }
+    }
+
+    /// Appends a closed pane to the window.
+    pub(crate) fn push(&mut self, pane: ClosedPane) {
+        if self.ring.push(pane).is_err() {
+            error!(model = self.spec.name(), "a closed pane can't be read back; this is a bug");
+        }
+    }
+
+    /// Compares the window with the reference.
+    pub(crate) fn score(&mut self) {
+        let Some(watched) = &self.watched else { return };
+        let policy = &self.spec.policy;
+        let rule = VerdictRule {
+            thresholds: &policy.thresholds,
+            design_effect: policy.design_effect.unwrap_or(rule::UNCALIBRATED),
+            min_records: policy.min_records,
+            alpha: rule::ALPHA,
+            tolerance: policy.psi_tolerance,
+        };
+        let sides = watched.baseline.features.iter().zip(self.ring.live());
+        self.verdicts = sides.map(|(feature, live)| verdict(feature, live, &rule)).collect();
+    }
+
+    pub(crate) fn assign(&mut self, progress: Progress, high: i64, now: Instant) {
+        let seen = Seen {
+            next_offset: progress.next_offset,
+            caught_up: progress.caught_up,
+            open_known: false,
+            moved: now,
+            high_at_start: high,
+        };
+        self.partitions.insert(progress.partition.clone(), seen);
+        self.merge.assign(progress);
+    }
+
+    pub(crate) fn revoke(&mut self, partition: &TopicPartition) {
+        self.partitions.remove(partition);
+        self.merge.revoke(partition);
+    }
+
+    /// How many of the topic's partitions are ours: for `max_stall` the others are waited for, then
+    /// panes close without them, incomplete. `in_topic: None` is as many as before.
+    pub(crate) fn measure(&mut self, in_topic: Option<usize>, now: Instant) {
+        self.in_topic = in_topic.unwrap_or(self.in_topic);
+        if self.partitions.len() >= self.in_topic {
+            self.short_since = None;
+            self.holding = false;
+            return;
+        }
+        if self.short_since.is_none() {
+            warn!(
+                model = self.spec.name(),
+                ours = self.partitions.len(),
+                of = self.in_topic,
+                "not every partition of the topic is ours: no pane closes for max_stall, then they are incomplete and nothing is triggered"
+            );
+        }
+        let since = *self.short_since.get_or_insert(now);
+        self.holding = now.duration_since(since) < self.spec.model.drift_config.max_stall.0;
+    }
+
+    /// Whether partitions of the topic are missing and are still waited for.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.holding
+    }
+
+    pub(crate) fn progress(&mut self, progress: Progress, now: Instant) {
+        if let Some(seen) = self.partitions.get_mut(&progress.partition) {
+            if seen.next_offset != progress.next_offset {
+                seen.moved = now;
+                seen.open_known = false;
+                self.last_record = now;
+                self.merge.stand(&progress.partition, Standing::Active);
+            }
+            seen.next_offset = progress.next_offset;
+            seen.caught_up = progress.caught_up;
+        }
+        self.merge.progress(progress);
+    }
+
+    /// Nothing came in the partition lately, and its open panes have been handed over.
+    pub(crate) fn quiet(&mut self, partition: &TopicPartition) {
+        if let Some(seen) = self.partitions.get_mut(partition) {
+            seen.open_known = true;
+        }
+    }
+
+    /// Idle and stalled partitions, and a stream that has gone silent. True if something changed.
+    pub(crate) fn look_at_clock(&mut self, now: Instant) -> bool {
+        let pane = Duration::from_millis(self.spec.policy.pane_ms.cast_unsigned());
+        let max_stall = self.spec.model.drift_config.max_stall.0;
+        for (partition, seen) in &self.partitions {
+            let quiet = now.duration_since(seen.moved);
+            let standing = if seen.caught_up && seen.open_known && quiet >= 2 * pane {
+                Standing::Idle
+            } else if !seen.caught_up && quiet >= max_stall {
+                Standing::Stalled
+            } else {
+                Standing::Active
+            };
+            self.merge.stand(partition, standing);
+        }
+        self.measure(None, now);
+        let stale = self.watched.is_some() && now.duration_since(self.last_record) >= 3 * pane;
+        std::mem::replace(&mut self.stale, stale) != stale
+    }
+
+    /// Every partition has been read up to where its log ended when it was taken.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        !self.partitions.is_empty()
+            && self.partitions.values().all(|s| s.caught_up || s.next_offset >= s.high_at_start)
+    }
+
+    pub(crate) fn n_partitions(&self) -> usize {
+        self.partitions.len().max(self.in_topic)
+    }
+}

@@ -1,0 +1,126 @@
+//! What readers see: one view, published whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::decide::DriftState;
+use crate::decide::ModelView;
+use crate::decide::Quality;
+use crate::decide::View;
+use crate::decide::model::is_complete;
+use crate::decide::model::reject_ratio;
+use crate::decide::view::WindowView;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::report::api;
+
+impl Evaluate {
+    /// Publishes a new view if anything has changed.
+    pub(super) fn publish(&mut self, now_ms: i64) {
+        if !std::mem::take(&mut self.dirty) {
+            return;
+        }
+        let models = (0..self.models.len()).map(|model| Arc::new(self.model_view(model))).collect();
+        let incidents = self.log.ledger().incidents();
+        self.view.send_replace(Arc::new(View { models, incidents }));
+        self.report_deliveries();
+        for (spec, evaluator) in self.specs.iter().zip(&self.models) {
+            let frontier = evaluator.merge.sources().filter_map(|p| p.frontier_ms).min();
+            if let Some(frontier) = frontier {
+                let watermark = frontier + spec.model.lateness.as_ms();
+                self.metrics.event_watermark(spec.name(), watermark.min(now_ms.max(watermark)));
+            }
+        }
+    }
+
+    /// Messages that wait, by target.
+    fn report_deliveries(&self) {
+        let mut waiting: BTreeMap<String, (usize, i64)> = BTreeMap::new();
+        for spec in self.specs.iter() {
+            let targets = spec.trigger.iter().cloned();
+            let people = spec.people.iter().map(|(target, channel)| format!("{target}/{channel}"));
+            targets.chain(people).for_each(|t| {
+                waiting.insert(t, (0, i64::MAX));
+            });
+        }
+        for outgoing in self.log.ledger().pending() {
+            let slot = waiting.entry(outgoing.delivery.target_name()).or_insert((0, i64::MAX));
+            *slot = (slot.0 + 1, slot.1.min(outgoing.queued_at_ms));
+        }
+        for (target, (length, oldest)) in waiting {
+            self.metrics.pending(&target, length, (length > 0).then_some(oldest));
+        }
+    }
+
+    fn model_view(&self, model: usize) -> ModelView {
+        let (spec, evaluator) = (&self.specs[model], &self.models[model]);
+        let open = self.log.ledger().open(spec.name());
+        let decision = evaluator.decision.as_ref();
+        let drift = match (&evaluator.watched, decision) {
+            (None, _) => DriftState::NoBaseline,
+            (Some(_), None) => DriftState::Settling,
+            (Some(_), Some(decision)) => decision.drift,
+        };
+        let (start_ms, end_ms) = evaluator.ring.span_ms().unwrap_or_default();
+        let mut features = evaluator.verdicts.clone();
+        if evaluator.stale {
+            // Old numbers of a silent stream are not passed off as present ones.
+            features.iter_mut().for_each(|verdict| verdict.scores.clear());
+        }
+        ModelView {
+            model: spec.name().to_owned(),
+            topic: spec.model.topic.clone(),
+            drift,
+            quality: quality(evaluator),
+            incident: open.map(|entry| entry.incident.state),
+            incident_id: open.map(|entry| entry.incident.id.clone()),
+            window: WindowView {
+                start_ms,
+                end_ms,
+                records: evaluator.ring.records(),
+                complete: is_complete(&evaluator.ring, &spec.policy),
+            },
+            features,
+            suppressed_by: decision.map(|d| d.suppressed_by.clone()).unwrap_or_default(),
+            explanation: decision.map_or_else(
+                || "nothing has been evaluated yet".to_owned(),
+                |d| d.explanation.clone(),
+            ),
+            baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
+            baseline_loaded_ms: evaluator.loaded_ms,
+            live: evaluator.ring.live().to_vec(),
+            panes: Arc::new(evaluator.ring.panes()),
+            pane_ms: spec.policy.pane_ms,
+            thresholds: spec.policy.thresholds.clone(),
+            min_records: spec.policy.min_records,
+            evaluated_ms: evaluator.state.decided_end_ms,
+            triggers: self.log.ledger().opened(spec.name()),
+            suppressed: evaluator.suppressed.clone(),
+        }
+    }
+
+    /// The whole report of a model, as the API gives it.
+    pub(super) fn report(&self, model: usize) -> Value {
+        serde_json::to_value(api::model(&self.model_view(model)))
+            .expect("a report is plain data with finite numbers")
+    }
+}
+
+fn quality(evaluator: &ModelEvaluator) -> Quality {
+    let policy = &evaluator.spec.policy;
+    let nothing_matches = evaluator.ring.records() >= policy.min_records
+        && evaluator.ring.live().iter().all(|c| c.missing == c.records());
+    if nothing_matches {
+        Quality::Misconfigured
+    } else if reject_ratio(&evaluator.ring, policy.pane_ms) > policy.max_reject_ratio {
+        Quality::Fault
+    } else if evaluator.stale {
+        Quality::Stale
+    } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {
+        Quality::Incomplete
+    } else {
+        Quality::Ok
+    }
+}

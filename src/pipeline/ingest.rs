@@ -1,0 +1,298 @@
+//! The data plane, per batch: source -> decode -> histogram -> pane, on its own thread.
+//!
+//! Order of durability: closed panes are published (fsync) before the snapshot that no longer holds
+//! them; the group's committed offset only follows, for people who watch lag.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::baseline::Baseline;
+use crate::decode::Decoder;
+use crate::decode::Message;
+use crate::decode::Reason;
+use crate::http::Health;
+use crate::kafka;
+use crate::offsets::TopicPartition;
+use crate::pipeline::clock::now_ms;
+use crate::pipeline::counted::Counted;
+use crate::pipeline::desk::Desk;
+use crate::pipeline::publish::Publisher;
+use crate::source::Event;
+use crate::source::kafka::KafkaSource;
+use crate::window::PartitionState;
+
+mod keep;
+mod partitions;
+mod rejects;
+
+/// The longest that a call to the source blocks, so that orders and clocks are looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// How often closed panes are made durable and passed on.
+const PUBLISH: Duration = Duration::from_millis(250);
+/// How long leaving the group may take.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// What control tells ingest.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Take up a baseline; live records are counted by it from the next pane on.
+    Adopt {
+        model: usize,
+        baseline: Arc<Baseline>,
+    },
+    Stop,
+}
+
+pub(super) struct Ingest {
+    desk: Arc<Desk>,
+    kafka: kafka::Config,
+    orders: mpsc::Receiver<Order>,
+    publisher: Publisher,
+    health: Arc<Health>,
+    snapshot_interval: Duration,
+    decoders: HashMap<usize, Decoder>,
+    partitions: BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>,
+    /// How many partitions each topic has, asked whenever some are taken.
+    topic_sizes: HashMap<Arc<str>, usize>,
+    reject_lines: HashMap<(usize, Reason), Instant>,
+    published: Instant,
+    snapshotted: Instant,
+}
+
+impl Ingest {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        kafka: kafka::Config,
+        orders: mpsc::Receiver<Order>,
+        out: mpsc::Sender<Counted>,
+        health: Arc<Health>,
+        snapshot_interval: Duration,
+    ) -> Self {
+        let publisher = Publisher::new(desk.clone(), out);
+        let now = Instant::now();
+        Self {
+            desk,
+            kafka,
+            orders,
+            publisher,
+            health,
+            snapshot_interval,
+            decoders: HashMap::new(),
+            partitions: BTreeMap::new(),
+            topic_sizes: HashMap::new(),
+            reject_lines: HashMap::new(),
+            published: now,
+            snapshotted: now,
+        }
+    }
+
+    /// Reads until told to stop; blocks, so it has a thread of its own.
+    pub(super) fn run(mut self) {
+        for model in 0..self.desk.specs.len() {
+            self.prepare(model);
+        }
+        let mut source: Option<KafkaSource> = None;
+        loop {
+            self.health.ingest_turned(now_ms());
+            match self.orders.try_recv() {
+                Ok(Order::Adopt { model, baseline }) => {
+                    if self.adopt(model, baseline) {
+                        // A model that was not read before needs its own start.
+                        self.reconnect(&mut source);
+                    }
+                    continue;
+                }
+                Ok(Order::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => break,
+                Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+            if source.is_none() && !self.connect(&mut source) {
+                std::thread::sleep(POLL);
+                continue;
+            }
+            let Some(connected) = source.as_mut() else { continue };
+            let event = connected.next(POLL);
+            if let Event::Failed(error) = &event {
+                error!(%error, "the Kafka client failed; a new one is made");
+                self.publisher.tell(Counted::Failed { error: error.to_string() });
+                self.reconnect(&mut source);
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
+            if let Event::Assigned(assigned) = &event {
+                self.measure(connected, assigned);
+            }
+            self.apply(event);
+            self.keep_time(connected);
+        }
+        self.finish(source);
+    }
+
+    /// Makes the decoder of a model whose baseline is known, and announces the baseline.
+    fn prepare(&mut self, model: usize) {
+        let Some(watched) = self.desk.watched(model) else { return };
+        if let Err(error) = self.publisher.keep_profile(model, &watched) {
+            error!(model = self.desk.specs[model].name(), %error, "the baseline can't be stored; a restart reads it again");
+        }
+        let spec = &self.desk.specs[model];
+        let decoder = Decoder::new(
+            spec.model.format,
+            &spec.model.fields,
+            &spec.model.options(),
+            spec.name(),
+            &watched.features,
+        );
+        self.decoders.insert(model, decoder);
+        self.publisher.tell(Counted::Adopted { model, watched });
+    }
+
+    fn connect(&mut self, source: &mut Option<KafkaSource>) -> bool {
+        let topics = self.desk.topics();
+        if topics.is_empty() {
+            return false;
+        }
+        let desk = self.desk.clone();
+        let starts = Box::new(move |partition: &TopicPartition| desk.starts(partition));
+        match KafkaSource::connect(&self.kafka, &topics, starts) {
+            Ok(connected) => {
+                info!(topics = topics.join(","), group = self.kafka.group, "reading");
+                *source = Some(connected);
+                true
+            }
+            Err(error) => {
+                error!(%error, "Kafka can't be read; trying again");
+                self.publisher.tell(Counted::Failed { error: error.to_string() });
+                std::thread::sleep(Duration::from_secs(1));
+                false
+            }
+        }
+    }
+
+    fn reconnect(&mut self, source: &mut Option<KafkaSource>) {
+        let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
+        self.revoke(&partitions);
+        if let Some(connected) = source.take()
+            && let Err(error) = connected.close(CLOSE)
+        {
+            warn!(%error, "leaving the group");
+        }
+    }
+
+    /// Applies one event of the source; no clock, no waiting.
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Batch(batch) => {
+                for (partition, messages) in batch.groups() {
+                    let messages: Vec<Message<'_>> = messages.collect();
+                    self.count(partition, &messages);
+                }
+            }
+            Event::Assigned(assigned) => {
+                self.assign(assigned);
+                self.rebalanced();
+            }
+            Event::Revoked(partitions) => {
+                self.revoke(&partitions);
+                self.rebalanced();
+            }
+            Event::Lost { partition, from, to, cause } => self.lose(&partition, from, to, cause),
+            Event::Failed(_) | Event::Idle => {}
+        }
+    }
+
+    fn count(&mut self, partition: &TopicPartition, messages: &[Message<'_>]) {
+        let Some(last) = messages.last() else { return };
+        let next_offset = last.offset + 1;
+        let bytes: usize = messages.iter().filter_map(|m| m.payload).map(<[u8]>::len).sum();
+        self.desk.metrics.records_consumed(&partition.topic, messages.len() as u64, bytes as u64);
+        let mut rejects = Vec::new();
+        for (&model, state) in self.partitions.get_mut(partition).into_iter().flatten() {
+            let Some(watched) = self.desk.watched(model) else { continue };
+            let Some(decoder) = self.decoders.get_mut(&model) else { continue };
+            let from = messages.partition_point(|m| m.offset < state.next_offset);
+            if from == messages.len() {
+                continue;
+            }
+            let batch = decoder.decode(messages[from..].iter().copied());
+            let before = state.totals.clone();
+            state.apply(&watched.rules, &batch, next_offset);
+            let metrics = &self.desk.metrics;
+            let (topic, name) = (&*partition.topic, self.desk.specs[model].name());
+            for reason in Reason::ALL {
+                let new = state.totals.rejects[reason as usize] - before.rejects[reason as usize];
+                if new > 0 {
+                    metrics.records_rejected(topic, name, reason, new);
+                    let sample = batch.rejects.iter().find(|r| r.reason == reason).cloned();
+                    rejects.push((model, reason, new, sample));
+                }
+            }
+            metrics.records_late(topic, name, state.totals.late - before.late);
+            metrics.records_other_model(topic, batch.other_models);
+            metrics.duplicate_keys(topic, name, batch.duplicate_keys);
+        }
+        for (model, reason, new, sample) in rejects {
+            self.report_reject(partition, model, reason, (new, sample));
+        }
+    }
+
+    /// What is due by the clock.
+    fn keep_time(&mut self, source: &mut KafkaSource) {
+        let now = Instant::now();
+        if now.duration_since(self.published) >= PUBLISH {
+            self.published = now;
+            self.publish();
+            for (partition, states) in &self.partitions {
+                let Some((_, high)) = source.watermarks(partition) else { continue };
+                // Markers of transactions take offsets that are never delivered: where the source
+                // stands, not what was counted, says whether the end was reached. It stands nowhere
+                // when it has started at the end.
+                let counted = states.values().map(|s| s.next_offset).min();
+                let caught_up = source.position(partition).max(counted) >= Some(high);
+                for (&model, state) in states {
+                    self.publisher.progress(model, partition, state, caught_up);
+                }
+                if let Some(next) = counted {
+                    let behind = if caught_up { 0 } else { high - next };
+                    let lag = behind.max(0).cast_unsigned();
+                    self.desk.metrics.lag(&partition.topic, partition.partition, lag);
+                }
+            }
+            self.publisher.flush_progress();
+        }
+        if now.duration_since(self.snapshotted) >= self.snapshot_interval {
+            self.snapshotted = now;
+            let offsets = self.snapshot_all();
+            commit(source, &offsets);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.publisher.publish(&mut self.partitions);
+    }
+
+    fn finish(mut self, source: Option<KafkaSource>) {
+        let offsets = self.snapshot_all();
+        if let Some(source) = source {
+            commit(&source, &offsets);
+            if let Err(error) = source.close(CLOSE) {
+                warn!(%error, "leaving the group");
+            }
+        }
+        info!(partitions = mem::take(&mut self.partitions).len(), "ingest stopped");
+    }
+}
+
+/// Only for people who watch lag: the state has its own offsets.
+fn commit(source: &KafkaSource, offsets: &[(TopicPartition, i64)]) {
+    if let Err(error) = source.commit(offsets) {
+        warn!(%error, "the group's offsets could not be committed");
+    }
+}

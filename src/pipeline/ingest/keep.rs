@@ -1,0 +1,85 @@
+//! What makes ingest survive: snapshots of its partitions, and the change to a new baseline.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use crate::baseline::Baseline;
+use crate::offsets::TopicPartition;
+use crate::pipeline::clock::now_ms;
+use crate::pipeline::counted::Counted;
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::publish::progress_of;
+use crate::pipeline::snapshot;
+use crate::pipeline::spec::Watched;
+use crate::window::PartitionState;
+use crate::window::pane_start;
+
+impl Ingest {
+    pub(super) fn snapshot_all(&mut self) -> Vec<(TopicPartition, i64)> {
+        self.publish();
+        let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
+        partitions.into_iter().filter_map(|p| Some((p.clone(), self.snapshot(&p)?))).collect()
+    }
+
+    /// Writes a partition's state, unless closed panes of it could not be published; the offset that
+    /// a restart would begin at.
+    pub(super) fn snapshot(&self, partition: &TopicPartition) -> Option<i64> {
+        let states = self.partitions.get(partition)?;
+        if states.values().any(PartitionState::has_closed) {
+            return None;
+        }
+        let named = states.iter().map(|(&model, state)| (self.desk.specs[model].name(), state));
+        let body = snapshot::encode(named);
+        match self.desk.store.save_partition(partition, snapshot::VERSION, &body) {
+            Ok(saved) => self.desk.metrics.snapshot_written(saved.bytes, now_ms()),
+            Err(error) => {
+                error!(%partition, %error, "a snapshot could not be written; counting goes on");
+                self.desk.metrics.snapshot_failed();
+                return None;
+            }
+        }
+        states.values().map(|state| state.next_offset).min()
+    }
+
+    /// Goes over to a new baseline: durable first, then counted by. True if the model was not read
+    /// before.
+    pub(super) fn adopt(&mut self, model: usize, baseline: Arc<Baseline>) -> bool {
+        let spec = &self.desk.specs[model];
+        let first = self.desk.watched(model).is_none();
+        let pane_ms = spec.model.pane.as_ms();
+        // Behind everything that has been read, so that its first pane is whole in each partition.
+        let highest = self.partitions.values().filter_map(|s| s.get(&model)?.watermark.highest());
+        let active_from = highest.max().map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
+        let watched = Watched::new(spec, baseline, active_from);
+        if let Err(error) = self.publisher.keep_profile(model, &watched) {
+            error!(model = spec.name(), %error, "the new baseline can't be stored; the old one stays in force");
+            return false;
+        }
+        for states in self.partitions.values_mut() {
+            if let Some(state) = states.get_mut(&model) {
+                state.adopt(&watched.rules);
+            }
+        }
+        self.desk.watch(model, watched);
+        self.prepare(model);
+        self.announce(model);
+        first
+    }
+
+    /// Tells evaluation again which partitions a model has.
+    fn announce(&mut self, model: usize) {
+        let Some(watched) = self.desk.watched(model) else { return };
+        let mut partitions = Vec::new();
+        for (partition, states) in &self.partitions {
+            if let Some(state) = states.get(&model) {
+                // Evaluation begins anew: everything is news to it, even what has not changed.
+                self.publisher.forget(model, partition);
+                let progress = progress_of(partition, state, &watched, false);
+                partitions.push((progress, state.next_offset));
+            }
+        }
+        let in_topic = self.in_topic(model);
+        self.publisher.tell(Counted::Assigned { model, partitions, in_topic });
+    }
+}

@@ -1,0 +1,111 @@
+//! Partitions that come, go, and lose records: their states are taken up and given back.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::offsets::TopicPartition;
+use crate::pipeline::counted::Counted;
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::publish::progress_of;
+use crate::source::Assigned;
+use crate::source::LossCause;
+use crate::source::kafka::KafkaSource;
+use crate::window::PartitionState;
+use crate::window::Progress;
+
+impl Ingest {
+    pub(super) fn measure(&mut self, source: &KafkaSource, assigned: &[Assigned]) {
+        let topics: BTreeSet<&Arc<str>> = assigned.iter().map(|a| &a.partition.topic).collect();
+        for topic in topics {
+            match source.n_partitions(topic) {
+                Some(n) => drop(self.topic_sizes.insert(topic.clone(), n)),
+                None => warn!(topic = &**topic, "no broker says how many partitions it has"),
+            }
+        }
+    }
+
+    pub(super) fn in_topic(&self, model: usize) -> Option<usize> {
+        self.topic_sizes.get(self.desk.specs[model].model.topic.as_str()).copied()
+    }
+
+    pub(super) fn assign(&mut self, assigned: Vec<Assigned>) {
+        let mut told: BTreeMap<usize, Vec<(Progress, i64)>> = BTreeMap::new();
+        for Assigned { partition, starts, low, high } in assigned {
+            let readers = self.desk.readers(&partition.topic);
+            let mut states = match self.desk.states(&partition) {
+                Ok(states) => states,
+                Err(error) => {
+                    error!(%partition, %error, "a partition is left alone: it is not counted, and its state is kept");
+                    continue;
+                }
+            };
+            states.retain(|model, _| readers.contains(model));
+            for (&model, &start) in readers.iter().zip(&starts) {
+                let Some(watched) = self.desk.watched(model) else { continue };
+                let new = || PartitionState::new(&watched.rules, start);
+                let state = states.entry(model).or_insert_with(new);
+                let caught_up = state.next_offset >= high;
+                let progress = progress_of(&partition, state, &watched, caught_up);
+                self.publisher.forget(model, &partition);
+                told.entry(model).or_default().push((progress, high));
+            }
+            info!(%partition, ?starts, low, high, "partition taken");
+            self.partitions.insert(partition, states);
+        }
+        for (model, partitions) in told {
+            let in_topic = self.in_topic(model);
+            self.publisher.tell(Counted::Assigned { model, partitions, in_topic });
+        }
+    }
+
+    pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) {
+        self.publish();
+        let mut told: BTreeMap<usize, Vec<TopicPartition>> = BTreeMap::new();
+        for partition in partitions {
+            self.snapshot(partition);
+            for model in self.partitions.remove(partition).unwrap_or_default().into_keys() {
+                told.entry(model).or_default().push(partition.clone());
+            }
+            self.desk.metrics.revoked(&partition.topic, partition.partition);
+            info!(%partition, "partition given up");
+        }
+        for (model, partitions) in told {
+            self.publisher.tell(Counted::Revoked { model, partitions });
+        }
+    }
+
+    pub(super) fn rebalanced(&self) {
+        self.desk.metrics.rebalanced();
+        for topic in self.desk.topics() {
+            let ours = self.partitions.keys().filter(|p| *p.topic == *topic).count();
+            self.desk.metrics.assigned_partitions(&topic, ours);
+        }
+    }
+
+    pub(super) fn lose(
+        &mut self,
+        partition: &TopicPartition,
+        from: i64,
+        to: i64,
+        cause: LossCause,
+    ) {
+        let lost = to.saturating_sub(from).max(0).cast_unsigned();
+        error!(%partition, from, to, %cause, "records are gone from the log");
+        self.desk.metrics.records_lost(&partition.topic, cause.as_str(), lost);
+        for state in self.partitions.get_mut(partition).into_iter().flat_map(BTreeMap::values_mut) {
+            match cause {
+                LossCause::Retention | LossCause::Undecodable | LossCause::Truncated => {
+                    let missed = to.saturating_sub(state.next_offset.max(from)).max(0);
+                    state.lose(to.max(state.next_offset), missed.cast_unsigned());
+                }
+                // The log was made anew: its offsets begin again.
+                LossCause::BeyondEnd => state.lose(to, 0),
+            }
+        }
+    }
+}
