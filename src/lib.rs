@@ -2,6 +2,7 @@
 //!
 //! Modules in data-path order; a module imports only from those below it (`tidy.rs` holds the rule).
 
+pub mod cli;
 pub mod pipeline;
 pub mod config;
 // Edges: all I/O lives here.

@@ -1,0 +1,232 @@
+//! `driftd baseline`: build a profile from training data, show what a baseline holds.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::baseline::{Baseline, FeatureBaseline, FeatureOverride, Overrides};
+use crate::cli::{BAD_INPUT, OK};
+use crate::feature::Kind;
+use crate::fetch;
+use crate::histogram::Cells;
+
+mod table;
+
+use table::{one_feature, table};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Build a profile from Parquet: aggregates only, to use in place of the data.
+    Build(BuildArgs),
+    /// Show what driftd makes of Parquet data or of a profile.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BuildArgs {
+    /// Parquet file, folder of parts, or s3://bucket/key.
+    reference: String,
+    /// Where to write the profile.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// A column that is no feature; may be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    ignore: Vec<String>,
+    /// A column whose values are categories, such as numeric codes; may be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    categorical: Vec<String>,
+    /// The column that holds what the model answered [default: prediction].
+    #[arg(long, value_name = "COLUMN")]
+    prediction: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ShowArgs {
+    /// Parquet file, folder of parts, s3://bucket/key, or profile.
+    baseline: String,
+    /// Only this feature, with its cells and bins.
+    #[arg(long)]
+    feature: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Build(args) => build(&args),
+        Command::Show(args) => show(&args),
+    }
+}
+
+fn build(args: &BuildArgs) -> anyhow::Result<u8> {
+    let categorical = FeatureOverride { kind: Some(Kind::Categorical), role: None };
+    let overrides = Overrides {
+        features: args.categorical.iter().map(|name| (name.clone(), categorical)).collect(),
+        ignore: args.ignore.iter().cloned().collect(),
+        prediction: args.prediction.clone(),
+    };
+    let Some(baseline) = read(&args.reference, &overrides)? else { return Ok(BAD_INPUT) };
+    write_whole(&args.output, baseline.to_json().as_bytes())
+        .with_context(|| format!("can't write the profile to {}", args.output.display()))?;
+    print(&match args.format {
+        Format::Table => table(&baseline),
+        Format::Json => pretty(&summary(&baseline)),
+    })?;
+    Ok(OK)
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<u8> {
+    let Some(baseline) = read(&args.baseline, &Overrides::default())? else {
+        return Ok(BAD_INPUT);
+    };
+    let text = match &args.feature {
+        None => match args.format {
+            Format::Table => table(&baseline),
+            Format::Json => pretty(&summary(&baseline)),
+        },
+        Some(name) => {
+            let Some(feature) = baseline.features.iter().find(|f| f.name == *name) else {
+                let names: Vec<_> = baseline.features.iter().map(|f| f.name.as_str()).collect();
+                let names = names.join(", ");
+                complain(&format!("{}: no feature `{name}`; it has: {names}", args.baseline))?;
+                return Ok(BAD_INPUT);
+            };
+            match args.format {
+                Format::Table => one_feature(feature),
+                Format::Json => pretty(&with_cells(feature)),
+            }
+        }
+    };
+    print(&text)?;
+    Ok(OK)
+}
+
+/// The baseline, or `None` once standard error says what is wrong with it.
+fn read(location: &str, overrides: &Overrides) -> anyhow::Result<Option<Baseline>> {
+    let bar = if io::stderr().is_terminal() {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?);
+        bar.set_message(format!("reading {location}"));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    } else {
+        ProgressBar::hidden()
+    };
+    let result = fetch::load_blocking(&fetch::Config::default(), location, overrides);
+    bar.finish_and_clear();
+    match result {
+        Ok(baseline) => Ok(Some(baseline)),
+        // The store may answer tomorrow: that is a failure, not a bad file.
+        Err(error) if error.is_unreachable() => Err(error.into()),
+        Err(error) => {
+            complain(&error.to_string())?;
+            Ok(None)
+        }
+    }
+}
+
+/// A profile that is there is whole: written beside its place, then moved there.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let mut file = fs::File::create(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)
+}
+
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // `driftd baseline show x | head` is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn complain(text: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "driftd: {text}")
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn summary(baseline: &Baseline) -> Value {
+    json!({
+        "source": baseline.source,
+        "digest": baseline.digest,
+        "rules_digest": baseline.rules_digest(),
+        "rows": baseline.rows,
+        "time_column": baseline.time_column,
+        "ignored": baseline.ignored,
+        "sampled": baseline.sampled,
+        "features": baseline.features.iter().map(in_short).collect::<Vec<_>>(),
+    })
+}
+
+fn in_short(feature: &FeatureBaseline) -> Value {
+    let usable = feature.unusable.is_none();
+    let mut value = json!({
+        "feature": feature.name,
+        "role": feature.role,
+        "kind": feature.kind,
+        "type": feature.column_type,
+        "usable": usable,
+    });
+    match feature.unusable {
+        Some(why) => value["unusable"] = json!({"reason": why, "text": why.reason()}),
+        None => {
+            value["count"] = json!(feature.reference.in_cells());
+            value["missing"] = json!(feature.reference.absent());
+            value["distinct"] = json!(feature.distinct);
+            value["singletons"] = json!(feature.singletons);
+            value["cells"] = json!(feature.cells.len());
+            value["bins"] = json!(feature.bins.len());
+            value["mean"] = json!(feature.mean);
+            value["sd"] = json!(feature.sd);
+            if let Cells::Numeric(cells) = &feature.cells {
+                value["range"] = json!([cells.lowest, cells.highest]);
+            }
+        }
+    }
+    value
+}
+
+/// Limits of the bins and what the reference has in them, and the same of the cells.
+fn with_cells(feature: &FeatureBaseline) -> Value {
+    let mut value = in_short(feature);
+    if feature.unusable.is_some() {
+        return value;
+    }
+    let bins = feature.bins.sum(&feature.reference.cells);
+    match &feature.cells {
+        Cells::Numeric(cells) => {
+            let ends = feature.bins.starts.iter().skip(1);
+            let ends: Vec<f64> = ends.map(|&start| cells.edges[start as usize - 1]).collect();
+            value["bins"] = json!({"edges": ends, "reference": bins});
+            value["cells"] = json!({"edges": cells.edges, "reference": feature.reference.cells});
+        }
+        Cells::Categorical(cells) => {
+            value["bins"] = json!({"starts": feature.bins.starts, "reference": bins});
+            value["cells"] =
+                json!({"categories": cells.categories, "reference": feature.reference.cells});
+        }
+    }
+    value
+}

@@ -1,0 +1,126 @@
+//! `driftd init`: looks at records and a baseline, writes a finished configuration.
+
+use std::fs;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::baseline::Overrides;
+use crate::cli;
+use crate::config::quote;
+use crate::fetch;
+use crate::kafka;
+
+mod infer;
+mod write;
+
+use infer::Record;
+use write::Given;
+
+/// Records that are looked at.
+const RECORDS: usize = 100;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// `host:port` of some brokers, with commas.
+    #[arg(long, value_name = "HOST:PORT")]
+    brokers: String,
+    /// The topic of the inference records.
+    #[arg(long)]
+    topic: String,
+    /// The training data: a Parquet file or folder, a profile, or s3://bucket/key.
+    #[arg(long, value_name = "LOCATION")]
+    baseline: String,
+    /// librdkafka's options for reaching the brokers; may be repeated.
+    #[arg(long = "kafka-option", value_name = "NAME=VALUE")]
+    options: Vec<String>,
+    /// Read the records from a file, one JSON object a line, in place of the topic.
+    #[arg(long, value_name = "FILE")]
+    offline_sample: Option<PathBuf>,
+    /// Where to write the configuration; standard output if not given. Never overwrites.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a command is given its arguments")]
+pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    let mut brokers = kafka::Config::new(args.brokers.split(',').map(str::trim));
+    for option in &args.options {
+        let (name, value) = option.split_once('=').with_context(|| {
+            format!("--kafka-option {option}: write NAME=VALUE, as in security.protocol=SSL")
+        })?;
+        brokers.options.insert(name.to_owned(), value.to_owned());
+    }
+    let baseline = match fetch::load_blocking(
+        &fetch::Config::default(),
+        &args.baseline,
+        &Overrides::default(),
+    ) {
+        Ok(baseline) => baseline,
+        Err(error) => {
+            let code = if error.is_unreachable() { cli::FAILURE } else { cli::BAD_INPUT };
+            cli::report_error(&error.into());
+            return Ok(code);
+        }
+    };
+    let records = match &args.offline_sample {
+        Some(file) => from_file(file)?,
+        None => from_topic(&brokers, &args.topic)?,
+    };
+    anyhow::ensure!(
+        !records.is_empty(),
+        "no JSON record was found on {}; start when there are some",
+        args.topic
+    );
+    let proposal = infer::infer(&records, &baseline);
+    let given = Given { brokers: &args.brokers, topic: &args.topic, baseline: &args.baseline };
+    let mut text = write::write(&given, &proposal, &baseline);
+    if !brokers.options.is_empty() {
+        let lines = args.options.iter().filter_map(|option| option.split_once('='));
+        let shown: Vec<String> = lines.map(|(name, value)| option_line(name, value)).collect();
+        let at = text.find("\ntopic:").unwrap_or(text.len());
+        let at = text[..at].trim_end().len();
+        text.insert_str(at, &format!("\n  options:\n{}", shown.concat().trim_end()));
+    }
+    match &args.output {
+        None => io::stdout().lock().write_all(text.as_bytes())?,
+        Some(file) => OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(file)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .with_context(|| format!("cannot write {}", file.display()))?,
+    }
+    Ok(cli::OK)
+}
+
+/// A secret of the command line does not go into a file that lives in Git.
+fn option_line(name: &str, value: &str) -> String {
+    if name.contains("password") || name.contains("secret") {
+        let variable = name.to_uppercase().replace(['.', '-'], "_");
+        return format!("    {name}: ${{{variable}}}\n");
+    }
+    format!("    {name}: {}\n", quote(value))
+}
+
+fn from_topic(brokers: &kafka::Config, topic: &str) -> anyhow::Result<Vec<Record>> {
+    let sampled = kafka::sample(brokers, topic, RECORDS, TIMEOUT)?;
+    let records = sampled.iter().filter_map(|record| {
+        let value = serde_json::from_slice(record.payload.as_deref()?).ok()?;
+        Some(Record { value, kafka_ms: Some(record.timestamp_ms) })
+    });
+    Ok(records.collect())
+}
+
+fn from_file(file: &Path) -> anyhow::Result<Vec<Record>> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let values = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(values.map(|value| Record { value, kafka_ms: None }).take(RECORDS).collect())
+}

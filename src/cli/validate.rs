@@ -1,0 +1,339 @@
+//! `driftd validate`: every fault of a configuration and its baselines, before anything starts.
+
+use std::env;
+use std::io;
+use std::io::Write as _;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::baseline::Baseline;
+use crate::cli;
+use crate::cli::config::Source;
+use crate::compare::Statistic;
+use crate::config;
+use crate::config::{Config, Fault, Loaded, Model};
+use crate::decide::Level;
+use crate::feature::Kind;
+use crate::fetch;
+use crate::kafka;
+use crate::setting::ByteSize;
+
+mod plan;
+
+use plan::FeaturePlan;
+use plan::Need;
+use plan::Plan;
+
+/// How long brokers may take to answer.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Reach nothing: no broker, no object store. Local baselines are read.
+    #[arg(long)]
+    offline: bool,
+    /// Only this model.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Text for people or JSON for programs.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Everything that was found out.
+#[derive(Debug, Default)]
+struct Findings {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    plans: Vec<Plan>,
+    /// What could not be reached: a failure of the moment, not of the configuration.
+    unreachable: Vec<String>,
+    /// What `--offline` left out.
+    skipped: Vec<String>,
+    queue_bytes: u64,
+    max_series: u64,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a command is given its arguments")]
+pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    let mut findings = Findings::default();
+    match config::load(&args.source.config, &|name| env::var(name).ok()) {
+        Ok(loaded) => look(&args, &loaded, &mut findings)?,
+        Err(config::Error::Faults(found)) => findings.faults = found.faults,
+        Err(error @ config::Error::Read { .. }) => {
+            cli::report_error(&error.into());
+            return Ok(cli::BAD_INPUT);
+        }
+    }
+    findings.print(&args)?;
+    Ok(match (findings.faults.is_empty(), findings.unreachable.is_empty()) {
+        (false, _) => cli::BAD_INPUT,
+        (true, false) => cli::FAILURE,
+        (true, true) => cli::OK,
+    })
+}
+
+fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result<()> {
+    let config = &loaded.config;
+    findings.warnings.clone_from(&loaded.warnings);
+    findings.faults.extend(loaded.check_files());
+    findings.queue_bytes = config.kafka.memory_bytes();
+    findings.max_series = config.max_series;
+    let wanted = |model: &Model| args.model.as_ref().is_none_or(|name| *name == model.name);
+    if !config.models.iter().any(wanted) {
+        let names: Vec<&str> = config.models.iter().map(|model| model.name.as_str()).collect();
+        anyhow::bail!("there is no such model; the configuration has: {}", names.join(", "));
+    }
+    for (i, model) in config.models.iter().enumerate().filter(|(_, model)| wanted(model)) {
+        let location = &model.drift_config.reference_dataset;
+        if args.offline && location.contains("://") && !location.starts_with("file://") {
+            findings.skipped.push(format!("{}: the baseline {location}", model.name));
+            continue;
+        }
+        match load_baseline(config, model) {
+            Ok(baseline) => judge(loaded, i, model, &baseline, findings),
+            Err(error) if error.is_unreachable() => {
+                findings.unreachable.push(format!("{}: {}", model.name, with_causes(&error)));
+            }
+            Err(error) => {
+                let text = with_causes(&error);
+                // A column that `features` names is wrong there, not in the baseline.
+                let named = |name: &&String| text.contains(&format!("no column `{name}`"));
+                let at = match model.features.keys().find(named) {
+                    Some(name) => format!("models.{i}.features.{name}"),
+                    None => format!("models.{i}.drift_config.reference_dataset"),
+                };
+                findings.faults.push(loaded.fault_at(&at, text));
+            }
+        }
+    }
+    let series: u64 = findings.plans.iter().map(|plan| plan.series).sum();
+    if series + plan::BASE_SERIES > config.max_series {
+        let message = format!(
+            "about {} time series would be exported, and {} is the most; watch fewer features \
+             (`ignore`), export fewer statistics, or raise `max_series`",
+            series + plan::BASE_SERIES,
+            config.max_series
+        );
+        findings.faults.push(loaded.fault_at("max_series", message));
+    }
+    if args.offline {
+        findings.skipped.push("the brokers".to_owned());
+    } else {
+        findings.unreachable.extend(ask_brokers(config, wanted));
+    }
+    Ok(())
+}
+
+fn load_baseline(config: &Config, model: &Model) -> Result<Baseline, fetch::Error> {
+    let location = &model.drift_config.reference_dataset;
+    fetch::load_blocking(&config.baselines, location, &model.overrides())
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Plans one model and holds its settings against the columns of its baseline.
+fn judge(loaded: &Loaded, i: usize, model: &Model, baseline: &Baseline, found: &mut Findings) {
+    let is_column = |name: &String| {
+        baseline.features.iter().any(|feature| feature.name == *name)
+            || baseline.ignored.iter().any(|ignored| ignored.column == *name)
+    };
+    let columns = || {
+        let names: Vec<&str> = baseline.features.iter().map(|f| f.name.as_str()).take(20).collect();
+        names.join(", ")
+    };
+    for name in model.features.keys().filter(|name| !is_column(name)) {
+        let message = format!("the baseline has no column `{name}`; it has: {}", columns());
+        found.faults.push(loaded.fault_at(&format!("models.{i}.features.{name}"), message));
+    }
+    if baseline.features.iter().all(|feature| feature.unusable.is_some()) {
+        let at = format!("models.{i}.drift_config.reference_dataset");
+        let why = baseline.features.iter().filter_map(|feature| {
+            Some(format!("{} ({})", feature.name, feature.unusable?.reason()))
+        });
+        let why = why.collect::<Vec<_>>().join(", ");
+        found.faults.push(loaded.fault_at(&at, format!("no column can be watched: {why}")));
+    }
+    found.plans.push(plan::plan(model, baseline, &loaded.config.metrics.statistics));
+}
+
+/// One record of every topic: that brokers, security, topic and permission are right.
+fn ask_brokers(config: &Config, wanted: impl Fn(&Model) -> bool) -> Vec<String> {
+    let mut topics: Vec<&str> = Vec::new();
+    for model in config.models.iter().filter(|model| wanted(model)) {
+        if !topics.contains(&model.topic.as_str()) {
+            topics.push(&model.topic);
+        }
+    }
+    let mut failed = Vec::new();
+    for topic in topics {
+        if let Err(error) = kafka::sample(&config.kafka, topic, 1, BROKER_TIMEOUT) {
+            failed.push(format!("{topic}: {}", with_causes(&error)));
+            if matches!(error, kafka::Error::Unreachable { .. }) {
+                break;
+            }
+        }
+    }
+    failed
+}
+
+impl Findings {
+    #[expect(clippy::print_stderr, reason = "faults are for people, on standard error")]
+    fn print(&self, args: &Args) -> io::Result<()> {
+        if args.format == Format::Json {
+            let mut out = io::stdout().lock();
+            serde_json::to_writer_pretty(&mut out, &self.as_json())?;
+            return writeln!(out);
+        }
+        let file = &args.source.config;
+        io::stdout().lock().write_all(self.as_text().as_bytes())?;
+        for warning in &self.warnings {
+            eprintln!("warning: {}", warning.shown(file));
+        }
+        for fault in &self.faults {
+            eprintln!("{}", fault.shown(file));
+        }
+        for what in &self.unreachable {
+            eprintln!("cannot check now: {what}");
+        }
+        Ok(())
+    }
+
+    fn as_json(&self) -> Value {
+        let place = |fault: &Fault| {
+            json!({
+                "line": fault.mark.line,
+                "column": fault.mark.column,
+                "path": fault.path,
+                "message": fault.message,
+            })
+        };
+        json!({
+            "valid": self.faults.is_empty(),
+            "faults": self.faults.iter().map(place).collect::<Vec<_>>(),
+            "warnings": self.warnings.iter().map(place).collect::<Vec<_>>(),
+            "unreachable": self.unreachable,
+            "skipped": self.skipped,
+            "models": self.plans,
+            "memory_bytes": self.memory(),
+            "queue_bytes": self.queue_bytes,
+            "series": self.series(),
+            "max_series": self.max_series,
+        })
+    }
+
+    fn memory(&self) -> u64 {
+        self.queue_bytes + self.plans.iter().map(|plan| plan.memory.total()).sum::<u64>()
+    }
+
+    fn series(&self) -> u64 {
+        plan::BASE_SERIES + self.plans.iter().map(|plan| plan.series).sum::<u64>()
+    }
+
+    fn as_text(&self) -> String {
+        let mut out = String::new();
+        for plan in &self.plans {
+            out.push_str(&model_text(plan));
+        }
+        if !self.plans.is_empty() {
+            let (memory, queue) = (size(self.memory()), size(self.queue_bytes));
+            out.push_str(&format!(
+                "whole: at most {memory} of memory with one partition a topic (librdkafka's queue \
+                 {queue}), about {} of {} time series\n",
+                self.series(),
+                self.max_series
+            ));
+        }
+        for what in &self.skipped {
+            out.push_str(&format!("not checked (--offline): {what}\n"));
+        }
+        if self.faults.is_empty() && self.unreachable.is_empty() {
+            out.push_str("the configuration is good\n");
+        }
+        out
+    }
+}
+
+fn model_text(plan: &Plan) -> String {
+    let mut out = format!(
+        "model {}, topic {}\nbaseline {}: {} rows, sha256 {}\n",
+        plan.model,
+        plan.topic,
+        plan.baseline,
+        plan.rows,
+        plan.digest.get(..12).unwrap_or(&plan.digest)
+    );
+    let width = plan.features.iter().map(|f| f.feature.chars().count()).max().unwrap_or(0).max(7);
+    let names = ["feature", "kind", "bins", "cells", "a window needs, for psi"];
+    let [feature, kind, bins, cells, needs] = names;
+    out.push_str(&format!("  {feature:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}\n"));
+    for feature in &plan.features {
+        let kind = match feature.kind {
+            Kind::Numeric => "numeric",
+            Kind::Categorical => "categorical",
+        };
+        let needs = match feature.reason {
+            Some(reason) => format!("not watched: {reason}"),
+            None => needs_text(feature),
+        };
+        let name = &feature.feature;
+        let (bins, cells) = (feature.bins, feature.cells);
+        let line = format!("  {name:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}");
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    let memory = plan.memory;
+    out.push_str(&format!(
+        "  memory: at most {} for the baseline, {} for open panes per partition, {} for closed \
+         panes; about {} time series\n",
+        size(memory.baseline),
+        size(memory.open_panes_per_partition),
+        size(memory.closed_panes),
+        plan.series
+    ));
+    out
+}
+
+/// `500 records for warning 0.1, 250 for retrain 0.2`.
+fn needs_text(feature: &FeaturePlan) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let psi = |need: &&Need| need.statistic == Statistic::Psi && need.level != Level::Notice;
+    for need in feature.thresholds.iter().filter(psi) {
+        let (level, threshold) = (need.level.as_str(), need.threshold);
+        parts.push(match (need.records, need.supported) {
+            (Some(records), _) => format!("{records} records for {level} {threshold}"),
+            (None, Some(least)) => {
+                format!("{level} {threshold} never: this baseline supports {least:.3} and more")
+            }
+            (None, None) => format!("{level} {threshold} never"),
+        });
+    }
+    parts.join(", ")
+}
+
+fn size(bytes: u64) -> String {
+    let kib = bytes.div_ceil(1 << 10);
+    let whole = if kib >= 10 << 10 { bytes.div_ceil(1 << 20) << 20 } else { kib << 10 };
+    ByteSize(whole).to_string()
+}
