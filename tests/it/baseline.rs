@@ -1,0 +1,530 @@
+//! Baselines through the real worker process: what writers write, and what nobody should.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use driftd::baseline::{Baseline, FeatureBaseline, Overrides, Unusable};
+use driftd::feature::{Kind, Role};
+use driftd::fetch::{self, Config, Error, WorkerCommand};
+use driftd::histogram::{Cells, Counts, NumericCells, Storage};
+use driftd::setting::ByteSize;
+use driftd::setting::Span;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use serde_json::Value;
+
+const DRIFTD: &str = env!("CARGO_BIN_EXE_driftd");
+
+fn fixture(name: &str) -> String {
+    format!("{}/fixtures/baseline/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn load_with(config: &Config, location: &str, overrides: &Overrides) -> Result<Baseline, Error> {
+    block_on(fetch::load(config, location, overrides, &WorkerCommand::of(DRIFTD)))
+}
+
+fn load(location: &str) -> Result<Baseline, Error> {
+    load_with(&Config::default(), location, &Overrides::default())
+}
+
+fn count_live(location: &str, reference: &Baseline) -> Result<Vec<Counts>, Error> {
+    let worker = WorkerCommand::of(DRIFTD);
+    block_on(fetch::count_live(&Config::default(), location, reference, &worker))
+}
+
+fn refused(location: &str) -> String {
+    match load(location) {
+        Ok(baseline) => panic!("{location} was read: {} rows", baseline.rows),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains(location), "`{text}` does not name {location}");
+            text
+        }
+    }
+}
+
+fn driftd(args: &[&str]) -> Output {
+    Command::new(DRIFTD).args(args).output().unwrap()
+}
+
+fn feature<'a>(baseline: &'a Baseline, name: &str) -> &'a FeatureBaseline {
+    baseline.features.iter().find(|f| f.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn numeric(feature: &FeatureBaseline) -> &NumericCells {
+    match &feature.cells {
+        Cells::Numeric(cells) => cells,
+        Cells::Categorical(_) => panic!("{} is categorical", feature.name),
+    }
+}
+
+fn write(path: &Path, columns: &[(&str, ArrayRef)]) {
+    let batch =
+        RecordBatch::try_from_iter(columns.iter().map(|(n, a)| (*n, Arc::clone(a)))).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
+        .build();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn ramp(rows: i64) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(0..rows))
+}
+
+// What writers write.
+
+#[test]
+fn bins_and_quantiles_equal_numpy_and_pandas() {
+    let golden: Value =
+        serde_json::from_str(&fs::read_to_string(fixture("golden.json")).unwrap()).unwrap();
+    let baseline = load(&fixture("pandas_zstd.parquet")).unwrap();
+    assert_eq!(baseline.features.len(), golden.as_object().unwrap().len());
+    for feature in &baseline.features {
+        let wanted = &golden[&feature.name];
+        match feature.kind {
+            Kind::Numeric => check_numeric(feature, wanted),
+            Kind::Categorical => check_categorical(feature, wanted),
+        }
+    }
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn check_numeric(feature: &FeatureBaseline, wanted: &Value) {
+    let name = &feature.name;
+    let cells = numeric(feature);
+    let bins = feature.bins.sum(&feature.reference.cells);
+    let qcut: Vec<u64> = serde_json::from_value(wanted["qcut_counts"].clone()).unwrap();
+    match name.as_str() {
+        // qcut has one bin for these flags and joins the zeros with their neighbours.
+        "rare_flag" | "common_flag" => assert_eq!((qcut.len(), bins.len()), (1, 2), "{name}"),
+        "zero_inflated" => {
+            assert_eq!(bins[0] + bins[1], qcut[0]);
+            assert_eq!(bins[2..], qcut[1..]);
+            assert_eq!(
+                bins,
+                serde_json::from_value::<Vec<u64>>(wanted["bin_counts"].clone()).unwrap()
+            );
+        }
+        _ => assert_eq!(bins, qcut, "{name}"),
+    }
+    let ends: Vec<f64> =
+        feature.bins.starts.iter().skip(1).map(|&s| cells.edges[s as usize - 1]).collect();
+    if name != "common_flag" {
+        assert_eq!(ends, floats(&wanted["bin_edges"]), "{name}");
+    }
+    // Every quantile of the grid is an edge, but for a maximum that is no atom.
+    let highest = wanted["highest"].as_f64().unwrap();
+    for quantile in floats(&wanted["quantiles"]) {
+        assert!(quantile >= highest || cells.edges.contains(&quantile), "{name}: {quantile}");
+    }
+    assert_eq!(feature.reference.in_cells(), wanted["count"], "{name}");
+    assert_eq!(feature.reference.absent(), wanted["missing"], "{name}");
+    assert_eq!(feature.distinct, wanted["distinct"], "{name}");
+    assert_eq!((cells.lowest, cells.highest), (wanted["lowest"].as_f64().unwrap(), highest));
+    assert_eq!(wanted["median"], cells.scale.center, "{name}");
+    if wanted["iqr"] != 0.0 {
+        assert_eq!(wanted["iqr"], cells.scale.unit, "{name}");
+    }
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
+    assert!(close(feature.mean.unwrap(), wanted["mean"].as_f64().unwrap()), "{name}");
+    assert!(close(feature.sd.unwrap(), wanted["sd"].as_f64().unwrap()), "{name}");
+}
+
+fn check_categorical(feature: &FeatureBaseline, wanted: &Value) {
+    let wanted: Vec<(String, u64)> = serde_json::from_value(wanted["categories"].clone()).unwrap();
+    let Cells::Categorical(cells) = &feature.cells else { panic!("{}", feature.name) };
+    let counted = cells.categories.iter().cloned().zip(feature.reference.cells.iter().copied());
+    assert_eq!(counted.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn every_codec_and_two_parts_give_the_same_features() {
+    let one = load(&fixture("pandas_zstd.parquet")).unwrap();
+    assert_eq!(feature(&one, "prediction").role, Role::Prediction);
+    for name in ["snappy", "lz4", "gzip", "none"] {
+        let other = load(&fixture(&format!("pandas_{name}.parquet"))).unwrap();
+        assert_eq!(other.features, one.features, "{name}");
+        assert_ne!(other.digest, one.digest, "{name}");
+    }
+    let parts = load(&fixture("parts")).unwrap();
+    assert_eq!((parts.rows, parts.features), (one.rows, one.features));
+}
+
+#[test]
+fn every_type_is_read_or_unusable_with_a_reason() {
+    let baseline = load(&fixture("types.parquet")).unwrap();
+    let unusable: Vec<_> =
+        baseline.features.iter().filter_map(|f| Some((f.name.as_str(), f.unusable?))).collect();
+    assert_eq!(
+        unusable,
+        [
+            ("date", Unusable::Time),
+            ("stamp_ns", Unusable::Time),
+            ("time", Unusable::Time),
+            ("null", Unusable::AllNull),
+            ("all_null", Unusable::AllNull),
+            ("id", Unusable::IdLike),
+            ("binary", Unusable::UnsupportedType),
+            ("list", Unusable::UnsupportedType),
+            ("struct", Unusable::UnsupportedType),
+        ]
+    );
+    for feature in baseline.features.iter().filter(|f| f.unusable.is_none()) {
+        assert_eq!(feature.reference.records(), baseline.rows, "{}", feature.name);
+    }
+    let whole = feature(&baseline, "i8").clone();
+    for same in ["i16", "i64", "u8", "u16", "u32"] {
+        assert_eq!(feature(&baseline, same).cells, whole.cells, "{same}");
+        assert_eq!(feature(&baseline, same).reference, whole.reference, "{same}");
+    }
+    let decimals = feature(&baseline, "decimal");
+    assert_eq!(numeric(decimals).storage, Storage::Decimal { scale: 2 });
+    assert_eq!(feature(&baseline, "wide_decimal").cells, decimals.cells);
+    assert_eq!(numeric(feature(&baseline, "f16")).storage, Storage::F16);
+    assert_eq!(numeric(feature(&baseline, "f32")).storage, Storage::F32);
+    let huge = numeric(feature(&baseline, "u64"));
+    let (lowest, step) = (9_223_372_036_854_775_808.0, 4096.0);
+    assert_eq!((huge.lowest, huge.highest), (lowest, lowest + 1199.0 * step), "exact in doubles");
+    let floats = &feature(&baseline, "f64").reference;
+    assert_eq!((floats.nan, floats.pos_inf, floats.null), (110, 84, 0));
+    assert_eq!(feature(&baseline, "i32").reference.null, 172);
+    for same in ["large_string", "dictionary"] {
+        assert_eq!(feature(&baseline, same).cells, feature(&baseline, "string").cells, "{same}");
+    }
+    assert_eq!(feature(&baseline, "int_dictionary").kind, Kind::Categorical);
+    assert_eq!(numeric(feature(&baseline, "constant")).edges.len(), 2);
+}
+
+#[test]
+fn other_writers_are_understood() {
+    let pandas = load(&fixture("pandas_index.parquet")).unwrap();
+    assert_eq!(pandas.ignored[0].column, "row_id");
+    let pandas = load(&fixture("pandas_unnamed_index.parquet")).unwrap();
+    assert_eq!(pandas.ignored[0].column, "__index_level_0__");
+    let spark = load(&fixture("spark_int96.parquet")).unwrap();
+    assert_eq!(spark.time_column.as_deref(), Some("event_time"));
+    let polars = load(&fixture("polars.parquet")).unwrap();
+    assert_eq!(polars.time_column.as_deref(), Some("at"));
+    assert_eq!(feature(&polars, "category").cells, feature(&polars, "country").cells);
+    assert_eq!(feature(&polars, "normal").cells, feature(&pandas, "normal").cells);
+}
+
+#[test]
+fn fewer_than_a_hundred_rows_are_too_few() {
+    let baseline = load(&fixture("few_rows.parquet")).unwrap();
+    assert_eq!(feature(&baseline, "normal").unusable, Some(Unusable::TooFewRows));
+}
+
+#[test]
+fn parts_may_disagree_in_width_but_not_in_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let floats: ArrayRef = Arc::new(Float64Array::from_iter_values((0..50).map(f64::from)));
+    write(&folder.path().join("a.parquet"), &[("x", ramp(100))]);
+    write(&folder.path().join("b.parquet"), &[("x", floats)]);
+    let location = folder.path().to_str().unwrap();
+    assert_eq!(feature(&load(location).unwrap(), "x").reference.in_cells(), 150);
+
+    let words: ArrayRef = Arc::new(StringArray::from(vec!["a"; 10]));
+    write(&folder.path().join("c.parquet"), &[("x", words)]);
+    let text = refused(location);
+    assert!(text.contains("c.parquet") && text.contains("column `x` holds Utf8"), "{text}");
+    write(&folder.path().join("c.parquet"), &[("y", ramp(10))]);
+    let text = refused(location);
+    assert!(text.contains("column `y` is not in the first part"), "{text}");
+}
+
+// Profiles.
+
+#[test]
+fn a_built_profile_is_the_baseline_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.json");
+    let (reference, output) = (fixture("pandas_zstd.parquet"), profile.to_str().unwrap());
+    let args = ["baseline", "build", &reference, "-o", output, "--ignore", "age"];
+    let done = driftd(&[args.as_slice(), &["--categorical", "count", "--format", "json"]].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(done.stderr.is_empty(), "no progress bar in a pipe");
+    let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(summary["rows"], 1200);
+    assert_eq!(summary["ignored"][0]["column"], "age");
+
+    let overrides: Overrides =
+        serde_json::from_str(r#"{"ignore":["age"],"features":{"count":{"kind":"categorical"}}}"#)
+            .unwrap();
+    let direct = load_with(&Config::default(), &reference, &overrides).unwrap();
+    let again = load(output).unwrap();
+    assert_eq!(again, direct);
+    assert_eq!(again.to_json(), direct.to_json());
+
+    let shown = driftd(&["baseline", "show", output, "--feature", "normal", "--format", "json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["bins"]["reference"], serde_json::json!(vec![120; 10]));
+}
+
+#[test]
+fn bad_profiles_are_refused_with_their_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.json");
+    let location = path.to_str().unwrap();
+    fs::write(&path, r#"{"format": 7}"#).unwrap();
+    assert!(refused(location).contains("format 7"));
+    fs::write(&path, "{").unwrap();
+    assert!(refused(location).contains("not a baseline profile"));
+    fs::write(&path, r#"{"features":["#.repeat(100_000)).unwrap();
+    assert!(refused(location).contains("not a baseline profile"));
+}
+
+#[test]
+fn the_digest_is_found_without_reading_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = |location: &str| block_on(fetch::digest(&Config::default(), location));
+    let profile = folder.path().join("p.json");
+    let baseline = load(&fixture("pandas_zstd.parquet")).unwrap();
+    fs::write(&profile, baseline.to_json()).unwrap();
+    for location in [&fixture("pandas_zstd.parquet"), &fixture("parts"), profile.to_str().unwrap()]
+    {
+        assert_eq!(digest(location).unwrap(), load(location).unwrap().digest, "{location}");
+    }
+    assert_eq!(digest(profile.to_str().unwrap()).unwrap(), baseline.digest, "of the data");
+
+    let file = folder.path().join("x.parquet");
+    let location = file.to_str().unwrap();
+    write(&file, &[("x", ramp(200))]);
+    let before = digest(location).unwrap();
+    assert_eq!(digest(location).unwrap(), before);
+    write(&file, &[("x", ramp(201))]);
+    assert_ne!(digest(location).unwrap(), before);
+    assert!(matches!(digest("/no/such/file"), Err(Error::Missing { .. })));
+}
+
+// Live data against a reference.
+
+#[test]
+fn live_data_are_counted_into_the_cells_of_the_reference() {
+    let location = fixture("pandas_zstd.parquet");
+    let reference = load(&location).unwrap();
+    let same: Vec<Counts> = reference.features.iter().map(|f| f.reference.clone()).collect();
+    assert_eq!(count_live(&location, &reference).unwrap(), same);
+    assert_eq!(count_live(&fixture("parts"), &reference).unwrap(), same);
+
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live.parquet");
+    let words: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b")]));
+    let countries: ArrayRef = Arc::new(StringArray::from(vec![Some("se"), None, Some("xx")]));
+    write(&live, &[("normal", words), ("country", countries), ("extra", ramp(3))]);
+    let counts = count_live(live.to_str().unwrap(), &reference).unwrap();
+    let of = |name: &str| &counts[reference.features.iter().position(|f| f.name == name).unwrap()];
+    assert_eq!((of("normal").type_error, of("normal").null), (2, 1), "words for numbers");
+    assert_eq!((of("country").in_cells(), of("country").null, of("country").unseen), (1, 1, 1));
+    assert_eq!(of("age").missing, 3, "a column that live lacks");
+    assert!(counts.iter().all(|counts| counts.records() == 3));
+
+    let profile = folder.path().join("profile.json");
+    fs::write(&profile, reference.to_json()).unwrap();
+    assert_eq!(count_live(profile.to_str().unwrap(), &reference).unwrap(), same);
+    let part = load(&fixture("parts/part-00000.parquet")).unwrap();
+    fs::write(&profile, part.to_json()).unwrap();
+    let error = count_live(profile.to_str().unwrap(), &reference).unwrap_err();
+    assert!(matches!(error, Error::OtherCells { .. }), "{error}");
+}
+
+// What nobody should write.
+
+#[test]
+fn bad_files_are_refused_by_name_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let good = fs::read(fixture("pandas_zstd.parquet")).unwrap();
+    fs::write(path("empty.parquet"), b"").unwrap();
+    fs::write(path("truncated.parquet"), &good[..good.len() / 2]).unwrap();
+    fs::write(path("short.parquet"), b"PAR1PAR1").unwrap();
+    fs::write(path("encrypted.parquet"), b"PARE and so on PARE").unwrap();
+    fs::write(path("text.parquet"), b"a,b\n1,2\n").unwrap();
+    fs::create_dir(path("nothing")).unwrap();
+    fs::create_dir_all(path("delta/_delta_log")).unwrap();
+    let noise: Vec<u8> =
+        (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(path("footer.parquet"), [b"PAR1", noise.as_slice(), b"\xff\0\0\0PAR1"].concat())
+        .unwrap();
+    for (name, wanted) in [
+        ("missing.parquet", "no such file"),
+        ("empty.parquet", "empty"),
+        ("truncated.parquet", "truncated"),
+        ("short.parquet", "truncated"),
+        ("encrypted.parquet", "encrypted"),
+        ("text.parquet", "not a Parquet file"),
+        ("footer.parquet", "corrupt"),
+        ("nothing", "without .parquet files"),
+        ("delta", "Delta Lake"),
+    ] {
+        let text = refused(path(name).to_str().unwrap());
+        assert!(text.contains(wanted), "{name}: {text}");
+    }
+    assert!(refused(&fixture("no_rows.parquet")).contains("no rows"));
+    assert!(refused("gs://bucket/key").contains("no store of this kind"));
+}
+
+#[test]
+fn a_bad_file_is_exit_78() {
+    for location in [fixture("no_rows.parquet"), fixture("make.py"), "nowhere".to_owned()] {
+        let done = driftd(&["baseline", "show", &location]);
+        assert_eq!(done.status.code(), Some(78), "{location}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains(&location));
+        assert!(done.stdout.is_empty());
+    }
+}
+
+#[test]
+fn corrupt_pages_name_the_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    write(&path, &[("fine", ramp(5000)), ("broken", ramp(5000))]);
+    let mut bytes = fs::read(&path).unwrap();
+    // The second column's pages end where the footer begins.
+    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap());
+    let end = bytes.len() - 8 - footer as usize;
+    bytes[end - 600..end - 200].fill(0xA5);
+    fs::write(&path, bytes).unwrap();
+    let text = refused(path.to_str().unwrap());
+    assert!(text.contains("column `broken`") && text.contains("corrupt"), "{text}");
+}
+
+#[test]
+fn damaged_files_end_in_an_answer_never_in_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let good = fs::read(fixture("spark_int96.parquet")).unwrap();
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    for round in 0..60 {
+        let mut bytes = good.clone();
+        // Half of the rounds hit the footer, where lengths and counts are.
+        let span = if round % 2 == 0 { bytes.len() } else { 2000 };
+        for _ in 0..=round / 10 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = bytes.len() - 1 - (state >> 33) as usize % span;
+            bytes[at] ^= 1 << ((state >> 29) & 7);
+        }
+        fs::write(&path, bytes).unwrap();
+        if let Err(error) = load(path.to_str().unwrap()) {
+            assert!(!matches!(error, Error::Worker { .. }), "round {round}: {error}");
+        }
+    }
+}
+
+#[test]
+fn columns_that_do_not_match_the_configuration_are_named() {
+    let refuse = |overrides: &str| {
+        let overrides: Overrides = serde_json::from_str(overrides).unwrap();
+        let location = fixture("pandas_zstd.parquet");
+        let error = load_with(&Config::default(), &location, &overrides).unwrap_err();
+        assert!(error.to_string().contains(&location), "{error}");
+        error.to_string()
+    };
+    let text = refuse(r#"{"features":{"contry":{}}}"#);
+    assert!(text.contains("`contry`") && text.contains("did you mean `country`?"), "{text}");
+    let text = refuse(r#"{"features":{"country":{"kind":"numeric"}}}"#);
+    assert!(text.contains("`country` is declared numeric but holds"), "{text}");
+    let text = refuse(r#"{"prediction":"score"}"#);
+    assert!(text.contains("`score`"), "{text}");
+}
+
+#[test]
+fn only_regular_files_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("pipe.parquet");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(refused(fifo.to_str().unwrap()).contains("a FIFO"));
+    assert!(refused("/dev/zero").contains("a device"));
+}
+
+#[test]
+fn nothing_outside_the_root_is_read_whatever_links_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, outside) = (folder.path().join("root"), folder.path().join("root-outside"));
+    fs::create_dir_all(root.join("link-parts")).unwrap();
+    fs::create_dir_all(&outside).unwrap();
+    write(&root.join("inside.parquet"), &[("x", ramp(200))]);
+    write(&outside.join("secret.parquet"), &[("x", ramp(200))]);
+    let link = |target: PathBuf, name: &str| {
+        std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+    };
+    link(outside.join("secret.parquet"), "link.parquet");
+    link(outside.join("secret.parquet"), "link-parts/part.parquet");
+    link(outside.clone(), "link-folder");
+    link(root.join("inside.parquet"), "good-link.parquet");
+    let config = Config { baseline_root: Some(root.clone()), ..Config::default() };
+    let read = |path: PathBuf| {
+        let location = path.to_str().unwrap().to_owned();
+        let digest = block_on(fetch::digest(&config, &location));
+        let loaded = load_with(&config, &location, &Overrides::default());
+        assert_eq!(digest.is_ok(), loaded.is_ok(), "{location}");
+        loaded
+    };
+    assert!(read(root.join("inside.parquet")).is_ok());
+    assert!(read(root.join("good-link.parquet")).is_ok());
+    for escape in ["link.parquet", "link-parts", "link-folder", "../root-outside/secret.parquet"] {
+        let error = read(root.join(escape)).unwrap_err();
+        assert!(matches!(error, Error::OutsideRoot { .. }), "{escape}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_takes_too_much_memory_is_refused_and_the_limit_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.parquet");
+    let bomb: ArrayRef = Arc::new(StringArray::from(vec!["0".repeat(400 << 20)]));
+    write(&path, &[("x", bomb)]);
+    assert!(fs::metadata(&path).unwrap().len() < 1 << 20, "small on disk");
+    let config = Config { memory_limit: ByteSize(256 << 20), ..Config::default() };
+    let location = path.to_str().unwrap();
+    let error = load_with(&config, location, &Overrides::default()).unwrap_err();
+    assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
+    assert!(error.to_string().contains("memory_limit of 256MiB"), "{error}");
+}
+
+#[test]
+fn a_worker_that_does_not_end_is_ended() {
+    let config = Config { time_limit: Span(Duration::from_millis(50)), ..Config::default() };
+    let sleeper = WorkerCommand { program: "sleep".into(), args: vec!["1000".to_owned()] };
+    let error =
+        block_on(fetch::load(&config, "x.parquet", &Overrides::default(), &sleeper)).unwrap_err();
+    assert!(matches!(error, Error::TimeLimit { .. }), "{error}");
+}
+
+#[test]
+fn a_worker_that_burns_its_processor_time_is_ended_by_its_limit() {
+    let burn = "ulimit -t 1; while :; do :; done";
+    let worker =
+        WorkerCommand { program: "sh".into(), args: vec!["-c".to_owned(), burn.to_owned()] };
+    let config = Config::default();
+    let error =
+        block_on(fetch::load(&config, "x.parquet", &Overrides::default(), &worker)).unwrap_err();
+    assert!(matches!(error, Error::TimeLimit { .. } | Error::Worker { .. }), "{error}");
+}
+
+#[test]
+fn a_worker_that_is_killed_is_an_error_that_says_so() {
+    let kill = vec!["-c".to_owned(), "kill -9 $$".to_owned()];
+    let worker = WorkerCommand { program: "sh".into(), args: kill };
+    let config = Config::default();
+    let error =
+        block_on(fetch::load(&config, "x.parquet", &Overrides::default(), &worker)).unwrap_err();
+    assert!(error.to_string().contains("signal 9"), "{error}");
+    assert!(!error.is_unreachable());
+}

@@ -1,0 +1,203 @@
+//! The real binary as a child process: started, asked, killed, started again.
+
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(super) const DRIFTD: &str = env!("CARGO_BIN_EXE_driftd");
+const LOOK: Duration = Duration::from_millis(50);
+/// Looks before a test gives up: two minutes, for machines that are busy with other things.
+const LOOKS: usize = 2400;
+
+/// Looks again and again until something is there.
+pub(super) fn until<T>(awaited: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..LOOKS {
+        if let Some(found) = look() {
+            return found;
+        }
+        thread::sleep(LOOK);
+    }
+    panic!("waited in vain for {awaited}");
+}
+
+/// A running daemon; killed on drop.
+pub(super) struct Daemon {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Daemon {
+    pub(super) fn start(config: &Path) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// Starts it and waits until it says where it listens.
+    pub(super) fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut child = command(config)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *kept.lock().unwrap() += &(line + "\n");
+            }
+        });
+        let mut daemon = Self {
+            child,
+            log,
+            reader: Some(reader),
+            public: ([127, 0, 0, 1], 0).into(),
+            admin: ([127, 0, 0, 1], 0).into(),
+        };
+        (daemon.public, daemon.admin) = until("the line `started`", || {
+            let ended = daemon.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", daemon.log());
+            let log = daemon.log();
+            let line = log.lines().find(|line| line.contains("started public="))?;
+            Some((address(line, "public="), address(line, "admin=")))
+        });
+        daemon
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line of the log that holds all of `parts`.
+    pub(super) fn says(&self, parts: &[&str]) -> String {
+        until(&format!("{parts:?} in the log"), || {
+            let log = self.log();
+            let found = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            found.map(str::to_owned)
+        })
+    }
+
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; its exit status and everything that it said.
+    pub(super) fn terminate(mut self) -> (ExitStatus, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = until("its end", || self.child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        (status, self.log())
+    }
+
+    pub(super) fn get(&self, path: &str) -> (u16, String) {
+        get(self.admin, path)
+    }
+
+    pub(super) fn get_public(&self, path: &str) -> (u16, String) {
+        get(self.public, path)
+    }
+
+    pub(super) fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    pub(super) fn model(&self, name: &str) -> Value {
+        self.json(&format!("/api/v1/models/{name}"))
+    }
+
+    pub(super) fn panes(&self, name: &str) -> String {
+        let (status, body) = self.get(&format!("/api/v1/models/{name}/panes"));
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    pub(super) fn incidents(&self) -> Vec<Value> {
+        self.json("/api/v1/incidents")["incidents"].as_array().unwrap().clone()
+    }
+
+    /// The value of a series of `/metrics`, written as there.
+    pub(super) fn metric(&self, series: &str) -> Option<f64> {
+        let (status, body) = self.get_public("/metrics");
+        assert_eq!(status, 200, "{body}");
+        let value = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
+    /// Waits until a model is as awaited.
+    pub(super) fn until(&self, name: &str, awaited: &str, is: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..LOOKS {
+            let model = self.model(name);
+            if is(&model) {
+                return model;
+            }
+            thread::sleep(LOOK);
+        }
+        let (model, incidents) = (self.model(name), self.incidents());
+        panic!("waited in vain for {awaited}: {model:#}\n{incidents:#?}\n{}", self.log());
+    }
+
+    /// Waits until a model's window ends at `end_ms`.
+    pub(super) fn until_end(&self, name: &str, end_ms: i64) -> Value {
+        let end = driftd::decide::time::rfc3339(end_ms);
+        self.until(name, &format!("a window up to {end}"), |model| model["window"]["end"] == end)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn command(config: &Path) -> Command {
+    let mut command = Command::new(DRIFTD);
+    command.arg("run").arg("-c").arg(config).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// A start that must be refused: its exit code and standard error.
+pub(super) fn refused(config: &Path) -> (Option<i32>, String) {
+    let output = command(config).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn address(line: &str, key: &str) -> SocketAddr {
+    let (_, rest) = line.split_once(key).unwrap();
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// HTTP/1.0, so that the answer ends with the connection.
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+/// The numbers of a verdict that a restart must not change.
+pub(super) fn scores(model: &Value) -> impl PartialEq + Debug {
+    let feature = |f: &Value| (f["feature"].clone(), f["verdict"].clone(), f["scores"].clone());
+    model["features"].as_array().unwrap().iter().map(feature).collect::<Vec<_>>()
+}

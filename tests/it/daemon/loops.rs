@@ -1,0 +1,98 @@
+//! The clock: partitions that go quiet, streams that end, probes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::harness::Daemon;
+use super::world::{PARTITIONS, START, World, train};
+
+/// Panes of a second, so that a partition is idle after two.
+fn config(world: &World) -> PathBuf {
+    let model = world
+        .model("fraud", "")
+        .replace("pane: 1m", "pane: 1s")
+        .replace("lateness: 1m", "lateness: 1s")
+        .replace("window: 10m", "window: 10s");
+    world.write_config("state", "one", &model)
+}
+
+/// The same with a group of its own: nobody waits for a member that was killed.
+fn regroup(config: &Path, group: &str) {
+    let text = fs::read_to_string(config).unwrap();
+    let (before, rest) = text.split_once("group: ").unwrap();
+    let (_, after) = rest.split_once('\n').unwrap();
+    fs::write(config, format!("{before}group: {group}\n{after}")).unwrap();
+}
+
+/// Event time that goes on by the second.
+struct Clock(i64);
+
+impl Clock {
+    /// Ten records a second in the first `partitions`; the end of the last pane that closes with them.
+    fn seconds(&mut self, world: &mut World, n: i64, partitions: i32) -> i64 {
+        for second in self.0..self.0 + n {
+            for i in 0..10 {
+                for partition in 0..partitions {
+                    let ts = START + second * 1000 + i * 100;
+                    let features = world.dice.features(false);
+                    world.send(partition, ts, &json!({"ts": ts, "features": features}));
+                }
+            }
+        }
+        self.0 += n;
+        world.flush();
+        START + (self.0 - 2) * 1000
+    }
+}
+
+#[test]
+fn a_quiet_partition_holds_nothing_back_and_its_panes_come_back() {
+    let mut world = World::new();
+    let config = config(&world);
+    let daemon = Daemon::start(&config);
+    assert_eq!(daemon.get_public("/livez").0, 200);
+    let mut clock = Clock(0);
+    let both = clock.seconds(&mut world, 10, PARTITIONS);
+    daemon.until_end("fraud", both);
+    let one = clock.seconds(&mut world, 20, 1);
+    daemon.until_end("fraud", one);
+    let panes = daemon.panes("fraud");
+    daemon.until("fraud", "staleness", |m| m["quality"] == "stale");
+    assert_eq!(daemon.model("fraud")["features"][0]["scores"], json!({}));
+    assert_eq!(daemon.get_public("/readyz").0, 200);
+    daemon.kill();
+
+    regroup(&config, "two");
+    let daemon = Daemon::start(&config);
+    daemon.until_end("fraud", one);
+    assert_eq!(daemon.panes("fraud"), panes);
+    // The quiet one stays quiet, and is known to be at its end although nothing came of it.
+    let still = clock.seconds(&mut world, 10, 1);
+    daemon.until_end("fraud", still);
+    let panes = daemon.panes("fraud");
+    // It goes on where event time is now; the panes that were closed stay as they were.
+    let later = clock.seconds(&mut world, 10, PARTITIONS);
+    daemon.until_end("fraud", later);
+    let now = daemon.panes("fraud");
+    assert!(now.starts_with(panes.trim_end().trim_end_matches("]}")), "{panes}\n{now}");
+    daemon.until("fraud", "life", |m| m["quality"] != "stale");
+}
+
+#[test]
+fn a_partition_that_never_had_a_record_holds_nothing_back() {
+    let mut world = World::new();
+    let config = config(&world);
+    let daemon = Daemon::start(&config);
+    let mut clock = Clock(0);
+    let end = clock.seconds(&mut world, 20, 1);
+    let model = daemon.until_end("fraud", end);
+    assert_eq!(model["window"]["complete"], true);
+    train(&world.reference(), true);
+    let digest = &model["baseline"]["digest"];
+    daemon.until("fraud", "the new baseline", |m| m["baseline"]["digest"] != *digest);
+    let end = clock.seconds(&mut world, 20, 1);
+    let model = daemon.until_end("fraud", end);
+    assert_eq!(model["window"]["complete"], true);
+}

@@ -1,0 +1,18 @@
+//! The program from outside: one binary, so that it is linked once.
+#![expect(clippy::unwrap_used, reason = "a helper of a test that cannot go on fails it")]
+#![expect(clippy::panic, reason = "a helper of a test that cannot go on fails it")]
+#![expect(clippy::float_cmp, reason = "counts on /metrics are whole numbers")]
+
+mod baseline;
+mod baseline_s3;
+mod compare;
+mod config;
+mod daemon;
+mod deliver;
+mod http;
+mod kafka_real;
+mod records;
+mod running;
+mod servers;
+mod source;
+mod store;

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# One Apache Kafka 4.1 node (KRaft) on the loopback, from Maven Central.
+#
+#   kafka.sh installed          exit 0 if it is in the cache
+#   kafka.sh install            puts it there (needs Java 17 and Maven)
+#   kafka.sh start DIR          starts it on the data in DIR; prints its address when it is ready
+#   kafka.sh stop DIR           asks it to end, and waits
+#   kafka.sh kill DIR           kill -9; a later start finds the same data and the same port
+#
+# It never deletes records for their age unless a topic says so: old time stamps are what tests write.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/server.sh"
+home=$cache/kafka-4.1.2
+
+install() {
+    mvn -B -ntp -q -f "$here/kafka/pom.xml" \
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+        -DoutputDirectory="$1/libs" -DincludeScope=runtime
+}
+
+configure() {
+    local dir=$1 ports
+    read -ra ports <<<"$(free_ports 2)"
+    cat >"$dir/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:${ports[1]}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:${ports[0]},CONTROLLER://127.0.0.1:${ports[1]}
+advertised.listeners=PLAINTEXT://127.0.0.1:${ports[0]}
+inter.broker.listener.name=PLAINTEXT
+log.dirs=$dir/data
+log.retention.ms=-1
+num.partitions=3
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=3
+group.initial.rebalance.delay.ms=0
+# A restart after kill -9 waits until the session of the killed one has ended.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+# Retention and compaction within seconds, for the topics that ask for them.
+log.initial.task.delay.ms=1000
+log.retention.check.interval.ms=5000
+log.cleaner.backoff.ms=1000
+log.cleaner.dedupe.buffer.size=2097152
+PROPERTIES
+    # Any cluster id will do: 16 bytes in base64.
+    java_tool kafka.tools.StorageTool format -t ZHJpZnRkLXRlc3QtMDAwMQ -c "$dir/server.properties" \
+        >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; die "cannot format $dir/data"; }
+}
+
+# The class path is expanded by Java, so the shell must not.
+java_tool() { java -XX:TieredStopAtLevel=1 -cp "$home/libs/*" "$@"; }
+
+start() {
+    local dir
+    mkdir -p "$1"
+    dir=$(cd "$1" && pwd)
+    [ -e "$home/.ok" ] || die "not installed; run: $0 install"
+    [ -e "$dir/data/meta.properties" ] || configure "$dir"
+    launch "$dir" java -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+        -Djava.awt.headless=true -Dlog4j2.configurationFile="$here/kafka/log4j2.properties" \
+        -cp "$home/libs/*" kafka.Kafka "$dir/server.properties"
+    # Written after the broker may be used; an open port alone says nothing.
+    wait_ready "$dir" 90 grep -q 'Kafka Server started' "$dir/log"
+    sed -n 's|^advertised.listeners=PLAINTEXT://||p' "$dir/server.properties"
+}
+
+case "${1:-}" in
+    installed) [ -e "$home/.ok" ] ;;
+    install) install_once "$home" install ;;
+    start) start "${2:?a directory}" ;;
+    stop) stop "${2:?a directory}" ;;
+    kill) stop "${2:?a directory}" KILL ;;
+    *) die "usage: kafka.sh installed | install | start DIR | stop DIR | kill DIR" ;;
+esac
