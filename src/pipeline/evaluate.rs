@@ -31,6 +31,7 @@ mod deliveries;
 mod incidents;
 pub(super) mod log;
 pub(super) mod model;
+mod quality;
 mod show;
 
 /// How often the clock is looked at: idle partitions, stale models, views.
@@ -148,6 +149,7 @@ impl Evaluate {
                 for model in 0..self.models.len() {
                     self.dirty |= self.models[model].look_at_clock(now);
                     self.close_panes(model, now_ms);
+                    self.watch_quality(model, now_ms);
                 }
                 self.age_incidents(now_ms);
                 self.publish(now_ms);

@@ -12,6 +12,7 @@ use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
 use crate::decide::FeatureVerdict;
+use crate::decide::Quality;
 use crate::decide::Suppression;
 use crate::decide::model::Decision;
 use crate::decide::model::ModelState;
@@ -46,6 +47,8 @@ pub(crate) struct ModelEvaluator {
     pub verdicts: Vec<FeatureVerdict>,
     pub decision: Option<Decision>,
     pub suppressed: BTreeMap<Suppression, u64>,
+    /// The quality that was last acted on.
+    pub quality: Quality,
     /// Nothing has come for three panes of wall clock.
     pub stale: bool,
     partitions: BTreeMap<TopicPartition, Seen>,
@@ -92,6 +95,7 @@ impl ModelEvaluator {
             verdicts: Vec::new(),
             decision: None,
             suppressed: BTreeMap::new(),
+            quality: Quality::default(),
             stale: false,
             partitions: BTreeMap::new(),
             in_topic: 0,

@@ -7,13 +7,11 @@ use serde_json::Value;
 
 use crate::decide::DriftState;
 use crate::decide::ModelView;
-use crate::decide::Quality;
 use crate::decide::View;
 use crate::decide::model::is_complete;
-use crate::decide::model::reject_ratio;
 use crate::decide::view::WindowView;
 use crate::pipeline::evaluate::Evaluate;
-use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::quality::quality;
 use crate::report::api;
 
 impl Evaluate {
@@ -105,22 +103,5 @@ impl Evaluate {
     pub(super) fn report(&self, model: usize) -> Value {
         serde_json::to_value(api::model(&self.model_view(model)))
             .expect("a report is plain data with finite numbers")
-    }
-}
-
-fn quality(evaluator: &ModelEvaluator) -> Quality {
-    let policy = &evaluator.spec.policy;
-    let nothing_matches = evaluator.ring.records() >= policy.min_records
-        && evaluator.ring.live().iter().all(|c| c.missing == c.records());
-    if nothing_matches {
-        Quality::Misconfigured
-    } else if reject_ratio(&evaluator.ring, policy.pane_ms) > policy.max_reject_ratio {
-        Quality::Fault
-    } else if evaluator.stale {
-        Quality::Stale
-    } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {
-        Quality::Incomplete
-    } else {
-        Quality::Ok
     }
 }

@@ -10,6 +10,7 @@ use crate::baseline::FeatureBaseline;
 use crate::config;
 use crate::decide::DriftState;
 use crate::decide::IncidentState;
+use crate::decide::Quality;
 use crate::decide::Suppression;
 use crate::feature::Kind;
 use crate::feature::Role;
@@ -51,7 +52,7 @@ fn spec() -> Spec {
     Spec {
         policy: model.policy(),
         trigger: Some("retraining_trigger/fraud".to_owned()),
-        people: None,
+        people: Some(("slack".to_owned(), "ops".to_owned())),
         url: None,
         model,
     }
@@ -193,6 +194,31 @@ const HELD: Option<(IncidentState, Option<CloseReason>, bool)> =
 
 fn closed(why: CloseReason) -> Option<(IncidentState, Option<CloseReason>, bool)> {
     Some((IncidentState::Closed, Some(why), false))
+}
+
+#[tokio::test]
+async fn silence_is_told_once_however_often_it_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let mut fed = Fed::start(dir.path(), 0, 0);
+    fed.panes(13, false);
+    assert_eq!(fed.tick().models[0].quality, Quality::Ok);
+    let told = |fed: &Fed| {
+        let ledger = fed.evaluate.log.ledger();
+        ledger
+            .pending()
+            .iter()
+            .filter(|o| o.delivery.kind == crate::decide::Kind::DataQuality)
+            .count()
+    };
+    assert_eq!(told(&fed), 0);
+    let silent = Instant::now() + 4 * Duration::from_millis(PANE.cast_unsigned());
+    let view = fed.tick_at(silent);
+    assert_eq!((view.models[0].quality, told(&fed)), (Quality::Stale, 1));
+    assert!(view.models[0].features.iter().all(|f| f.scores.is_empty()));
+    fed.panes(1, false);
+    assert_eq!(fed.tick().models[0].quality, Quality::Ok);
+    fed.tick_at(silent);
+    assert_eq!(told(&fed), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,68 @@
+//! Whether what comes in can be trusted, and who is told when it can not.
+
+use tracing::info;
+use tracing::warn;
+
+use crate::decide::Kind;
+use crate::decide::Quality;
+use crate::decide::ledger::incident_id;
+use crate::decide::model::is_complete;
+use crate::decide::model::reject_ratio;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+
+impl Evaluate {
+    /// Tells the people of the plumbing, once for each kind of trouble in a window's length: a feed
+    /// that flaps does not page again and again. While catching up nothing is news.
+    pub(super) fn watch_quality(&mut self, model: usize, now_ms: i64) {
+        let quality = quality(&self.models[model]);
+        if quality == self.models[model].quality || !self.models[model].is_caught_up() {
+            return;
+        }
+        self.models[model].quality = quality;
+        self.dirty = true;
+        let name = self.specs[model].name().to_owned();
+        let Some(trouble) = trouble(quality) else {
+            info!(model = name, quality = quality.as_str(), "quality");
+            return;
+        };
+        warn!(model = name, quality = quality.as_str(), trouble, "quality");
+        let policy = &self.specs[model].policy;
+        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX) * policy.pane_ms;
+        let end_ms = self.decided_end_ms(model);
+        let period = (end_ms / window_ms.max(1)).cast_unsigned();
+        let id = format!("{}.data_quality", incident_id(&name, quality.as_str(), period));
+        let told = (format!("{name}: {trouble}"), quality.as_str());
+        self.notify(model, (Kind::DataQuality, id, None), told, (end_ms, now_ms));
+    }
+}
+
+/// What people are told of it; `None` is nothing to be told.
+fn trouble(quality: Quality) -> Option<&'static str> {
+    match quality {
+        Quality::Ok => None,
+        Quality::Stale => Some("no record has come for three panes; scores are withdrawn"),
+        Quality::Fault => Some("too many records are rejected; nothing is triggered"),
+        Quality::Misconfigured => {
+            Some("no feature of the baseline is in the records; check `fields`")
+        }
+        Quality::Incomplete => Some("panes of the window are incomplete; nothing is triggered"),
+    }
+}
+
+pub(super) fn quality(evaluator: &ModelEvaluator) -> Quality {
+    let policy = &evaluator.spec.policy;
+    let nothing_matches = evaluator.ring.records() >= policy.min_records
+        && evaluator.ring.live().iter().all(|c| c.missing == c.records());
+    if nothing_matches {
+        Quality::Misconfigured
+    } else if reject_ratio(&evaluator.ring, policy.pane_ms) > policy.max_reject_ratio {
+        Quality::Fault
+    } else if evaluator.stale {
+        Quality::Stale
+    } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {
+        Quality::Incomplete
+    } else {
+        Quality::Ok
+    }
+}
