@@ -78,8 +78,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// One line for people: the error and its causes.
+/// One line for people: the error and its causes, each said once.
 #[expect(clippy::print_stderr, reason = "a command that fails says why on standard error")]
 fn report_error(error: &anyhow::Error) {
-    eprintln!("driftd: {error:#}");
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    eprintln!("driftd: {line}");
 }
