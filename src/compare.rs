@@ -151,11 +151,6 @@ impl Statistic {
             Statistic::Missing | Statistic::Unseen | Statistic::OutOfRange | Statistic::TypeError
         )
     }
-
-    /// Exported as a metric unless the configuration says otherwise.
-    pub fn default_exported(self) -> bool {
-        matches!(self, Statistic::Psi | Statistic::Js | Statistic::Ks | Statistic::Wasserstein)
-    }
 }
 
 impl fmt::Display for Statistic {

@@ -153,6 +153,7 @@ impl Running {
             worker: options.worker,
             metrics: metrics.clone(),
             digests: watched.iter().map(|w| Some(w.as_ref()?.baseline.digest.clone())).collect(),
+            places: watched.iter().map(|w| w.as_ref()?.place.clone()).collect(),
             orders: orders.clone(),
             requests,
         };

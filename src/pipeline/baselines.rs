@@ -81,7 +81,10 @@ pub(super) async fn at_start(
     let mut watched = Vec::new();
     for (spec, kept) in specs.iter().zip(stored.0) {
         if let Some(kept) = kept {
-            watched.push(Some(Watched::new(spec, Arc::new(kept.baseline), kept.active_from_ms)));
+            // A place that a command named lasts until the configuration names another.
+            let place = kept.place.filter(|_| kept.configured == location(&spec.model));
+            let kept = Watched::new(spec, Arc::new(kept.baseline), kept.active_from_ms);
+            watched.push(Some(Watched { place, ..kept }));
             continue;
         }
         match fetch::load(config, location(&spec.model), &spec.model.overrides(), worker).await {

@@ -45,6 +45,9 @@ pub(super) struct Control {
     pub metrics: Metrics,
     /// Digest of the baseline in force, or on its way to ingest, per model.
     pub digests: Vec<Option<String>>,
+    /// Where the baseline of a model is looked for, if a command named another place than the
+    /// configuration.
+    pub places: Vec<Option<String>>,
     pub orders: mpsc::Sender<Order>,
     pub requests: mpsc::Sender<Request>,
 }
@@ -127,7 +130,9 @@ impl Control {
     async fn refresh(&mut self, model: usize, uri: Option<&str>) -> anyhow::Result<bool> {
         let specs = self.specs.clone();
         let spec = &specs[model];
-        let place = uri.unwrap_or(location(&spec.model));
+        let named = uri.map(str::to_owned).or_else(|| self.places[model].clone());
+        let named = named.filter(|place| place != location(&spec.model));
+        let place = named.as_deref().unwrap_or(location(&spec.model));
         let digest = fetch::digest(&self.config.baselines, place).await?;
         if self.digests[model].as_ref() == Some(&digest) {
             self.metrics.baseline_refreshed(spec.name(), now_ms());
@@ -137,7 +142,9 @@ impl Control {
         let baseline = fetch::load(&self.config.baselines, place, &overrides, &self.worker).await?;
         check(spec, &baseline)?;
         self.digests[model] = Some(baseline.digest.clone());
-        self.orders.send(Order::Adopt { model, baseline: Arc::new(baseline) }).await?;
+        self.places[model].clone_from(&named);
+        let order = Order::Adopt { model, baseline: Arc::new(baseline), place: named };
+        self.orders.send(order).await?;
         Ok(true)
     }
 

@@ -48,6 +48,8 @@ pub(super) enum Order {
     Adopt {
         model: usize,
         baseline: Arc<Baseline>,
+        /// Where it came from, if not from the configured place.
+        place: Option<String>,
     },
     Stop,
 }
@@ -64,6 +66,8 @@ pub(super) struct Ingest {
     /// How many partitions each topic has, asked whenever some are taken.
     topic_sizes: HashMap<Arc<str>, usize>,
     reject_lines: HashMap<(usize, Reason), Instant>,
+    /// Recoveries of stalled partitions that the present source has been counted for.
+    stalls: u64,
     published: Instant,
     snapshotted: Instant,
 }
@@ -90,6 +94,7 @@ impl Ingest {
             partitions: BTreeMap::new(),
             topic_sizes: HashMap::new(),
             reject_lines: HashMap::new(),
+            stalls: 0,
             published: now,
             snapshotted: now,
         }
@@ -98,14 +103,15 @@ impl Ingest {
     /// Reads until told to stop; blocks, so it has a thread of its own.
     pub(super) fn run(mut self) {
         for model in 0..self.desk.specs.len() {
+            self.keep(model);
             self.prepare(model);
         }
         let mut source: Option<KafkaSource> = None;
         loop {
             self.health.ingest_turned(now_ms());
             match self.orders.try_recv() {
-                Ok(Order::Adopt { model, baseline }) => {
-                    if self.adopt(model, baseline) {
+                Ok(Order::Adopt { model, baseline, place }) => {
+                    if self.adopt(model, baseline, place) {
                         // A model that was not read before needs its own start.
                         self.reconnect(&mut source);
                     }
@@ -139,9 +145,6 @@ impl Ingest {
     /// Makes the decoder of a model whose baseline is known, and announces the baseline.
     fn prepare(&mut self, model: usize) {
         let Some(watched) = self.desk.watched(model) else { return };
-        if let Err(error) = self.publisher.keep_profile(model, &watched) {
-            error!(model = self.desk.specs[model].name(), %error, "the baseline can't be stored; a restart reads it again");
-        }
         let spec = &self.desk.specs[model];
         let decoder = Decoder::new(
             spec.model.format,
@@ -165,6 +168,7 @@ impl Ingest {
             Ok(connected) => {
                 info!(topics = topics.join(","), group = self.kafka.group, "reading");
                 *source = Some(connected);
+                self.stalls = 0;
                 true
             }
             Err(error) => {
@@ -266,6 +270,8 @@ impl Ingest {
                 }
             }
             self.publisher.flush_progress();
+            (self.stalls..source.stalls()).for_each(|_| self.desk.metrics.stall_recovered());
+            self.stalls = source.stalls();
         }
         if now.duration_since(self.snapshotted) >= self.snapshot_interval {
             self.snapshotted = now;

@@ -4,11 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::baseline::Overrides;
+use crate::config::Model;
+use crate::pipeline::spec::Watched;
 
 #[derive(Serialize)]
 struct Written<'a> {
     active_from_ms: i64,
     settings: String,
+    configured: &'a str,
+    place: Option<&'a str>,
     baseline: &'a Baseline,
 }
 
@@ -19,12 +23,22 @@ pub(super) struct Kept {
     pub active_from_ms: i64,
     /// The settings of its features that it was built with.
     pub settings: String,
+    /// The place that was configured then.
+    pub configured: String,
+    /// Where it came from, if a command named another place.
+    pub place: Option<String>,
     pub baseline: Baseline,
 }
 
-pub(super) fn encode(baseline: &Baseline, overrides: &Overrides, active_from_ms: i64) -> Vec<u8> {
-    serde_json::to_vec(&Written { active_from_ms, settings: settings(overrides), baseline })
-        .expect("a baseline holds finite numbers and strings")
+pub(super) fn encode(model: &Model, watched: &Watched) -> Vec<u8> {
+    let written = Written {
+        active_from_ms: watched.rules.active_from_ms,
+        settings: settings(&model.overrides()),
+        configured: &model.drift_config.reference_dataset,
+        place: watched.place.as_deref(),
+        baseline: &watched.baseline,
+    };
+    serde_json::to_vec(&written).expect("a baseline holds finite numbers and strings")
 }
 
 /// # Errors

@@ -143,10 +143,9 @@ impl Publisher {
 
     /// Stores a baseline that is about to be counted by; a restart counts by the same.
     pub(super) fn keep_profile(&self, model: usize, watched: &Watched) -> Result<(), store::Error> {
-        let name = self.desk.specs[model].name();
-        let overrides = self.desk.specs[model].model.overrides();
-        let json = profile::encode(&watched.baseline, &overrides, watched.rules.active_from_ms);
-        self.desk.store.save_profile(name, &json).map(|_| ())
+        let spec = &self.desk.specs[model];
+        let json = profile::encode(&spec.model, watched);
+        self.desk.store.save_profile(spec.name(), &json).map(|_| ())
     }
 }
 

@@ -53,6 +53,9 @@ pub(super) struct Watched {
     pub rules: Arc<Rules>,
     /// One per feature of the baseline, in its order.
     pub features: Arc<Vec<Feature>>,
+    /// Where it came from, if a command named another place than the configuration; it is looked at
+    /// there for changes, until the configuration names another.
+    pub place: Option<String>,
 }
 
 impl Watched {
@@ -67,7 +70,7 @@ impl Watched {
             active_from_ms,
             cells,
         };
-        Self { baseline, rules: Arc::new(rules), features: Arc::new(features) }
+        Self { baseline, rules: Arc::new(rules), features: Arc::new(features), place: None }
     }
 }
 

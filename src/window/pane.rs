@@ -139,11 +139,6 @@ impl ClosedPane {
     pub fn counts(&self, cells: &[usize]) -> Result<Vec<Counts>, Truncated> {
         decode_counts(&mut Reader::new(&self.encoded), cells)
     }
-
-    /// Bytes that the counts take in memory.
-    pub fn encoded_bytes(&self) -> usize {
-        self.encoded.len()
-    }
 }
 
 #[cfg(test)]

@@ -42,16 +42,29 @@ impl Ingest {
         states.values().map(|state| state.next_offset).min()
     }
 
+    /// Stores the baseline that the model starts with.
+    pub(super) fn keep(&self, model: usize) {
+        let Some(watched) = self.desk.watched(model) else { return };
+        if let Err(error) = self.publisher.keep_profile(model, &watched) {
+            error!(model = self.desk.specs[model].name(), %error, "the baseline can't be stored; a restart reads it again");
+        }
+    }
+
     /// Goes over to a new baseline: durable first, then counted by. True if the model was not read
     /// before.
-    pub(super) fn adopt(&mut self, model: usize, baseline: Arc<Baseline>) -> bool {
+    pub(super) fn adopt(
+        &mut self,
+        model: usize,
+        baseline: Arc<Baseline>,
+        place: Option<String>,
+    ) -> bool {
         let spec = &self.desk.specs[model];
         let first = self.desk.watched(model).is_none();
         let pane_ms = spec.model.pane.as_ms();
         // Behind everything that has been read, so that its first pane is whole in each partition.
         let highest = self.partitions.values().filter_map(|s| s.get(&model)?.watermark.highest());
         let active_from = highest.max().map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
-        let watched = Watched::new(spec, baseline, active_from);
+        let watched = Watched { place, ..Watched::new(spec, baseline, active_from) };
         if let Err(error) = self.publisher.keep_profile(model, &watched) {
             error!(model = spec.name(), %error, "the new baseline can't be stored; the old one stays in force");
             return false;

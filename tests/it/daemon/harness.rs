@@ -107,6 +107,22 @@ impl Daemon {
         get(self.admin, path)
     }
 
+    /// Sends JSON with a bearer token; the status of the answer.
+    pub(super) fn put(&self, path: &str, token: &str, body: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        write!(
+            stream,
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.admin,
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     pub(super) fn get_public(&self, path: &str) -> (u16, String) {
         get(self.public, path)
     }

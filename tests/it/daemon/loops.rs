@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -95,4 +97,33 @@ fn a_partition_that_never_had_a_record_holds_nothing_back() {
     let end = clock.seconds(&mut world, 20, 1);
     let model = daemon.until_end("fraud", end);
     assert_eq!(model["window"]["complete"], true);
+}
+
+#[test]
+fn a_baseline_that_was_named_by_hand_stays_over_looks_and_restarts() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let world = World::new();
+    let models = world.model("fraud", "") + "baselines: {refresh_interval: 1s}\n";
+    let config = world.write_config("state", "one", &models);
+    fs::write(world.path("token"), TOKEN).unwrap();
+    let with_token = format!("token_file: \"{}\", public:", world.path("token").display());
+    let text = fs::read_to_string(&config).unwrap().replacen("public:", &with_token, 1);
+    fs::write(&config, text).unwrap();
+    train(&world.path("other.parquet"), true);
+
+    let daemon = Daemon::start(&config);
+    let digest = |daemon: &Daemon| daemon.model("fraud")["baseline"]["digest"].clone();
+    let configured = daemon.until("fraud", "a baseline", |m| m["baseline"]["digest"].is_string());
+    let configured = configured["baseline"]["digest"].clone();
+    let body = format!("{{\"uri\": \"{}\"}}", world.path("other.parquet").display());
+    assert_eq!(daemon.put("/api/v1/models/fraud/baseline", TOKEN, &body), 200);
+    let named = daemon.until("fraud", "the named one", |m| m["baseline"]["digest"] != configured);
+    let named = named["baseline"]["digest"].clone();
+    // Several looks at the configured place later it is still in force, and after a restart, too.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(digest(&daemon), named);
+    daemon.kill();
+    let daemon = Daemon::start(&config);
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(digest(&daemon), named);
 }
