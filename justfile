@@ -18,9 +18,9 @@ test *filter:
 broker-test *filter:
     DRIFTD_TEST_REQUIRE=all cargo test {{filter}}
 
-# Benchmarks of one stage of the path, or all.
+# Benchmarks of one stage of the path, or all, beside their peers (in virtual environments); one table at the end.
 bench *stage:
-    cargo bench {{ if stage == "" { "" } else { "--bench " + stage } }}
+    benches/run.sh {{stage}}
 
 # See it work: an embedded Kafka, a drifting feature, one webhook.
 demo:

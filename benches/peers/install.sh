@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The peers in Python that the benches measure against, each set in a virtual environment under
+# DRIFTD_PEERS (~/.cache/driftd-peers). A set that is there already is left as it is.
+set -euo pipefail
+
+folder=${DRIFTD_PEERS:-$HOME/.cache/driftd-peers}
+
+install() {
+    local name=$1; shift
+    [ -e "$folder/$name/.complete" ] && return
+    rm -rf "${folder:?}/$name"
+    python3 -m venv "$folder/$name"
+    "$folder/$name/bin/pip" install --quiet --disable-pip-version-check "$@"
+    touch "$folder/$name/.complete"
+}
+
+mkdir -p "$folder"
+install fast numpy==2.4.6 pandas==3.1.1 polars==2.1.0 pyarrow==26.0.1 msgspec==0.22.0 orjson==3.13.0 confluent-kafka==2.16.1 scipy==1.17.1
+# Evidently does not import with pandas 3.
+install evidently evidently==0.7.23 "pandas<3"
