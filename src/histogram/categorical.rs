@@ -14,6 +14,10 @@ use crate::feature::{canonical_boolean, canonical_integer, canonical_number};
 use crate::histogram::Counts;
 use crate::histogram::numeric;
 
+mod memo;
+
+use memo::{Key, Memo};
+
 /// One cell per listed category, in that order, and a last cell `rest` for the other known ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CategoricalCells {
@@ -176,22 +180,30 @@ fn each_float(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> 
         if array.is_null(row) {
             continue;
         }
-        let category = if value.is_nan() {
-            Category::Nan
-        } else if value.is_infinite() {
-            if value > 0.0 { Category::PosInf } else { Category::NegInf }
-        } else {
-            text.clear();
-            canonical_number(value, &mut text);
-            Category::Text(&text)
-        };
-        visit(row, category);
+        visit(row, category_of(value, &mut text));
     }
     true
 }
 
+/// The category of a number, written to `text`.
+fn category_of(value: f64, text: &mut String) -> Category<'_> {
+    if value.is_nan() {
+        return Category::Nan;
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { Category::PosInf } else { Category::NegInf };
+    }
+    text.clear();
+    canonical_number(value, text);
+    Category::Text(text)
+}
+
 fn each_of_dictionary(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
     let dictionary = array.as_any_dictionary();
+    // Arrow can't normalise keys of nothing; then every row is null.
+    if dictionary.values().is_empty() {
+        return true;
+    }
     let mut texts: Vec<Option<OwnedCategory>> = vec![None; dictionary.values().len()];
     let known = each_category(dictionary.values().as_ref(), &mut |key, category| {
         texts[key] = Some(OwnedCategory::of(category));
@@ -236,17 +248,146 @@ impl OwnedCategory {
     }
 }
 
+/// What values were counted as, by number: the cells, and behind them what is in no cell.
+struct Tally<'a> {
+    cells: &'a CategoricalCells,
+    counted: Vec<u64>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(cells: &'a CategoricalCells) -> Self {
+        Self { cells, counted: vec![0; cells.len() + 4] }
+    }
+
+    /// The number of what a category is counted as.
+    fn number(&self, category: Category<'_>) -> u32 {
+        let n_cells = self.cells.len();
+        let number = match category {
+            Category::Text(text) => self.cells.cell(text).unwrap_or(n_cells),
+            Category::Nan => n_cells + 1,
+            Category::PosInf => n_cells + 2,
+            Category::NegInf => n_cells + 3,
+        };
+        u32::try_from(number).expect("at most 255 categories are listed")
+    }
+
+    #[inline]
+    fn add(&mut self, number: u32) {
+        self.counted[number as usize] += 1;
+    }
+
+    fn finish(self, counts: &mut Counts) {
+        let (cells, others) = self.counted.split_at(self.cells.len());
+        for (count, counted) in counts.cells.iter_mut().zip(cells) {
+            *count += counted;
+        }
+        let Counts { unseen, nan, pos_inf, neg_inf, .. } = counts;
+        for (count, counted) in [unseen, nan, pos_inf, neg_inf].into_iter().zip(others) {
+            *count += counted;
+        }
+    }
+
+    fn strings<'s>(&mut self, strings: impl ExactSizeIterator<Item = Option<&'s str>>) {
+        let mut memo = Memo::new(strings.len());
+        for text in strings.flatten() {
+            let look_up = || self.number(Category::Text(text));
+            let number = match Key::text(text) {
+                Some(key) => memo.get(key, look_up),
+                None => look_up(),
+            };
+            self.add(number);
+        }
+    }
+
+    fn integers<T: Into<i128> + Copy>(
+        &mut self,
+        integers: impl ExactSizeIterator<Item = Option<T>>,
+        bits: impl Fn(T) -> u64,
+    ) {
+        let mut memo = Memo::new(integers.len());
+        let mut text = String::new();
+        for integer in integers.flatten() {
+            let number = memo.get(Key::number(bits(integer)), || {
+                text.clear();
+                canonical_integer(integer, &mut text);
+                self.number(Category::Text(&text))
+            });
+            self.add(number);
+        }
+    }
+
+    fn floats(&mut self, array: &dyn Array) -> bool {
+        let Some(values) = numeric::values(array) else { return false };
+        let nulls = array.logical_nulls();
+        let mut memo = Memo::new(values.len());
+        let mut text = String::new();
+        for (row, &value) in values.iter().enumerate() {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                continue;
+            }
+            let number = memo
+                .get(Key::number(value.to_bits()), || self.number(category_of(value, &mut text)));
+            self.add(number);
+        }
+        true
+    }
+
+    /// Every distinct value is looked up once.
+    fn dictionary(&mut self, array: &dyn Array) -> bool {
+        let dictionary = array.as_any_dictionary();
+        // Arrow can't normalise keys of nothing; then every row is null.
+        if dictionary.values().is_empty() {
+            return true;
+        }
+        let mut numbers = vec![None; dictionary.values().len()];
+        let known = each_category(dictionary.values().as_ref(), &mut |key, category| {
+            numbers[key] = Some(self.number(category));
+        });
+        let nulls = dictionary.nulls();
+        for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                continue;
+            }
+            if let Some(Some(number)) = numbers.get(key) {
+                self.add(*number);
+            }
+        }
+        known
+    }
+}
+
 /// Counts the values of `array` that are not null.
 pub(super) fn count(cells: &CategoricalCells, array: &dyn Array, counts: &mut Counts) {
-    let known = each_category(array, &mut |_, category| match category {
-        Category::Text(text) => match cells.cell(text) {
-            Some(cell) => counts.cells[cell] += 1,
-            None => counts.unseen += 1,
-        },
-        Category::Nan => counts.nan += 1,
-        Category::PosInf => counts.pos_inf += 1,
-        Category::NegInf => counts.neg_inf += 1,
-    });
+    let mut tally = Tally::new(cells);
+    macro_rules! integers {
+        ($type:ty) => {
+            tally.integers(array.as_primitive::<$type>().iter(), |v| {
+                u64::from_le_bytes(v.to_le_bytes())
+            })
+        };
+    }
+    let mut known = true;
+    match array.data_type() {
+        DataType::Utf8 => tally.strings(array.as_string::<i32>().iter()),
+        DataType::LargeUtf8 => tally.strings(array.as_string::<i64>().iter()),
+        DataType::Utf8View => tally.strings(array.as_string_view().iter()),
+        DataType::Int64 => integers!(Int64Type),
+        DataType::UInt64 => integers!(UInt64Type),
+        DataType::Int32 => tally
+            .integers(array.as_primitive::<Int32Type>().iter(), |v| u64::from(v.cast_unsigned())),
+        DataType::UInt32 => tally.integers(array.as_primitive::<UInt32Type>().iter(), u64::from),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _) => {
+            known = tally.floats(array);
+        }
+        DataType::Dictionary(_, _) => known = tally.dictionary(array),
+        _ => {
+            known = each_category(array, &mut |_, category| {
+                let number = tally.number(category);
+                tally.add(number);
+            });
+        }
+    }
+    tally.finish(counts);
     if !known {
         counts.type_error += (array.len() - array.logical_null_count()) as u64;
     }
@@ -273,6 +414,15 @@ mod tests {
 
     fn digits() -> CategoricalCells {
         CategoricalCells::new(vec!["3".into(), "a".into()], vec![hash("b")], false)
+    }
+
+    #[test]
+    fn a_dictionary_without_values_has_only_nulls() {
+        let keys = [None::<&str>, None];
+        let array = DictionaryArray::<Int32Type>::from_iter(keys);
+        let counts = counted(&digits(), &array);
+        assert_eq!((counts.in_cells(), counts.unseen), (0, 0));
+        assert!(each_category(&array, &mut |_, _| panic!("nothing is there")));
     }
 
     #[test]
