@@ -2,22 +2,27 @@
 
 use std::borrow::Cow;
 
-use crate::feature::Feature;
+use crate::feature::{Column, Feature};
 
 use super::columns::Columns;
 use super::fields::Fields;
 use super::names::Names;
-use super::paths::{Paths, Targets};
+use super::paths::Targets;
 use super::scan::{Fault, Number, Scanner, Text};
+use super::simd::{Level, Simd};
 use super::time;
 use super::{Batch, Message, Options, Reason, Reject};
 
 mod found;
+mod object;
+mod order;
 mod plan;
+mod twin;
 mod walk;
 
 use found::Found;
 use plan::Plan;
+pub use twin::every_way_agrees;
 use walk::{Walk, write_canonical};
 
 /// Text of one batch beyond which records are refused, so that a text column's 32-bit offsets hold:
@@ -27,12 +32,15 @@ const MAX_BATCH_BYTES: usize = 256 << 20;
 /// The decoder of one model's JSON. Buffers are kept from batch to batch.
 #[derive(Debug)]
 pub struct JsonDecoder {
+    /// What this CPU can.
+    level: Level,
     plan: Plan,
     found: Found,
     /// Of the row that is being read, where a record has several.
     found_in_row: Found,
     names: NamesInRecord,
     text: String,
+    columns: Columns,
     out: Output,
 }
 
@@ -45,7 +53,6 @@ struct NamesInRecord {
 
 #[derive(Debug)]
 struct Output {
-    columns: Columns,
     offsets: Vec<i64>,
     kafka_ms: Vec<i64>,
     event_ms: Vec<i64>,
@@ -68,12 +75,13 @@ impl JsonDecoder {
         let plan = Plan::new(fields, options, model, features);
         let row_paths = plan.row_paths.as_ref().unwrap_or(&plan.paths);
         Self {
+            level: Level::best(),
             found: Found::new(features.len(), &plan.paths),
             found_in_row: Found::new(features.len(), row_paths),
             names: NamesInRecord::default(),
             text: String::new(),
+            columns: Columns::new(features),
             out: Output {
-                columns: Columns::new(features),
                 offsets: Vec::new(),
                 kafka_ms: Vec::new(),
                 event_ms: Vec::new(),
@@ -87,11 +95,28 @@ impl JsonDecoder {
     }
 
     pub(super) fn decode<'a>(&mut self, messages: impl Iterator<Item = Message<'a>>) -> Batch {
+        match self.level {
+            Level::Portable(simd) => self.decode_with(simd, messages),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(simd) => self.decode_with(simd, messages),
+        }
+    }
+
+    fn decode_with<'a, S: Simd>(
+        &mut self,
+        simd: S,
+        messages: impl Iterator<Item = Message<'a>>,
+    ) -> Batch {
         let mut bytes = 0;
-        for message in messages {
+        let mut messages = messages.peekable();
+        while let Some(message) = messages.next() {
+            // While this record is read, the next one comes from memory.
+            if let Some(next) = messages.peek().and_then(|next| next.payload) {
+                simd.prefetch(next);
+            }
             bytes += message.payload.map_or(0, <[u8]>::len);
             let done = if bytes <= MAX_BATCH_BYTES {
-                self.record(&message)
+                self.record(simd, &message)
             } else {
                 Err((Reason::Internal, Some("batch over 256 MiB".into())))
             };
@@ -99,15 +124,17 @@ impl JsonDecoder {
                 self.out.rejects.push(Reject { offset: message.offset, reason, hint });
             }
         }
-        self.out.finish()
+        let looked_up = self.found.take_looked_up() + self.found_in_row.take_looked_up();
+        self.out.finish(self.columns.finish(), looked_up)
     }
 
-    fn record(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
-        let text = self.plan.text(message.payload)?;
-        let Self { plan, found, .. } = self;
+    fn record<S: Simd>(&mut self, simd: S, message: &Message<'_>) -> Result<(), Refusal> {
+        let text = self.plan.text(simd, message.payload)?;
+        let Self { plan, found, columns, .. } = self;
         found.clear();
         let scan = Scanner::new(text, plan.allow_nan);
-        let mut walk = Walk { scan, schema: &plan.schema, paths: &plan.paths, found };
+        let mut walk =
+            Walk { simd, scan, schema: &plan.schema, paths: &plan.paths, found, columns };
         walk.value(0, 0).and_then(|()| walk.scan.end()).map_err(refusal)?;
         if !self.is_ours(text) {
             self.out.other_models += 1;
@@ -117,8 +144,8 @@ impl JsonDecoder {
         let event_ms = self.event_ms(message, text)?;
         let times = Times { offset: message.offset, kafka_ms: message.timestamp_ms, event_ms };
         match self.plan.row_paths {
-            Some(_) => self.rows(text, times),
-            None => self.row(text, times),
+            Some(_) => self.rows(simd, text, times),
+            None => self.row(simd, text, times),
         }
     }
 
@@ -170,18 +197,19 @@ impl JsonDecoder {
     }
 
     /// The record is one row.
-    fn row(&mut self, text: &str, times: Times) -> Result<(), Refusal> {
-        let Self { plan, found, names, out, .. } = self;
+    fn row<S: Simd>(&mut self, simd: S, text: &str, times: Times) -> Result<(), Refusal> {
+        let Self { plan, found, names, columns, out, .. } = self;
         let features = names.positional(plan, text, found)?;
-        let paths = &plan.paths;
-        complete(plan, paths, found, features, text)?;
-        out.push(found, text, times);
+        let scan = Scanner::new(text, plan.allow_nan);
+        let walk = Walk { simd, scan, schema: &plan.schema, paths: &plan.paths, found, columns };
+        complete(plan, walk, features, text)?;
+        out.push(columns, found, text, times);
         Ok(())
     }
 
     /// Every element of an array of the record is a row; a bad one does not affect the others.
-    fn rows(&mut self, text: &str, times: Times) -> Result<(), Refusal> {
-        let Self { plan, found, found_in_row, names, out, .. } = self;
+    fn rows<S: Simd>(&mut self, simd: S, text: &str, times: Times) -> Result<(), Refusal> {
+        let Self { plan, found, found_in_row, names, columns, out, .. } = self;
         let start = found.start(Targets::ROWS).filter(|&start| text.as_bytes()[start] == b'[');
         let (Some(start), Some(paths)) = (start, &plan.row_paths) else {
             return Err((Reason::NoFeatures, Some("no array of rows".into())));
@@ -189,12 +217,16 @@ impl JsonDecoder {
         let features = names.positional(plan, text, found)?;
         let mut scan = Scanner::new(text, plan.allow_nan);
         scan.at = start;
-        let mut rows = Walk { scan, schema: &plan.schema, paths, found };
+        let mut rows = Walk { simd, scan, schema: &plan.schema, paths, found, columns };
         let mut duplicate = false;
         rows.elements(0, |rows, index| {
             found_in_row.clear();
-            let mut walk =
-                Walk { scan: rows.scan, schema: &plan.schema, paths, found: &mut *found_in_row };
+            let mut walk = Walk {
+                scan: rows.scan,
+                found: &mut *found_in_row,
+                columns: &mut *rows.columns,
+                ..*rows
+            };
             let done = match (walk.scan.token(), features) {
                 (b'[', Some(features)) => {
                     walk.positional(features, 1)?;
@@ -204,7 +236,7 @@ impl JsonDecoder {
                     walk.value(0, 1)?;
                     let start = rows.scan.at;
                     if text.as_bytes()[start] == b'{' {
-                        complete(plan, paths, walk.found, features, text)
+                        complete(plan, walk.again(), features, text)
                     } else {
                         Err((Reason::NoFeatures, None))
                     }
@@ -213,7 +245,7 @@ impl JsonDecoder {
             rows.scan.at = walk.scan.at;
             duplicate |= found_in_row.duplicate;
             match done {
-                Ok(()) => out.push(found_in_row, text, times),
+                Ok(()) => out.push(rows.columns, found_in_row, text, times),
                 Err((reason, _)) => {
                     let hint = Some(format!("row {index}").into());
                     out.rejects.push(Reject { offset: times.offset, reason, hint });
@@ -229,24 +261,21 @@ impl JsonDecoder {
 
 /// Fills the slots from an array of features and from the prediction, where there is one; refuses
 /// what has no features where the configuration says.
-fn complete(
+fn complete<S: Simd>(
     plan: &Plan,
-    paths: &Paths,
-    found: &mut Found,
+    mut walk: Walk<'_, S>,
     features: Option<&[Option<u32>]>,
     text: &str,
 ) -> Result<(), Refusal> {
     let refused = |hint: &'static str| Err((Reason::NoFeatures, Some(hint.into())));
-    let start = found.start(Targets::FEATURES);
+    let start = walk.found.start(Targets::FEATURES);
     match (start, start.map(|start| text.as_bytes()[start])) {
         (_, Some(b'{')) => {}
         (Some(start), Some(b'[')) => {
             let Some(features) = features else {
                 return refused("an array without feature_names");
             };
-            let mut scan = Scanner::new(text, plan.allow_nan);
-            scan.at = start;
-            let mut walk = Walk { scan, schema: &plan.schema, paths, found: &mut *found };
+            walk.scan.at = start;
             walk.positional(features, 0).map_err(refusal)?;
         }
         (None, _) if plan.features_required => return refused("nothing there"),
@@ -261,9 +290,9 @@ fn complete(
         (Some(_), _) => return refused("neither an object nor an array"),
     }
     if let Some(feature) = plan.schema.prediction
-        && !found.prediction.is_missing()
+        && !walk.found.prediction.is_missing()
     {
-        found.slots[feature as usize] = found.prediction;
+        walk.columns.set(&mut walk.found.row, feature, walk.found.prediction);
     }
     Ok(())
 }
@@ -313,8 +342,8 @@ struct Times {
 }
 
 impl Output {
-    fn push(&mut self, found: &Found, text: &str, times: Times) {
-        self.columns.push(&found.slots, text, &found.scratch);
+    fn push(&mut self, columns: &mut Columns, found: &Found, text: &str, times: Times) {
+        columns.push(&found.row, text, &found.scratch);
         self.offsets.push(times.offset);
         self.kafka_ms.push(times.kafka_ms);
         self.event_ms.push(times.event_ms);
@@ -322,18 +351,19 @@ impl Output {
     }
 
     /// The batch so far; the next one starts empty, with room for as many rows.
-    fn finish(&mut self) -> Batch {
+    fn finish(&mut self, columns: Vec<Column>, looked_up: u64) -> Batch {
         let rows = self.offsets.len();
         let take = |times: &mut Vec<i64>| std::mem::replace(times, Vec::with_capacity(rows));
         Batch {
             offsets: take(&mut self.offsets),
             kafka_ms: take(&mut self.kafka_ms),
             event_ms: take(&mut self.event_ms),
-            columns: self.columns.finish(),
+            columns,
             rejects: std::mem::take(&mut self.rejects),
             duplicate_keys: std::mem::take(&mut self.duplicate_keys),
             other_models: std::mem::take(&mut self.other_models),
             imprecise: std::mem::take(&mut self.imprecise),
+            looked_up,
         }
     }
 }
@@ -861,11 +891,13 @@ mod tests {
 
     /// Both read the record the same way, or both refuse it.
     fn agree(record: &[u8]) -> Result<(), TestCaseError> {
-        let batch = decoder("{}").decode([message(0, record)].into_iter());
+        // The second and the third time, keys are guessed.
+        let batch = decoder("{}").decode((0..3).map(|i| message(i, record)));
         let shown = String::from_utf8_lossy(record);
         let parsed = serde_json::from_slice::<Value>(record);
         if let Some(reject) = batch.rejects.first().filter(|r| r.reason == Reason::Malformed) {
             prop_assert!(parsed.is_err(), "we refused {shown}: {reject:?}");
+            prop_assert_eq!(batch.rejects.len(), 3, "{}", shown);
             return Ok(());
         }
         // The one difference that is meant: beyond every double is infinite, not an error.
@@ -876,9 +908,12 @@ mod tests {
         prop_assert!(parsed.is_ok(), "we took {shown}");
         match by_serde_json(record) {
             Some(expected) => {
-                let names = ["x", "y", "c", "p"].into_iter().zip(&batch.columns);
-                let ours: BTreeMap<_, _> = names.map(|(n, column)| (n, cell(column, 0))).collect();
-                prop_assert_eq!(ours, expected, "{}", shown);
+                prop_assert_eq!(&batch.offsets, &[0, 1, 2], "{}", shown);
+                for row in 0..3 {
+                    let names = ["x", "y", "c", "p"].into_iter().zip(&batch.columns);
+                    let ours = names.map(|(name, column)| (name, cell(column, row))).collect();
+                    prop_assert_eq!(&expected, &ours, "{}", shown);
+                }
             }
             None => prop_assert_eq!(batch.rejects[0].reason, Reason::NoFeatures, "{}", shown),
         }

@@ -1,11 +1,8 @@
 //! Names to numbers, looked up by the bytes of a key.
 
-use std::hint::select_unpredictable;
-
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bytes that are looked at at once: a short name and the quote after it.
-pub(super) const WINDOW: usize = 32;
+use super::simd::{Simd, WINDOW, Window};
 
 /// Open addressing over a hash of a key's ends, or of all of it where the names' ends agree too much.
 #[derive(Clone, Debug)]
@@ -47,8 +44,8 @@ impl Names {
     /// The number and the length of the name that stands in `window`, written as it is and ended
     /// by a quote. `None` says nothing: it may still be a name that is long or written otherwise.
     #[inline(always)]
-    pub(super) fn get_short(&self, window: &[u8; WINDOW]) -> Option<(u32, usize)> {
-        self.short.get(window)
+    pub(super) fn get_short<S: Simd>(&self, simd: S, window: &Window) -> Option<(u32, usize)> {
+        self.short.get(simd, window)
     }
 
     #[inline]
@@ -66,34 +63,11 @@ impl Names {
     }
 }
 
-/// The words of a name and the quote after it, to compare without a loop over its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quoted {
-    words: Words,
-    mask: Words,
-    len: usize,
-}
-
 type Words = [u64; WINDOW / 8];
 
-impl Quoted {
-    /// `None` for a name that does not fit, or whose bytes are not those that JSON writes.
-    pub(super) fn new(name: &[u8]) -> Option<Self> {
-        let plain = name.iter().all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-        if !plain || name.len() >= WINDOW {
-            return None;
-        }
-        let mut window = [0; WINDOW];
-        window[..name.len()].copy_from_slice(name);
-        window[name.len()] = b'"';
-        Some(Self { words: words(&window), mask: MASKS[name.len() + 1], len: name.len() })
-    }
-
-    /// The name's length, if the window begins with it.
-    #[inline(always)]
-    pub(super) fn begins(&self, window: &[u8; WINDOW]) -> Option<usize> {
-        same(&masked(&words(window), &self.mask), &self.words).then_some(self.len)
-    }
+/// Whether JSON writes a name as it is.
+fn is_plain(name: &[u8]) -> bool {
+    name.iter().all(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
 }
 
 /// Names that fit a window, by all their bytes. The lengths of keys in no order can't be foretold,
@@ -113,27 +87,31 @@ impl ShortNames {
         let mut slots = vec![0; (4 * names.len()).next_power_of_two().max(8)];
         let mut entries = vec![Self::FREE];
         let mask = slots.len() - 1;
-        for ((name, number), position) in names
-            .iter()
-            .filter_map(|(name, number)| Quoted::new(name).map(|name| (name, *number)))
-            .zip(1..)
+        for ((name, number), position) in
+            names.iter().filter(|(name, _)| name.len() < WINDOW && is_plain(name)).zip(1..)
         {
-            let words = masked(&name.words, &MASKS[name.len]);
+            let mut window = [0; WINDOW];
+            window[..name.len()].copy_from_slice(name);
+            // The quote is compared, too: else zeros behind a name would be taken for its end.
+            window[name.len()] = b'"';
+            let words = words(&window);
             let mut slot = hash_words(&words) & mask;
             while slots[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
             slots[slot] = position;
-            entries.push((words, number));
+            entries.push((words, *number));
         }
         Self { slots, entries }
     }
 
     #[inline(always)]
-    fn get(&self, window: &[u8; WINDOW]) -> Option<(u32, usize)> {
-        let words = words(window);
-        let len = quote(&words)?;
-        let words = masked(&words, &MASKS[len]);
+    fn get<S: Simd>(&self, simd: S, window: &Window) -> Option<(u32, usize)> {
+        let len = simd.quotes(window).trailing_zeros() as usize;
+        if len == WINDOW {
+            return None;
+        }
+        let words = masked(&words(window), &MASKS[len + 1]);
         let mut slot = hash_words(&words);
         loop {
             let position = self.slots[slot & (self.slots.len() - 1)];
@@ -162,7 +140,7 @@ const MASKS: [Words; WINDOW + 1] = {
 };
 
 #[inline(always)]
-fn words(window: &[u8; WINDOW]) -> Words {
+fn words(window: &Window) -> Words {
     let (words, _) = window.as_chunks();
     // No `map`: calls of it are not inlined.
     let word = |i: usize| u64::from_le_bytes(words[i]);
@@ -177,25 +155,6 @@ fn masked(words: &Words, mask: &Words) -> Words {
 #[inline(always)]
 fn same(a: &Words, b: &Words) -> bool {
     (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) == 0
-}
-
-/// Where the first quote is.
-#[inline(always)]
-fn quote(words: &Words) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // The lowest high bit that is left is a quote's; a borrow spoils only those above it.
-    let quotes = |word: u64| {
-        let other = word ^ (ONES * u64::from(b'"'));
-        other.wrapping_sub(ONES) & !other & (ONES * 0x80)
-    };
-    let mut bits = quotes(words[3]);
-    let mut at = 24;
-    for (word, start) in [(words[2], 16), (words[1], 8), (words[0], 0)] {
-        let here = quotes(word);
-        at = select_unpredictable(here != 0, start, at);
-        bits = select_unpredictable(here != 0, here, bits);
-    }
-    (bits != 0).then(|| at + (bits.trailing_zeros() / 8) as usize)
 }
 
 #[inline(always)]
@@ -239,6 +198,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::simd::Portable;
     use super::*;
 
     /// The key's first bytes as they stand in a record.
@@ -259,18 +219,12 @@ mod tests {
                 prop_assert_eq!(table.get(name.as_bytes()), Some(number));
                 let fits = name.len() < WINDOW;
                 let found = fits.then_some((number, name.len()));
-                prop_assert_eq!(table.get_short(&window(name)), found);
-                let quoted = Quoted::new(name.as_bytes());
-                prop_assert_eq!(quoted.and_then(|q| q.begins(&window(name))), found.map(|f| f.1));
+                prop_assert_eq!(table.get_short(Portable, &window(name)), found);
             }
             let known: BTreeSet<_> = names.iter().collect();
             for other in others.iter().filter(|other| !known.contains(other)) {
                 prop_assert_eq!(table.get(other.as_bytes()), None);
-                prop_assert_eq!(table.get_short(&window(other)), None);
-                for name in &names {
-                    let quoted = Quoted::new(name.as_bytes());
-                    prop_assert_eq!(quoted.and_then(|quoted| quoted.begins(&window(other))), None);
-                }
+                prop_assert_eq!(table.get_short(Portable, &window(other)), None);
             }
         }
     }
@@ -284,11 +238,10 @@ mod tests {
     fn a_name_that_json_writes_otherwise_is_not_found_as_it_stands() {
         let names = Names::new([("a\\", 0), ("a\"b", 1), ("a\tb", 2), ("", 3), ("é", 4)]);
         for key in ["a\\", "a\"b", "a\tb", "a"] {
-            assert_eq!(names.get_short(&window(key)), None, "{key}");
-            assert_eq!(Quoted::new(key.as_bytes()).is_some(), key == "a");
+            assert_eq!(names.get_short(Portable, &window(key)), None, "{key}");
         }
-        assert_eq!(names.get_short(&window("")), Some((3, 0)));
-        assert_eq!(names.get_short(&window("é")), Some((4, 2)));
-        assert_eq!(names.get_short(&[b'x'; WINDOW]), None);
+        assert_eq!(names.get_short(Portable, &window("")), Some((3, 0)));
+        assert_eq!(names.get_short(Portable, &window("é")), Some((4, 2)));
+        assert_eq!(names.get_short(Portable, &[b'x'; WINDOW]), None);
     }
 }

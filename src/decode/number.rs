@@ -1,5 +1,9 @@
 //! Decimal text to the nearest double.
 
+use std::hint::select_unpredictable;
+
+use super::simd::{DIGITS, Short};
+
 /// A number as it stands in the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decimal<'a> {
@@ -57,6 +61,49 @@ impl Decimal<'_> {
         self.whole && (!self.complete || self.digits > EXACT)
     }
 }
+
+impl Short {
+    /// The nearest double, ties to even.
+    #[inline(always)]
+    pub(super) fn value(&self) -> f64 {
+        if self.whole >= TIES_FROM {
+            return self.value_or_tie();
+        }
+        // Filled up with zeros, integers are like all others: nothing branches on what can't be
+        // foretold.
+        let (power, exponent) = SHORT[self.whole % SHORT.len()];
+        let (high, _) = scaled(self.digits, power);
+        let size = rounded(high, exponent - self.digits.leading_zeros().cast_signed());
+        let size = select_unpredictable(self.digits == 0, 0, size);
+        f64::from_bits(size | u64::from(self.negative) << 63)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn value_or_tie(&self) -> f64 {
+        let places = i32::try_from(DIGITS.saturating_sub(self.whole)).unwrap_or_default();
+        let size = nearest(self.digits, -places).unwrap_or_default();
+        if self.negative { -size } else { size }
+    }
+}
+
+/// With fewer digits before the point nothing is halfway between two doubles: the power of ten
+/// would be under 10^-4.
+const TIES_FROM: usize = DIGITS - 4;
+
+/// The powers for `Short`, by its digits before the point, and the exponents that go with them.
+const SHORT: [(u128, i32); 16] = {
+    let mut table = [(0, 0); 16];
+    // Of 19 digits, 18 after the point.
+    let mut exponent = -18;
+    let mut whole = 1;
+    while whole < TIES_FROM {
+        table[whole] = (POWERS_OF_FIVE[whole + 27 - DIGITS], biased(exponent));
+        exponent += 1;
+        whole += 1;
+    }
+    table
+};
 
 /// Any number, for those that the fast ways leave.
 #[cold]
@@ -124,40 +171,48 @@ const fn reciprocal(power: u128) -> u128 {
 
 /// Lemire, "Number Parsing at a Gigabyte per Second" (2021), for doubles, `digits` not 0.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "upper and lower half of a wide product")]
 fn lemire(digits: u64, exponent: i32) -> Option<f64> {
     if !(LOWEST..=HIGHEST).contains(&exponent) {
         return None;
     }
     let power = POWERS_OF_FIVE[usize::try_from(exponent - LOWEST).ok()?];
-    let zeros = digits.leading_zeros();
-    let digits = u128::from(digits << zeros);
-    let product = digits * (power >> 64);
-    let (mut low, mut high) = (product as u64, (product >> 64) as u64);
-    // Only when all bits below the ones that are kept are set can the lower half of the power matter.
-    if high & 0x1FF == 0x1FF {
-        let second = ((digits * u128::from(power as u64)) >> 64) as u64;
-        let carried;
-        (low, carried) = low.overflowing_add(second);
-        high += u64::from(carried);
-    }
-    let upper = (high >> 63) as u32;
-    let shift = upper + 9;
-    let mut mantissa = high >> shift;
-    // floor(log2(10^exponent)), then the biased exponent of a double.
-    let log2 = (exponent * 217_706) >> 16;
-    let mut biased = log2 + 63 + upper.cast_signed() - zeros.cast_signed() + 1023;
+    let (mut high, low) = scaled(digits, power);
+    // Halfway between two doubles, and the lower one is even: a little less is nearer to it.
+    let shift = (high >> 63) + 9;
+    let mantissa = high >> shift;
     let halfway = low <= 1 && (-4..=23).contains(&exponent) && mantissa & 3 == 1;
     if halfway && mantissa << shift == high {
-        mantissa &= !1;
+        high -= 1;
     }
-    mantissa = (mantissa + (mantissa & 1)) >> 1;
-    if mantissa >= 2 << 52 {
-        mantissa = 1 << 52;
-        biased += 1;
-    }
-    let biased = u64::try_from(biased).ok()?;
-    Some(f64::from_bits(mantissa & !(1 << 52) | biased << 52))
+    Some(f64::from_bits(rounded(high, biased(exponent) - digits.leading_zeros().cast_signed())))
+}
+
+/// floor(log2(10^exponent)) as a double holds it, less one for the leading bit of the mantissa, for
+/// a product of 64 bits.
+const fn biased(exponent: i32) -> i32 {
+    ((exponent * 217_706) >> 16) + 63 + 1022
+}
+
+/// The upper halves of the product of `digits`, shifted to the left as far as it goes, and a power.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "upper and lower half of a wide product")]
+fn scaled(digits: u64, power: u128) -> (u64, u64) {
+    let digits = u128::from(digits.wrapping_shl(digits.leading_zeros()));
+    // The lower half of the power matters only when all bits below the ones that are kept are set; but
+    // they are for every integer that zeros were put behind, and which numbers those are can't be foretold.
+    let product = digits * (power >> 64) + ((digits * u128::from(power as u64)) >> 64);
+    ((product >> 64) as u64, product as u64)
+}
+
+/// The bits of a double: 53 bits of `high`, half up.
+#[inline(always)]
+fn rounded(high: u64, exponent: i32) -> u64 {
+    let upper = high >> 63;
+    let mantissa = high >> (upper + 9);
+    let mantissa = (mantissa + (mantissa & 1)) >> 1;
+    // The leading bit adds to the exponent, and one more if all bits were rounded up.
+    let exponent = i64::from(exponent).wrapping_add_unsigned(upper);
+    mantissa.wrapping_add((exponent << 52).cast_unsigned())
 }
 
 /// How many of eight bytes are digits before the first that is none, and the number they stand
@@ -218,6 +273,34 @@ mod tests {
                 let expected = format!("{digits}e{exponent}").parse::<f64>().unwrap();
                 prop_assert_eq!(value.to_bits(), expected.to_bits());
             }
+        }
+
+        #[test]
+        fn digits_filled_up_with_zeros_are_the_same_number(
+            digits in 0u64..10_000_000_000_000_000_000, drop in 0u32..19, whole in 1usize..=19,
+            negative in any::<bool>(),
+        ) {
+            let digits = digits / 10u64.pow(drop) * 10u64.pow(drop);
+            let text = format!("{digits:019}");
+            let (before, after) = text.split_at(whole);
+            let sign = if negative { "-" } else { "" };
+            let expected = format!("{sign}{before}.{after}0").parse::<f64>().unwrap();
+            let short = Short { len: 0, negative, whole, digits };
+            prop_assert_eq!(short.value().to_bits(), expected.to_bits());
+        }
+
+        #[test]
+        fn ties_filled_up_with_zeros_go_to_even(
+            mantissa in (1u64 << 52)..(1 << 53), up in 0u32..9, more in -1i64..=1,
+        ) {
+            // Of 16 to 19 digits, halfway between two doubles or next to it.
+            let tie = (((2 * mantissa + 1) << up).cast_signed() + more).cast_unsigned();
+            let text = tie.to_string();
+            prop_assume!(text.len() <= DIGITS);
+            let digits = tie * 10u64.pow(u32::try_from(DIGITS - text.len()).unwrap());
+            let short = Short { len: 0, negative: false, whole: text.len(), digits };
+            let expected = text.parse::<f64>().unwrap();
+            prop_assert_eq!(short.value().to_bits(), expected.to_bits());
         }
 
         #[test]

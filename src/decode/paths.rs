@@ -25,7 +25,12 @@ impl Targets {
 
     /// The positions of the single targets in the set, under `COUNT`.
     pub(super) fn positions(self) -> impl Iterator<Item = usize> {
-        (0..Self::COUNT).filter(move |&position| self.0 >> position & 1 == 1)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let position = (left != 0).then(|| left.trailing_zeros() as usize);
+            left &= left.wrapping_sub(1);
+            position
+        })
     }
 
     /// The position of a set of one.
@@ -68,7 +73,7 @@ struct Node {
     key: Box<str>,
     /// The step as an index of an array, if it can be one.
     index: Option<usize>,
-    children: Vec<usize>,
+    children: Vec<u32>,
     /// Bit `n` is set when a child's key has `n` bytes; bit 63 stands for all longer ones.
     lengths: u64,
     here: Targets,
@@ -85,7 +90,7 @@ impl Paths {
         self.nodes[at].below |= target;
         for step in steps {
             at = match self.child(at, step.as_bytes()) {
-                Some(child) => child,
+                Some(child) => child as usize,
                 None => self.grow(at, &step),
             };
             self.nodes[at].below |= target;
@@ -99,7 +104,8 @@ impl Paths {
         let canonical = step == "0" || !step.starts_with(['0', '+']);
         let index = if canonical { step.parse().ok() } else { None };
         self.nodes.push(Node { key: step.into(), index, ..Node::default() });
-        self.nodes[parent].children.push(child);
+        let position = u32::try_from(child).expect("a configuration has few pointers");
+        self.nodes[parent].children.push(position);
         self.nodes[parent].lengths |= 1 << step.len().min(63);
         child
     }
@@ -109,17 +115,19 @@ impl Paths {
     }
 
     #[inline(always)]
-    pub(super) fn child(&self, parent: usize, key: &[u8]) -> Option<usize> {
+    pub(super) fn child(&self, parent: usize, key: &[u8]) -> Option<u32> {
         let node = &self.nodes[parent];
         if node.lengths >> key.len().min(63) & 1 == 0 {
             return None;
         }
-        node.children.iter().copied().find(|&child| self.nodes[child].key.as_bytes() == key)
+        let is_it = |&child: &u32| self.nodes[child as usize].key.as_bytes() == key;
+        node.children.iter().copied().find(is_it)
     }
 
     pub(super) fn child_at(&self, parent: usize, index: usize) -> Option<usize> {
         let children = &self.nodes[parent].children;
-        children.iter().copied().find(|&child| self.nodes[child].index == Some(index))
+        let children = children.iter().map(|&child| child as usize);
+        children.into_iter().find(|&child| self.nodes[child].index == Some(index))
     }
 
     pub(super) fn has_children(&self, node: usize) -> bool {

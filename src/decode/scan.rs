@@ -1,7 +1,7 @@
 //! A scanner over the bytes of one JSON text (RFC 8259): checks everything, builds nothing.
 
-use super::names::WINDOW;
 use super::number::{Decimal, STEPS, leading_digits};
+use super::simd::Window;
 
 mod skip;
 
@@ -47,8 +47,8 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0, allow_nan }
     }
 
-    pub(super) fn text(&self) -> &'a str {
-        self.text
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
     }
 
     /// Runs what is seldom needed on a copy: a scanner whose address nothing takes stays in
@@ -75,10 +75,16 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
+    /// The same at another place of the text.
+    #[inline(always)]
+    pub(super) fn moved(self, at: usize) -> Self {
+        Self { at, ..self }
+    }
+
     /// The bytes after the one here, if there are enough.
     #[inline(always)]
-    pub(super) fn window(&self) -> Option<&'a [u8; WINDOW]> {
-        self.text.as_bytes().get(self.at + 1..)?.first_chunk()
+    pub(super) fn after(&self) -> Option<&'a Window> {
+        self.bytes().get(self.at + 1..)?.first_chunk()
     }
 
     /// The next byte that is no white space.

@@ -12,15 +12,15 @@ const LAST: i128 = 253_402_300_799_999;
 const PLAUSIBLE: i128 = 4_102_444_800_000;
 
 /// A time that cannot be used, with what it looks like.
-pub(super) type BadTime = Option<&'static str>;
+pub(crate) type BadTime = Option<&'static str>;
 
 /// Checks a time that is in ms already.
-pub(super) fn checked(ms: i64) -> Result<i64, BadTime> {
+pub(crate) fn checked(ms: i64) -> Result<i64, BadTime> {
     if (FIRST..=LAST).contains(&ms.into()) { Ok(ms) } else { Err(None) }
 }
 
 /// A whole number in the declared unit, rounded down to ms.
-pub(super) fn from_integer(number: i128, unit: TimeUnit) -> Result<i64, BadTime> {
+pub(crate) fn from_integer(number: i128, unit: TimeUnit) -> Result<i64, BadTime> {
     match in_ms(number, unit) {
         Some(ms) if (FIRST..=LAST).contains(&ms) => i64::try_from(ms).map_err(|_| None),
         _ => Err(looks_like(number)),
@@ -29,7 +29,7 @@ pub(super) fn from_integer(number: i128, unit: TimeUnit) -> Result<i64, BadTime>
 
 /// A number with a fraction in the declared unit, rounded down to ms.
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and is checked after")]
-pub(super) fn from_float(number: f64, unit: TimeUnit) -> Result<i64, BadTime> {
+pub(crate) fn from_float(number: f64, unit: TimeUnit) -> Result<i64, BadTime> {
     let ms = match unit {
         TimeUnit::S => number * 1e3,
         TimeUnit::Ms => number,
@@ -43,7 +43,7 @@ pub(super) fn from_float(number: f64, unit: TimeUnit) -> Result<i64, BadTime> {
 }
 
 /// A string in the declared unit: RFC 3339, or local to the declared time zone.
-pub(super) fn from_text(text: &str, time: &EventTime) -> Result<i64, BadTime> {
+pub(crate) fn from_text(text: &str, time: &EventTime) -> Result<i64, BadTime> {
     if time.unit != TimeUnit::Rfc3339 {
         let hint = text.parse::<Timestamp>().is_ok().then_some("looks like rfc3339");
         return Err(hint.or_else(|| text.parse().ok().and_then(looks_like)));

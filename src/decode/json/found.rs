@@ -1,12 +1,13 @@
 //! What one pass over a record finds, kept from record to record.
 
-use super::super::columns::Slot;
+use super::super::columns::{Row, Slot};
 use super::super::paths::{Paths, Targets};
+use super::order::Order;
 
 /// What one pass has found. Reused from record to record.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) slots: Vec<Slot>,
+    pub(super) row: Row,
     pub(super) prediction: Slot,
     /// Unescaped and canonical texts that slots refer to.
     pub(super) scratch: String,
@@ -19,59 +20,14 @@ pub(super) struct Found {
     pub(super) duplicate: bool,
     pub(super) imprecise: u64,
     pub(super) key: String,
-    pub(super) order: Order,
-}
-
-/// The order in which the last record had its features; the next one most likely has the same.
-#[derive(Debug, Default)]
-pub(super) struct Order {
-    features: Vec<u32>,
-    /// How many features of the present record were met.
-    pub(super) met: usize,
-    /// Guesses that failed in the present record.
-    failed: usize,
-    /// Records for which nothing is guessed, because guesses failed.
-    pause: u32,
-}
-
-impl Order {
-    /// After a record whose guesses mostly failed, so many are read without.
-    const PAUSE: u32 = 63;
-    /// Duplicate keys must not make it grow for ever.
-    const LONGEST: usize = 1 << 16;
-
-    fn next_record(&mut self) {
-        if self.failed > self.met / 4 {
-            self.pause = Self::PAUSE;
-        } else {
-            self.pause = self.pause.saturating_sub(1);
-        }
-        self.met = 0;
-        self.failed = 0;
-    }
-
-    #[inline]
-    pub(super) fn guess(&self) -> Option<u32> {
-        if self.pause == 0 { self.features.get(self.met).copied() } else { None }
-    }
-
-    /// The feature that came in fact.
-    #[inline]
-    pub(super) fn learn(&mut self, feature: u32) {
-        if let Some(expected) = self.features.get_mut(self.met) {
-            self.failed += usize::from(*expected != feature);
-            *expected = feature;
-        } else if self.features.len() < Self::LONGEST {
-            self.features.push(feature);
-        }
-        self.met += 1;
-    }
+    /// The keys of the object at each node, as they came last.
+    pub(super) orders: Vec<Order>,
 }
 
 impl Found {
     pub(super) fn new(n_features: usize, paths: &Paths) -> Self {
         Self {
-            slots: vec![Slot::Missing; n_features],
+            row: Row::new(n_features),
             prediction: Slot::Missing,
             scratch: String::new(),
             starts: [None; Targets::COUNT],
@@ -80,12 +36,12 @@ impl Found {
             duplicate: false,
             imprecise: 0,
             key: String::new(),
-            order: Order::default(),
+            orders: (0..paths.len()).map(|_| Order::default()).collect(),
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.slots.fill(Slot::Missing);
+        self.row.clear();
         self.prediction = Slot::Missing;
         self.scratch.clear();
         self.starts = [None; Targets::COUNT];
@@ -93,7 +49,16 @@ impl Found {
         self.nested = false;
         self.duplicate = false;
         self.imprecise = 0;
-        self.order.next_record();
+    }
+
+    /// Has every key looked up from now on.
+    pub(super) fn never_guess(&mut self) {
+        self.orders.iter_mut().for_each(Order::never_guess);
+    }
+
+    /// Keys that were looked up by name since the last call.
+    pub(super) fn take_looked_up(&mut self) -> u64 {
+        self.orders.iter_mut().map(Order::take_looked_up).sum()
     }
 
     pub(super) fn start(&self, target: Targets) -> Option<usize> {
@@ -111,7 +76,7 @@ impl Found {
         }
         if targets.has(Targets::FEATURES) {
             self.nested = false;
-            self.slots.fill(Slot::Missing);
+            self.row.clear();
         }
     }
 }

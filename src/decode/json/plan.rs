@@ -2,9 +2,11 @@
 
 use crate::feature::{Feature, Role};
 
+use super::super::columns::Place;
 use super::super::fields::{EventTime, FeatureNames, Fields, Filter, Pointer};
-use super::super::names::{Names, Quoted};
+use super::super::names::Names;
 use super::super::paths::{Paths, Targets};
+use super::super::simd::{self, Simd};
 use super::super::{Options, Reason};
 use super::Refusal;
 use super::walk::Schema;
@@ -72,7 +74,7 @@ impl Plan {
             schema: Schema {
                 names,
                 features: features.to_vec(),
-                quoted: features.iter().map(|f| Quoted::new(f.name.as_bytes())).collect(),
+                places: Place::all(features),
                 prediction: prediction.map(|(_, index)| index),
                 flat_unless_nested: fields.features.is_none(),
             },
@@ -89,7 +91,11 @@ impl Plan {
     }
 
     /// The payload as text, if it can be a record at all.
-    pub(super) fn text<'a>(&self, payload: Option<&'a [u8]>) -> Result<&'a str, Refusal> {
+    pub(super) fn text<'a, S: Simd>(
+        &self,
+        simd: S,
+        payload: Option<&'a [u8]>,
+    ) -> Result<&'a str, Refusal> {
         let Some(payload) = payload else { return Err((Reason::NullValue, None)) };
         if payload.is_empty() {
             return Err((Reason::Empty, None));
@@ -101,7 +107,7 @@ impl Plan {
         if payload.starts_with(b"\xEF\xBB\xBF") {
             return Err((Reason::Malformed, Some("byte order mark".into())));
         }
-        std::str::from_utf8(payload).map_err(|error| {
+        simd::text(simd, payload).map_err(|error| {
             let hint = format!("not UTF-8 at byte {}", error.valid_up_to());
             (Reason::Malformed, Some(hint.into()))
         })

@@ -2,12 +2,14 @@
 
 use crate::feature::{Feature, Kind, canonical_boolean, canonical_integer, canonical_number};
 
-use super::super::columns::Slot;
-use super::super::names::{Names, Quoted};
+use super::super::columns::{Columns, Place, Slot};
+use super::super::names::Names;
 use super::super::number::Decimal;
 use super::super::paths::{Paths, Targets};
 use super::super::scan::{Fault, MAX_DEPTH, Number, Scanner, Text};
+use super::super::simd::Simd;
 use super::found::Found;
+use super::object::Scope;
 
 /// What the features of a model are, for one pass.
 #[derive(Debug)]
@@ -15,31 +17,24 @@ pub(super) struct Schema {
     /// Feature names to their index.
     pub(super) names: Names,
     pub(super) features: Vec<Feature>,
-    /// The features' names as they are most likely written.
-    pub(super) quoted: Vec<Option<Quoted>>,
+    pub(super) places: Vec<Place>,
     /// The feature that a prediction pointer gives its value.
     pub(super) prediction: Option<u32>,
     /// Features are at `/features` if there, else in the record (or row) itself.
     pub(super) flat_unless_nested: bool,
 }
 
-/// Whether the keys of an object are features.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    No,
-    Yes,
-    /// Until `/features` is met.
-    Flat,
-}
-
-pub(super) struct Walk<'a> {
+pub(super) struct Walk<'a, S> {
+    pub(super) simd: S,
     pub(super) scan: Scanner<'a>,
     pub(super) schema: &'a Schema,
     pub(super) paths: &'a Paths,
     pub(super) found: &'a mut Found,
+    /// Where the numbers of the present row go.
+    pub(super) columns: &'a mut Columns,
 }
 
-impl<'a> Walk<'a> {
+impl<'a, S: Simd> Walk<'a, S> {
     /// Reads the value here, which `node` of the paths leads to and which stands in `depth`
     /// containers. Recursion ends where the pointers end, and at `MAX_DEPTH`.
     pub(super) fn value(&mut self, node: usize, depth: u32) -> Result<(), Fault> {
@@ -53,7 +48,7 @@ impl<'a> Walk<'a> {
         let nested = here.has(Targets::FEATURES) && matches!(token, b'{' | b'[');
         if nested {
             self.found.nested = true;
-            self.found.slots.fill(Slot::Missing);
+            self.found.row.clear();
         }
         let prediction = self.schema.prediction.filter(|_| here.has(Targets::PREDICTION));
         match (token, prediction) {
@@ -79,107 +74,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn object(&mut self, node: usize, scope: Scope, depth: u32) -> Result<(), Fault> {
-        if depth >= MAX_DEPTH {
-            return Err(Fault::TooDeep);
-        }
-        let guessing = scope == Scope::Yes && !self.paths.has_children(node);
-        // A copy that stays in registers; see `Scanner::aside`.
-        let mut scan = self.scan;
-        scan.at += 1;
-        if scan.token() == b'}' {
-            self.scan.at = scan.at + 1;
-            return Ok(());
-        }
-        loop {
-            if scan.token() != b'"' {
-                return scan.malformed();
-            }
-            let guessed = if guessing { self.guessed(&scan) } else { None };
-            match guessed {
-                Some((feature, end)) => {
-                    scan.at = end;
-                    scan.expect(b':')?;
-                    self.feature(&mut scan, feature, depth + 1)?;
-                }
-                None => self.entry(&mut scan, node, scope, depth + 1)?,
-            }
-            match scan.token() {
-                b',' => scan.at += 1,
-                b'}' => {
-                    self.scan.at = scan.at + 1;
-                    return Ok(());
-                }
-                _ => return scan.malformed(),
-            }
-        }
-    }
-
-    /// A key and its value; `depth` is the value's.
-    #[inline(always)]
-    fn entry(
-        &mut self,
-        scan: &mut Scanner<'a>,
-        node: usize,
-        scope: Scope,
-        depth: u32,
-    ) -> Result<(), Fault> {
-        let is_feature = match scope {
-            Scope::Yes => true,
-            Scope::No => false,
-            Scope::Flat => !self.found.nested,
-        };
-        let window = if is_feature { scan.window() } else { None };
-        let (feature, child) = match window.and_then(|w| self.schema.names.get_short(w)) {
-            Some((feature, len)) => {
-                let start = scan.at + 1;
-                scan.at = start + len + 1;
-                let key = &scan.text().as_bytes()[start..start + len];
-                (Some(feature), self.paths.child(node, key))
-            }
-            None => {
-                self.found.key.clear();
-                let key = match scan.string(&mut self.found.key)? {
-                    Text::Plain(start, end) => &scan.text().as_bytes()[start..end],
-                    Text::Unescaped => self.found.key.as_bytes(),
-                };
-                let feature = if is_feature { self.schema.names.get(key) } else { None };
-                (feature, self.paths.child(node, key))
-            }
-        };
-        scan.expect(b':')?;
-        match (feature, child) {
-            (None, None) => scan.aside(|scan| scan.skip(depth)),
-            (Some(feature), None) => {
-                self.found.order.learn(feature);
-                self.feature(scan, feature, depth)
-            }
-            (feature, Some(child)) => {
-                scan.token();
-                self.scan = *scan;
-                self.value(child, depth)?;
-                // A pointer may lead to what is a feature as well.
-                if let Some(feature) = feature
-                    && !(scope == Scope::Flat && self.found.nested)
-                {
-                    let mut again = *scan;
-                    self.feature(&mut again, feature, depth)?;
-                }
-                *scan = self.scan;
-                Ok(())
-            }
-        }
-    }
-
-    /// The feature that came next in the last record, if the key here is its name, byte for byte,
-    /// and where the key ends.
-    #[inline(always)]
-    fn guessed(&mut self, scan: &Scanner<'a>) -> Option<(u32, usize)> {
-        let feature = self.found.order.guess()?;
-        let name = self.schema.quoted[feature as usize].as_ref()?;
-        let len = name.begins(scan.window()?)?;
-        self.found.order.met += 1;
-        Some((feature, scan.at + len + 2))
+    /// The same walk, for a function that ends it.
+    pub(super) fn again(&mut self) -> Walk<'_, S> {
+        Walk { found: self.found, columns: self.columns, ..*self }
     }
 
     fn array(&mut self, node: usize, depth: u32) -> Result<(), Fault> {
@@ -193,12 +90,7 @@ impl<'a> Walk<'a> {
     /// Reads the array here as a row: element `i` is the feature `features[i]`.
     pub(super) fn positional(&mut self, features: &[Option<u32>], depth: u32) -> Result<(), Fault> {
         self.elements(depth, |walk, index| match features.get(index) {
-            Some(&Some(feature)) => {
-                let mut scan = walk.scan;
-                let done = walk.feature(&mut scan, feature, depth + 1);
-                walk.scan = scan;
-                done
-            }
+            Some(&Some(feature)) => walk.feature(feature, depth + 1),
             Some(None) | None => walk.scan.skip(depth + 1),
         })
     }
@@ -233,29 +125,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    #[inline(always)]
-    fn feature(&mut self, scan: &mut Scanner<'a>, feature: u32, depth: u32) -> Result<(), Fault> {
-        let index = feature as usize;
-        let is_number = matches!(scan.token(), b'-' | b'0'..=b'9');
-        // By far the most values; the others take the long way.
-        let slot = if is_number && self.schema.features[index].kind == Kind::Numeric {
-            let number = scan.number()?;
-            self.number(number)
-        } else {
-            self.scan = *scan;
-            let slot = self.slot(feature, depth)?;
-            *scan = self.scan;
-            slot
-        };
-        let place = &mut self.found.slots[index];
-        self.found.duplicate |= !place.is_missing();
-        *place = slot;
+    /// The value here as one of `feature`, into its row.
+    pub(super) fn feature(&mut self, feature: u32, depth: u32) -> Result<(), Fault> {
+        let slot = self.slot(feature, depth)?;
+        let twice = self.columns.set(&mut self.found.row, feature, slot);
+        self.found.duplicate |= twice;
         Ok(())
     }
 
     /// The value here as one of `feature`.
     #[inline(never)]
-    fn slot(&mut self, feature: u32, depth: u32) -> Result<Slot, Fault> {
+    pub(super) fn slot(&mut self, feature: u32, depth: u32) -> Result<Slot, Fault> {
         let Feature { kind, boolean, .. } = self.schema.features[feature as usize];
         match self.scan.token() {
             b'-' | b'0'..=b'9' | b'N' | b'I' => {
