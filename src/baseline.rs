@@ -12,17 +12,50 @@ mod bins;
 mod builder;
 mod category;
 mod column;
+pub mod design_effect;
+pub mod evidently;
 mod layout;
+mod moments;
 mod number;
+mod order;
 mod profile;
 
 pub use builder::{Builder, Counter, Limits};
 pub use column::live_column;
+use design_effect::DesignEffect;
 pub use layout::{Layout, LayoutError, Planned, Source};
 pub use profile::ProfileError;
 
 /// Version of the profile format that this program writes; it reads this one and older ones.
 pub const FORMAT: u32 = 1;
+
+/// Whose conventions scores follow: bins, smoothing, base and quantity. `profile` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Convention {
+    /// Deciles of the reference, Jeffreys smoothing, base-2 Jensen-Shannon.
+    #[default]
+    Driftd,
+    /// What Evidently computes: equal bins over both sides, its fill of zeros, natural logarithms.
+    Evidently,
+}
+
+impl Convention {
+    pub const ALL: [Convention; 2] = [Convention::Driftd, Convention::Evidently];
+
+    /// The name in configuration and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Convention::Driftd => "driftd",
+            Convention::Evidently => "evidently",
+        }
+    }
+
+    /// The usual one needs no mention in a profile.
+    fn is_driftd(&self) -> bool {
+        *self == Convention::Driftd
+    }
+}
 
 /// What the configuration says about columns, over what the file itself says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +66,9 @@ pub struct Overrides {
     pub ignore: BTreeSet<String>,
     /// The column that holds what the model answered; `prediction` when unset.
     pub prediction: Option<String>,
+    /// Whose numbers are wanted; what a profile was built with, else driftd's, when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convention: Option<Convention>,
 }
 
 /// What the configuration says about one column.
@@ -60,7 +96,7 @@ pub struct Baseline {
     pub time_column: Option<String>,
     /// Columns that were dropped at once (pandas' index), with the reason; shown to people.
     pub ignored: Vec<Ignored>,
-    /// Edges came from a sample because a column held more values than are kept at once.
+    /// Some feature's edges came from a sample: its column held more values than are kept at once.
     pub sampled: bool,
 }
 
@@ -90,6 +126,15 @@ pub struct FeatureBaseline {
     pub sd: Option<f64>,
     /// How many distinct values there were (exact up to the limit that is held).
     pub distinct: u64,
+    /// How much records depend on each other, where a time column shows their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub design_effect: Option<DesignEffect>,
+    /// How many values the edges come from, where that is a sample of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<u64>,
+    /// Whose conventions its scores follow; its cells have the edges that these need.
+    #[serde(default, skip_serializing_if = "Convention::is_driftd")]
+    pub convention: Convention,
 }
 
 impl FeatureBaseline {

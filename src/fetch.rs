@@ -15,6 +15,8 @@ use crate::histogram::Counts;
 use crate::setting::ByteSize;
 use crate::setting::Span;
 
+mod dependence;
+mod columns;
 mod digest;
 mod error;
 mod limits;
@@ -89,7 +91,17 @@ pub async fn load(
     overrides: &Overrides,
     worker: &WorkerCommand,
 ) -> Result<Baseline, Error> {
-    let job = Job::Build { overrides: overrides.clone() };
+    build(config, location, overrides, worker, true).await
+}
+
+async fn build(
+    config: &Config,
+    location: &str,
+    overrides: &Overrides,
+    worker: &WorkerCommand,
+    digest: bool,
+) -> Result<Baseline, Error> {
+    let job = Job::Build { overrides: overrides.clone(), digest };
     match ask(config, location, job, worker).await? {
         Reply::Baseline(baseline) => Ok(*baseline),
         Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
@@ -127,6 +139,20 @@ pub fn load_blocking(
 ) -> Result<Baseline, Error> {
     let worker = WorkerCommand::current(location)?;
     wait(location, load(config, location, overrides, &worker))
+}
+
+/// `load_blocking` for commands that compare once and keep nothing: the digest of Parquet is left
+/// empty, because it takes a look at every byte.
+///
+/// # Errors
+/// As `load`.
+pub fn load_once_blocking(
+    config: &Config,
+    location: &str,
+    overrides: &Overrides,
+) -> Result<Baseline, Error> {
+    let worker = WorkerCommand::current(location)?;
+    wait(location, build(config, location, overrides, &worker, false))
 }
 
 /// `count_live` for commands: waits, with this executable as the worker.

@@ -25,11 +25,7 @@ pub(super) fn quantile(sorted: &[f64], k: usize, n: usize) -> f64 {
 pub(super) fn edges(sorted: &[f64]) -> Vec<f64> {
     let atoms = match distinct_at_most(sorted, ATOMS_MAX) {
         Some(all) => all,
-        None => sorted
-            .chunk_by(|a, b| same(*a, *b))
-            .filter(|run| run.len() * RESOLUTION > sorted.len())
-            .map(|run| run[0])
-            .collect(),
+        None => heavy(sorted),
     };
     let max = sorted[sorted.len() - 1];
     let mut edges: Vec<f64> = (1..RESOLUTION)
@@ -45,9 +41,32 @@ pub(super) fn edges(sorted: &[f64]) -> Vec<f64> {
 
 /// How many distinct values there are, and how many occur once.
 pub(super) fn distinct_and_singletons(sorted: &[f64]) -> (u64, u64) {
-    sorted
-        .chunk_by(|a, b| same(*a, *b))
-        .fold((0, 0), |(d, s), run| (d + 1, s + u64::from(run.len() == 1)))
+    let differ = |pair: &[f64]| !same(pair[0], pair[1]);
+    let changes: u64 = sorted.windows(2).map(|pair| u64::from(differ(pair))).sum();
+    let alone = |three: &[f64]| u64::from(differ(&three[..2]) & differ(&three[1..]));
+    let inner: u64 = sorted.windows(3).map(alone).sum();
+    let ends = match sorted {
+        [] => return (0, 0),
+        [_] => 1,
+        [first, second, ..] => {
+            let last = &sorted[sorted.len() - 2..];
+            u64::from(!same(*first, *second)) + u64::from(differ(last))
+        }
+    };
+    (changes + 1, inner + ends)
+}
+
+/// Values that each hold more than `m / 240`: so many neighbours reach over one of the quantiles.
+fn heavy(sorted: &[f64]) -> Vec<f64> {
+    let mut candidates: Vec<f64> =
+        (1..=RESOLUTION).map(|k| quantile(sorted, k, RESOLUTION)).collect();
+    candidates.dedup();
+    candidates.retain(|value| {
+        let before = sorted.partition_point(|other| other < value);
+        let with = sorted.partition_point(|other| other <= value);
+        (with - before) * RESOLUTION > sorted.len()
+    });
+    candidates
 }
 
 /// Ties are exact; zeros have one sign here.
@@ -56,9 +75,16 @@ fn same(a: f64, b: f64) -> bool {
 }
 
 fn distinct_at_most(sorted: &[f64], max: usize) -> Option<Vec<f64>> {
-    let distinct: Vec<f64> =
-        sorted.chunk_by(|a, b| same(*a, *b)).take(max + 1).map(|run| run[0]).collect();
-    (distinct.len() <= max).then_some(distinct)
+    let mut distinct = Vec::new();
+    let mut rest = sorted;
+    while let Some(&value) = rest.first() {
+        if distinct.len() == max {
+            return None;
+        }
+        distinct.push(value);
+        rest = &rest[rest.partition_point(|&other| other <= value)..];
+    }
+    Some(distinct)
 }
 
 /// Decile bins on `edges`: as `pandas.qcut(method="inverted_cdf", duplicates="drop")`, except that a
@@ -93,6 +119,12 @@ pub(super) fn category_bins(counts: &[u64]) -> Bins {
     Bins { starts: (0u32..).take(bins).collect() }
 }
 
+/// One bin per category, and one for those beyond the listed ones if there are any.
+pub(super) fn value_bins(counts: &[u64]) -> Bins {
+    let bins = counts.iter().filter(|&&count| count > 0).count().max(1);
+    Bins { starts: (0u32..).take(bins).collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -123,6 +155,22 @@ mod tests {
             prop_assert!(edges.len() < 480);
             prop_assert!(edges.windows(2).all(|w| w[0] < w[1]));
             prop_assert!(edges.iter().all(|e| e.is_finite()));
+        }
+
+        #[test]
+        fn looking_where_quantiles_are_finds_what_looking_everywhere_finds(values in values()) {
+            let runs = || values.chunk_by(|a, b| same(*a, *b));
+            let plain: Vec<f64> = runs()
+                .filter(|run| run.len() * RESOLUTION > values.len())
+                .map(|run| run[0])
+                .collect();
+            prop_assert_eq!(heavy(&values), plain);
+            let all: Vec<f64> = runs().map(|run| run[0]).collect();
+            let n = all.len();
+            prop_assert_eq!(distinct_at_most(&values, n - 1), None);
+            prop_assert_eq!(distinct_at_most(&values, n), Some(all));
+            let singletons = runs().filter(|run| run.len() == 1).count();
+            prop_assert_eq!(distinct_and_singletons(&values), (n as u64, singletons as u64));
         }
 
         #[test]

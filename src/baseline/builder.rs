@@ -1,15 +1,19 @@
-//! One column into one feature: a first pass finds cells, a second counts into them.
+//! One column into one feature: cells from its values, then counts. A second pass over the column
+//! counts only what was not held in the first.
 
-use arrow::array::ArrayRef;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 
-use crate::baseline::bins::category_bins;
+use crate::baseline::bins::{category_bins, value_bins};
 use crate::baseline::category::Categories;
 use crate::baseline::column::{live_column, storage};
+use crate::baseline::evidently::is_integer;
 use crate::baseline::layout::Class;
 use crate::baseline::number::Numbers;
-use crate::baseline::{FeatureBaseline, Planned, Unusable};
-use crate::feature::Kind;
+use crate::baseline::{Convention, FeatureBaseline, Planned, Unusable};
+use crate::feature::{Column, Kind};
 use crate::histogram::count;
 use crate::histogram::{Bins, CategoricalCells, Cells, Counts};
 
@@ -88,26 +92,33 @@ impl Builder {
     pub fn into_counter(self) -> Counter {
         let Self { planned, rows, state } = self;
         let mut feature = blank(&planned);
-        let mut sampled = false;
-        match state {
-            State::Unusable(why) => feature.unusable = Some(why),
-            State::Numeric(numbers) => {
-                sampled = numbers.sampled();
-                measure(&mut feature, numbers);
+        let counts = match state {
+            State::Unusable(why) => {
+                feature.unusable = Some(why);
+                None
             }
+            State::Numeric(numbers) => measure(&mut feature, numbers, &planned),
             State::Categorical(categories) => {
-                tally(&mut feature, categories, planned.declared, rows);
+                tally(&mut feature, categories, planned.declared, rows)
             }
-        }
-        feature.reference = Counts::zero(feature.cells.len());
-        Counter { feature, sampled }
+        };
+        let counted = feature.unusable.is_some() || counts.is_some();
+        feature.reference = counts
+            .filter(|_| feature.unusable.is_none())
+            .unwrap_or_else(|| Counts::zero(feature.cells.len()));
+        Counter { feature, counted }
     }
 }
 
-fn measure(feature: &mut FeatureBaseline, numbers: Numbers) {
-    let Some(measured) = numbers.finish() else {
+/// What all rows count as, where the values were held.
+fn measure(feature: &mut FeatureBaseline, numbers: Numbers, planned: &Planned) -> Option<Counts> {
+    let grids = match planned.convention {
+        Convention::Driftd => None,
+        Convention::Evidently => Some(is_integer(&feature.column_type)),
+    };
+    let Some(measured) = numbers.finish(grids) else {
         feature.unusable = Some(Unusable::AllNull);
-        return;
+        return None;
     };
     feature.unusable = (measured.finite < VALUES_MIN).then_some(Unusable::TooFewRows);
     // Edges of a handful of values are raw values: they stay out of the profile.
@@ -116,12 +127,25 @@ fn measure(feature: &mut FeatureBaseline, numbers: Numbers) {
         feature.bins = measured.bins;
     }
     feature.distinct = measured.distinct;
+    feature.sample = measured.sample;
     feature.singletons = measured.singletons;
     feature.mean = measured.mean;
     feature.sd = measured.sd;
+    measured.values.filter(|_| feature.unusable.is_none()).map(|values| {
+        let mut counts = Counts { cells: vec![0; feature.cells.len()], ..measured.others };
+        let array = Arc::new(Float64Array::from(values));
+        count(&feature.cells, &Column { array, absent: Vec::new() }, &mut counts);
+        counts
+    })
 }
 
-fn tally(feature: &mut FeatureBaseline, categories: Categories, declared: bool, rows: u64) {
+/// What all rows count as.
+fn tally(
+    feature: &mut FeatureBaseline,
+    categories: Categories,
+    declared: bool,
+    rows: u64,
+) -> Option<Counts> {
     let tally = categories.finish();
     feature.distinct = tally.distinct;
     feature.singletons = tally.singletons;
@@ -140,35 +164,39 @@ fn tally(feature: &mut FeatureBaseline, categories: Categories, declared: bool, 
     if feature.unusable.is_none() {
         feature.cells = Cells::Categorical(tally.cells);
     }
+    tally.counts
 }
 
-/// The second pass over a column.
+/// The second pass over a column, where one is needed.
 #[derive(Debug)]
 pub struct Counter {
     feature: FeatureBaseline,
-    sampled: bool,
+    /// The first pass knew all that is to be counted.
+    counted: bool,
 }
 
 impl Counter {
     /// Whether the second pass is needed.
     pub fn reads(&self) -> bool {
-        self.feature.unusable.is_none()
+        !self.counted
     }
 
-    /// Edges came from a sample.
-    pub fn sampled(&self) -> bool {
-        self.sampled
-    }
-
-    /// Takes the next rows; the same ones as the first pass.
+    /// Takes the next rows; the same ones as the first pass. What that has counted is not counted again.
     pub fn push(&mut self, array: &ArrayRef) {
+        if self.counted {
+            return;
+        }
         let column = live_column(array, self.feature.kind);
         count(&self.feature.cells, &column, &mut self.feature.reference);
     }
 
     pub fn finish(mut self) -> FeatureBaseline {
         if let (Cells::Categorical(_), None) = (&self.feature.cells, self.feature.unusable) {
-            self.feature.bins = category_bins(&self.feature.reference.cells);
+            let counts = &self.feature.reference.cells;
+            self.feature.bins = match self.feature.convention {
+                Convention::Driftd => category_bins(counts),
+                Convention::Evidently => value_bins(counts),
+            };
         }
         self.feature
     }
@@ -188,6 +216,9 @@ fn blank(planned: &Planned) -> FeatureBaseline {
         mean: None,
         sd: None,
         distinct: 0,
+        design_effect: None,
+        sample: None,
+        convention: planned.convention,
     }
 }
 
@@ -195,22 +226,27 @@ fn blank(planned: &Planned) -> FeatureBaseline {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Float64Array, Int32Array, StringArray};
+    use arrow::array::{BooleanArray, Float32Array, Int32Array, Int64Array, StringArray};
     use proptest::prelude::*;
 
     use super::*;
     use crate::feature::Role;
 
-    fn build(array: &ArrayRef, kind: Kind, declared: bool) -> FeatureBaseline {
-        let planned = Planned {
+    fn planned(array: &ArrayRef, kind: Kind) -> Planned {
+        Planned {
             index: 0,
             name: "x".to_owned(),
             role: Role::Feature,
             kind,
             data_type: array.data_type().clone(),
-            declared,
+            declared: true,
             unusable: None,
-        };
+            convention: Convention::Driftd,
+        }
+    }
+
+    fn build(array: &ArrayRef, kind: Kind, declared: bool) -> FeatureBaseline {
+        let planned = Planned { declared, ..planned(array, kind) };
         let mut builder = Builder::new(planned, array.len() as u64, Limits::default());
         builder.push(array);
         let mut counter = builder.into_counter();
@@ -263,25 +299,65 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn what_was_held_counts_like_a_second_pass(
+            values in proptest::collection::vec(
+                proptest::option::weighted(0.9, prop_oneof![
+                    20 => -1e3..1e3f64,
+                    20 => (-9..9i32).prop_map(f64::from),
+                    1 => prop::sample::select(vec![
+                        -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 5e-324,
+                    ]),
+                ]),
+                100..4000,
+            ),
+            cut: prop::sample::Index,
+        ) {
+            #[expect(clippy::cast_possible_truncation, reason = "other types, other values")]
+            let arrays: [ArrayRef; 5] = [
+                Arc::new(Float64Array::from(values.clone())),
+                Arc::new(values.iter().map(|v| v.map(|v| v as f32)).collect::<Float32Array>()),
+                Arc::new(values.iter().map(|v| v.map(|v| v as i64)).collect::<Int64Array>()),
+                Arc::new(values.iter().map(|v| v.map(|v| v > 0.0)).collect::<BooleanArray>()),
+                Arc::new(values.iter().map(|v| v.map(|v| v.to_string())).collect::<StringArray>()),
+            ];
+            for array in &arrays {
+                for kind in [Kind::Numeric, Kind::Categorical] {
+                    if matches!(array.data_type(), DataType::Utf8) && kind == Kind::Numeric {
+                        continue;
+                    }
+                    let mut builder =
+                        Builder::new(planned(array, kind), array.len() as u64, Limits::default());
+                    let at = cut.index(array.len());
+                    builder.push(&array.slice(0, at));
+                    builder.push(&array.slice(at, array.len() - at));
+                    let counter = builder.into_counter();
+                    prop_assert!(!counter.reads());
+                    let feature = counter.finish();
+                    let mut counts = Counts::zero(feature.cells.len());
+                    if feature.unusable.is_none() {
+                        count(&feature.cells, &live_column(array, kind), &mut counts);
+                    }
+                    prop_assert_eq!(&feature.reference, &counts);
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_sample_decides_edges_only_and_counts_stay_exact() {
         let array: ArrayRef = Arc::new(Int32Array::from_iter_values(0..50_000));
-        let planned = Planned {
-            index: 0,
-            name: "x".to_owned(),
-            role: Role::Feature,
-            kind: Kind::Numeric,
-            data_type: DataType::Int32,
-            declared: false,
-            unusable: None,
-        };
+        let planned = planned(&array, Kind::Numeric);
         let limits = Limits { values: 5_000, rest: 10 };
         let mut builder = Builder::new(planned, 50_000, limits);
         builder.push(&array);
         let mut counter = builder.into_counter();
-        assert!(counter.sampled());
+        assert!(counter.reads());
         counter.push(&array);
         let feature = counter.finish();
+        let sample = feature.sample.unwrap();
+        assert!((4_000..=5_000).contains(&sample), "{sample}");
         assert_eq!(feature.reference.in_cells(), 50_000);
         assert_eq!((feature.reference.below, feature.reference.above), (0, 0), "range is exact");
         let bins = feature.bins.sum(&feature.reference.cells);

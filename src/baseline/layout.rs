@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::baseline::{FeatureOverride, Ignored, Overrides, Unusable};
+use crate::baseline::{Convention, FeatureOverride, Ignored, Overrides, Unusable};
 use crate::feature::{Kind, Role};
 
 /// Names under which a number or a string is taken for the row's time, most telling first.
@@ -55,6 +55,8 @@ pub struct Planned {
     pub declared: bool,
     /// Known from the type alone: the column need not be read.
     pub unusable: Option<Unusable>,
+    /// Whose conventions its scores will follow: cells get the edges for it.
+    pub convention: Convention,
 }
 
 /// The columns do not fit the configuration, or each other.
@@ -70,6 +72,11 @@ pub enum LayoutError {
     WrongKind { column: String, declared: String, column_type: String },
     #[error("column `{column}` appears twice; write the file again with distinct names")]
     DuplicateColumn { column: String },
+    #[error(
+        "`{column}` was counted for profile {built}, and its cells cannot give the numbers of \
+         {wanted}; build the baseline's profile again from the data with `--profile {wanted}`"
+    )]
+    WrongConvention { column: String, built: String, wanted: String },
 }
 
 impl LayoutError {
@@ -77,7 +84,8 @@ impl LayoutError {
         match self {
             LayoutError::UnknownColumn { column, .. }
             | LayoutError::WrongKind { column, .. }
-            | LayoutError::DuplicateColumn { column } => column,
+            | LayoutError::DuplicateColumn { column }
+            | LayoutError::WrongConvention { column, .. } => column,
         }
     }
 }
@@ -170,6 +178,7 @@ fn plan(
         data_type: data_type.clone(),
         declared: configured.kind.is_some(),
         unusable,
+        convention: overrides.convention.unwrap_or_default(),
     })
 }
 

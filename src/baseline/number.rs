@@ -2,11 +2,15 @@
 
 use arrow::array::Array;
 use arrow::array::ArrayRef;
+use arrow::buffer::NullBuffer;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::baseline::bins;
+use crate::baseline::evidently;
+use crate::baseline::moments::{BLOCK, Moments};
+use crate::baseline::order;
 use crate::histogram::numeric;
-use crate::histogram::{Bins, NumericCells, Scale, Storage};
+use crate::histogram::{Bins, Counts, NumericCells, Scale, Storage};
 
 /// Holds all finite values, or a sample of them that depends on row numbers only.
 #[derive(Debug)]
@@ -16,11 +20,11 @@ pub(super) struct Numbers {
     /// A row is held when the hash of its number is at most this.
     hash_max: u64,
     row: u64,
-    finite: u64,
-    mean: f64,
-    squares: f64,
-    lowest: f64,
-    highest: f64,
+    /// Finite values that `moments` has not taken yet, at most a block.
+    fresh: Vec<f64>,
+    moments: Moments,
+    /// What is in no cell.
+    others: Counts,
 }
 
 /// What the first pass found.
@@ -33,36 +37,28 @@ pub(super) struct Measured {
     pub(super) singletons: u64,
     pub(super) mean: Option<f64>,
     pub(super) sd: Option<f64>,
+    /// How many values the edges come from, if not from all.
+    pub(super) sample: Option<u64>,
+    /// All finite values in order, unless they were sampled.
+    pub(super) values: Option<Vec<f64>>,
+    /// Every other row.
+    pub(super) others: Counts,
 }
 
 impl Numbers {
     /// For a column of `rows` rows, of which at most `held_max` are kept at once.
     pub(super) fn new(rows: u64, held_max: usize, storage: Storage) -> Self {
-        let hash_max = if rows <= held_max as u64 {
-            u64::MAX
-        } else {
-            #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
-            let (rows, held_max) = (rows as f64, held_max as f64);
-            // Six standard deviations below, so that chance does not exceed the limit.
-            let wanted = (held_max - 6.0 * held_max.sqrt()).max(1.0);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "between 0 and 2^64, and `as` saturates"
-            )]
-            let hash_max = (wanted / rows * 2f64.powi(64)) as u64;
-            hash_max
-        };
+        let whole = rows <= held_max as u64;
+        let hash_max = if whole { u64::MAX } else { sample_limit(rows, held_max) };
         Self {
             storage,
-            held: Vec::new(),
+            // The rows are what the file says: only so many are ever kept.
+            held: Vec::with_capacity(usize::try_from(rows).map_or(held_max, |n| n.min(held_max))),
             hash_max,
             row: 0,
-            finite: 0,
-            mean: 0.0,
-            squares: 0.0,
-            lowest: f64::INFINITY,
-            highest: f64::NEG_INFINITY,
+            fresh: Vec::with_capacity(BLOCK),
+            moments: Moments::default(),
+            others: Counts::default(),
         }
     }
 
@@ -72,61 +68,135 @@ impl Numbers {
 
     /// Takes the next rows; false when the array holds no numbers.
     pub(super) fn push(&mut self, array: &ArrayRef) -> bool {
-        let Some(values) = numeric::values(array.as_ref()) else { return false };
         let nulls = array.logical_nulls();
-        for (i, &value) in values.iter().enumerate() {
-            let row = self.row + i as u64;
-            if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(i)) {
-                self.add(row, self.storage.round(value));
+        let null = nulls.as_ref().map_or(0, NullBuffer::null_count);
+        self.others.null += null as u64;
+        let start = self.row;
+        self.row += array.len() as u64;
+        let Some(values) = numeric::values(array.as_ref()) else { return false };
+        match nulls.filter(|_| null > 0) {
+            None => self.take(&values, start),
+            Some(nulls) => {
+                for (from, to) in nulls.valid_slices() {
+                    self.take(&values[from..to], start + from as u64);
+                }
             }
         }
-        self.row += array.len() as u64;
         true
     }
 
-    fn add(&mut self, row: u64, value: f64) {
-        if !value.is_finite() {
+    /// Takes values without nulls; the first one is of row `row`.
+    fn take(&mut self, values: &[f64], row: u64) {
+        let mut block = [0.0; BLOCK];
+        for (row, values) in (row..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
+            let block = &mut block[..values.len()];
+            block.copy_from_slice(values);
+            self.storage.round_all(block);
+            for value in &mut *block {
+                // -0 and 0 are one value; adding 0 makes them so.
+                *value += 0.0;
+            }
+            if self.sampled() {
+                let rows = (row..).zip(&*block).filter(|(_, value)| value.is_finite());
+                let chosen = rows.filter(|(row, _)| xxh3_64(&row.to_le_bytes()) <= self.hash_max);
+                self.held.extend(chosen.map(|(_, &value)| value));
+            }
+            let finite = if block.iter().fold(true, |all, value| all & value.is_finite()) {
+                block.len()
+            } else {
+                self.set_others_aside(block)
+            };
+            self.keep(&block[..finite]);
+        }
+    }
+
+    /// Counts what is not finite and moves the rest to the front: so many.
+    fn set_others_aside(&mut self, block: &mut [f64]) -> usize {
+        let mut finite = 0;
+        for at in 0..block.len() {
+            let value = block[at];
+            if value.is_finite() {
+                block[finite] = value;
+                finite += 1;
+            } else if value.is_nan() {
+                self.others.nan += 1;
+            } else if value > 0.0 {
+                self.others.pos_inf += 1;
+            } else {
+                self.others.neg_inf += 1;
+            }
+        }
+        finite
+    }
+
+    fn keep(&mut self, finite: &[f64]) {
+        if !self.sampled() {
+            self.held.extend_from_slice(finite);
+        }
+        // Blocks end at the same values however the rows were cut.
+        if self.fresh.is_empty() && finite.len() == BLOCK {
+            self.moments.add(finite);
             return;
         }
-        // -0 and 0 are one value; adding 0 makes them so.
-        let value = value + 0.0;
-        self.finite += 1;
-        self.lowest = self.lowest.min(value);
-        self.highest = self.highest.max(value);
-        // Welford: a constant has a deviation of exactly 0, and nothing cancels.
-        let delta = value - self.mean;
-        #[expect(clippy::cast_precision_loss, reason = "columns have fewer than 2^53 rows")]
-        let n = self.finite as f64;
-        self.mean += delta / n;
-        self.squares += delta * (value - self.mean);
-        if self.hash_max == u64::MAX || xxh3_64(&row.to_le_bytes()) <= self.hash_max {
-            self.held.push(value);
+        self.fresh.extend_from_slice(finite);
+        if self.fresh.len() >= BLOCK {
+            self.moments.add(&self.fresh[..BLOCK]);
+            self.fresh.drain(..BLOCK);
         }
     }
 
     /// Cells, bins and scale from what was seen; `None` when nothing finite was held.
-    pub(super) fn finish(mut self) -> Option<Measured> {
+    /// `grids` adds the edges of Evidently's bins, and says whether the column's type is whole numbers.
+    pub(super) fn finish(mut self, grids: Option<bool>) -> Option<Measured> {
         if self.held.is_empty() {
             return None;
         }
-        self.held.sort_unstable_by(f64::total_cmp);
-        let sorted = &self.held;
-        #[expect(clippy::cast_precision_loss, reason = "columns have fewer than 2^53 rows")]
-        let sd = Some((self.squares / self.finite as f64).sqrt()).filter(|sd| sd.is_finite());
-        let edges = bins::edges(sorted);
-        let decile_bins = bins::decile_bins(sorted, &edges);
-        let (distinct, singletons) = bins::distinct_and_singletons(sorted);
-        let scale = scale(sorted, sd);
+        self.moments.add(&self.fresh);
+        let moments = self.moments;
+        let whole = !self.sampled();
+        let sorted = order::sorted(self.held);
+        let mut edges = bins::edges(&sorted);
+        let (distinct, singletons) = bins::distinct_and_singletons(&sorted);
+        let bins = match grids {
+            None => bins::decile_bins(&sorted, &edges),
+            Some(integer) => {
+                let range = (moments.lowest, moments.highest);
+                let (finite, storage) = (moments.n, self.storage);
+                let column = evidently::Column { range, finite, distinct, storage, integer };
+                evidently::add_edges(&mut edges, &column);
+                evidently::usual_bins(&edges, &column)
+            }
+        };
+        let scale = scale(&sorted, moments.sd());
+        let cells = NumericCells::new(edges, moments.lowest, moments.highest, scale, self.storage);
         Some(Measured {
-            cells: NumericCells::new(edges, self.lowest, self.highest, scale, self.storage),
-            bins: decile_bins,
-            finite: self.finite,
+            cells,
+            bins,
+            finite: moments.n,
             distinct,
             singletons,
-            mean: Some(self.mean).filter(|mean| mean.is_finite()),
-            sd,
+            mean: moments.mean(),
+            sd: moments.sd(),
+            sample: (!whole).then_some(sorted.len() as u64),
+            values: whole.then_some(sorted),
+            others: self.others,
         })
     }
+}
+
+/// The highest hash of a row that is held, where at most `held_max` of `rows` are.
+fn sample_limit(rows: u64, held_max: usize) -> u64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+    let (rows, held_max) = (rows as f64, held_max as f64);
+    // Six standard deviations below, so that chance does not exceed the limit.
+    let wanted = (held_max - 6.0 * held_max.sqrt()).max(1.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 2^64, and `as` saturates"
+    )]
+    let hash_max = (wanted / rows * 2f64.powi(64)) as u64;
+    hash_max
 }
 
 /// The median, and the interquartile range; without one the standard deviation, else 1.
@@ -149,7 +219,7 @@ mod tests {
         let mut numbers = Numbers::new(values.len() as u64, usize::MAX, Storage::F64);
         let array: ArrayRef = Arc::new(Float64Array::from(values));
         assert!(numbers.push(&array));
-        numbers.finish().unwrap()
+        numbers.finish(None).unwrap()
     }
 
     #[test]
@@ -184,7 +254,7 @@ mod tests {
             }
             assert!(numbers.sampled());
             assert!((500..=1000).contains(&numbers.held.len()), "{}", numbers.held.len());
-            let measured = numbers.finish().unwrap();
+            let measured = numbers.finish(None).unwrap();
             assert_eq!((measured.finite, measured.cells.highest), (5000, 4999.0));
             measured.cells.edges
         };

@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::baseline::layout::{check_configured, role_of};
-use crate::baseline::{Baseline, FORMAT, FeatureBaseline, Ignored, LayoutError, Overrides};
+use crate::baseline::{
+    Baseline, Convention, FORMAT, FeatureBaseline, Ignored, LayoutError, Overrides,
+};
 use crate::feature::Kind;
 use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Storage};
 
@@ -84,6 +86,9 @@ impl Baseline {
                     column_type: format!("a {} profile", kind_name(feature.kind)),
                 });
             }
+            if let Some(wanted) = overrides.convention.filter(|&c| c != feature.convention) {
+                convert(feature, wanted)?;
+            }
             // What the profile was built with stands unless the configuration speaks.
             if declared.role.is_some() || overrides.prediction.is_some() {
                 feature.role = role_of(&feature.name, overrides);
@@ -114,6 +119,19 @@ impl Baseline {
         }
         Ok(())
     }
+}
+
+/// Categories are counted alike for everybody; numbers into cells with edges of their own.
+fn convert(feature: &mut FeatureBaseline, wanted: Convention) -> Result<(), LayoutError> {
+    if feature.unusable.is_none() && feature.kind == Kind::Numeric {
+        return Err(LayoutError::WrongConvention {
+            column: feature.name.clone(),
+            built: feature.convention.as_str().to_owned(),
+            wanted: wanted.as_str().to_owned(),
+        });
+    }
+    feature.convention = wanted;
+    Ok(())
 }
 
 fn kind_name(kind: Kind) -> &'static str {
@@ -156,6 +174,12 @@ fn check_feature(feature: &FeatureBaseline, rows: u64) -> Result<(), &'static st
     }
     if feature.unusable.is_none() && counts.cells.iter().all(|&count| count == 0) {
         return Err("it has no values but is not marked unusable");
+    }
+    if feature.sample.is_some_and(|sample| sample > rows) {
+        return Err("its sample is larger than the whole");
+    }
+    if feature.design_effect.as_ref().is_some_and(|effect| !effect.is_sound()) {
+        return Err("its design effect is not finite and at least 1");
     }
     let finite = |x: Option<f64>| x.is_none_or(f64::is_finite);
     if !finite(feature.mean) || !finite(feature.sd) {
@@ -341,6 +365,7 @@ mod tests {
             Baseline::from_json(baseline.to_json().as_bytes()).unwrap_err().to_string()
         };
         assert!(refused(|b| b.features[0].reference.cells[0] += 1).contains("add up"));
+        assert!(refused(|b| b.features[0].sample = Some(401)).contains("sample"));
         assert!(refused(|b| b.features[0].bins.starts.push(9999)).contains("bins"));
         assert!(refused(|b| b.features[1].name = "x".to_owned()).contains("twice"));
         assert!(refused(|b| b.features[0].kind = Kind::Categorical).contains("another kind"));

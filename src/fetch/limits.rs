@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::fetch::columns::THREADS_MAX;
 use crate::setting::ByteSize;
 
 /// From here on: so much address space and processor time, no core file, no outliving `parent`.
@@ -10,8 +11,10 @@ pub(super) fn apply(memory: ByteSize, time: Duration, parent: u32) -> io::Result
     die_with_parent(parent)?;
     set(libc::RLIMIT_CORE, 0)?;
     set(libc::RLIMIT_AS, memory.0)?;
-    // A second more: then it is the parent's clock that ends a worker which is merely slow.
-    set(libc::RLIMIT_CPU, time.as_secs().saturating_add(1))
+    // As long on every thread, and a second more: then it is the parent's clock that ends a worker
+    // which is merely slow.
+    let threads = THREADS_MAX as u64 + 1;
+    set(libc::RLIMIT_CPU, time.as_secs().saturating_mul(threads).saturating_add(1))
 }
 
 #[cfg(target_os = "linux")]

@@ -132,6 +132,11 @@ impl Table {
         Source { columns: self.columns.clone(), pandas_index }
     }
 
+    /// No part comes over a network.
+    pub(super) fn is_local(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part.input, Input::Local(_)))
+    }
+
     /// Position and type of a column.
     pub(super) fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|(column, _)| column == name)

@@ -1,18 +1,20 @@
 //! The process that reads: request on standard input, reply on standard output, limits of its own.
 
 use std::io::{self, Read, Write};
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use crate::baseline::{
-    Baseline, Builder, FORMAT, FeatureBaseline, Layout, Limits, Overrides, Planned, live_column,
-};
-use crate::histogram::{Counts, count};
+use crate::baseline::{Baseline, FORMAT, FeatureBaseline, Layout, Overrides};
+use crate::histogram::Counts;
 
+use crate::fetch::columns;
+use crate::fetch::dependence::PaneClock;
 use crate::fetch::digest::{of_local, of_objects};
 use crate::fetch::error::Error;
 use crate::fetch::limits;
@@ -46,8 +48,14 @@ impl Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Job {
-    Build { overrides: Overrides },
-    Count { reference: Box<Baseline> },
+    Build {
+        overrides: Overrides,
+        /// Hash the source, too.
+        digest: bool,
+    },
+    Count {
+        reference: Box<Baseline>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,73 +95,51 @@ fn reply(request: &Request) -> Result<Reply, Error> {
     if let Some(json) = source.profile()? {
         return from_profile(request, &json);
     }
-    let digest = source.digest()?;
     let table = Table::open(&request.location, source.inputs())?;
     let reply = match &request.job {
-        Job::Build { overrides } => {
-            Reply::Baseline(Box::new(build(request, &table, overrides, digest)?))
+        Job::Build { overrides, digest: false } => {
+            Reply::Baseline(Box::new(build(request, &table, overrides)?))
         }
-        Job::Count { reference } => Reply::Counts(count_into(&table, reference)?),
+        Job::Build { overrides, digest: true } => {
+            // Where there is a second core, hashing costs no time.
+            let (built, digest) = thread::scope(|scope| {
+                let hashing = thread::Builder::new().spawn_scoped(scope, || source.digest());
+                let built = build(request, &table, overrides);
+                let digest = match hashing {
+                    Ok(hashing) => {
+                        hashing.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+                    }
+                    Err(_) => source.digest(),
+                };
+                (built, digest)
+            });
+            Reply::Baseline(Box::new(Baseline { digest: digest?, ..built? }))
+        }
+        Job::Count { reference } => Reply::Counts(columns::count_into(&table, reference)?),
     };
     table.check_unchanged()?;
     Ok(reply)
 }
 
-fn build(
-    request: &Request,
-    table: &Table,
-    overrides: &Overrides,
-    digest: String,
-) -> Result<Baseline, Error> {
-    let columns = |fault| Error::Columns { location: request.location.clone(), fault };
-    let layout = Layout::new(&table.source(), overrides).map_err(columns)?;
-    let mut baseline = Baseline {
+/// All but the digest.
+fn build(request: &Request, table: &Table, overrides: &Overrides) -> Result<Baseline, Error> {
+    let fault = |fault| Error::Columns { location: request.location.clone(), fault };
+    let layout = Layout::new(&table.source(), overrides).map_err(fault)?;
+    let clock = match layout.time_column.as_deref().and_then(|name| table.column(name)) {
+        Some(index) => PaneClock::read(table, index)?,
+        None => None,
+    };
+    let features = columns::build(table, &layout.columns, clock.as_ref())?;
+    Ok(Baseline {
         format: FORMAT,
-        digest,
+        digest: String::new(),
         source: request.location.clone(),
         rows: table.rows,
-        features: Vec::with_capacity(layout.columns.len()),
+        sampled: features.iter().any(|feature| feature.sample.is_some()),
+        features,
         time_column: layout.time_column,
         ignored: layout.ignored,
-        sampled: false,
-    };
-    for planned in layout.columns {
-        let (feature, sampled) = build_feature(table, planned)?;
-        baseline.features.push(feature);
-        baseline.sampled |= sampled;
-    }
-    Ok(baseline)
-}
-
-fn build_feature(table: &Table, planned: Planned) -> Result<(FeatureBaseline, bool), Error> {
-    let index = planned.index;
-    let mut builder = Builder::new(planned, table.rows, Limits::default());
-    if builder.reads() {
-        table.for_each(index, &mut |array| builder.push(array))?;
-    }
-    let mut counter = builder.into_counter();
-    if counter.reads() {
-        table.for_each(index, &mut |array| counter.push(array))?;
-    }
-    let sampled = counter.sampled();
-    Ok((counter.finish(), sampled))
-}
-
-fn count_into(table: &Table, reference: &Baseline) -> Result<Vec<Counts>, Error> {
-    let count_feature = |feature: &FeatureBaseline| {
-        let mut counts = Counts::zero(feature.cells.len());
-        if feature.unusable.is_some() {
-            return Ok(counts);
-        }
-        match table.column(&feature.name) {
-            None => counts.missing = table.rows,
-            Some(index) => table.for_each(index, &mut |array| {
-                count(&feature.cells, &live_column(array, feature.kind), &mut counts);
-            })?,
-        }
-        Ok(counts)
-    };
-    reference.features.iter().map(count_feature).collect()
+    })
 }
 
 fn from_profile(request: &Request, json: &[u8]) -> Result<Reply, Error> {
@@ -161,7 +147,7 @@ fn from_profile(request: &Request, json: &[u8]) -> Result<Reply, Error> {
     let mut profile = Baseline::from_json(json)
         .map_err(|error| Error::Profile { location: location.clone(), cause: error.to_string() })?;
     match &request.job {
-        Job::Build { overrides } => {
+        Job::Build { overrides, digest: _ } => {
             let columns = |fault| Error::Columns { location: location.clone(), fault };
             profile.configure(overrides).map_err(columns)?;
             Ok(Reply::Baseline(Box::new(profile)))
@@ -266,17 +252,18 @@ impl Origin {
     }
 
     /// Every part with the location that errors name.
-    fn inputs(self) -> Vec<(String, Input)> {
+    fn inputs(&self) -> Vec<(String, Input)> {
         match self {
             Origin::Local { parts, .. } => parts
-                .into_iter()
-                .map(|(_, opened)| (opened.path.clone(), Input::Local(opened)))
+                .iter()
+                .map(|(_, opened)| (opened.path.clone(), Input::Local(opened.clone())))
                 .collect(),
             Origin::Remote { runtime, bucket, parts } => parts
-                .into_iter()
+                .iter()
                 .map(|part| {
-                    let location = bucket.url_of(&part);
-                    let remote = Remote::new(Arc::clone(&runtime), Arc::clone(&bucket), part);
+                    let location = bucket.url_of(part);
+                    let (runtime, bucket) = (Arc::clone(runtime), Arc::clone(bucket));
+                    let remote = Remote::new(runtime, bucket, part.clone());
                     (location, Input::Remote(remote))
                 })
                 .collect(),
