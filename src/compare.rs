@@ -8,14 +8,22 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::baseline::Baseline;
+use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
+use crate::compare::evidently::Binned;
 use crate::compare::noise::Noise;
 use crate::compare::pair::Pair;
+use crate::histogram::Bins;
 use crate::histogram::Cells;
 use crate::histogram::Counts;
 
 mod chi_square;
 mod chi_squared_law;
+#[cfg(test)]
+mod enclosure;
+mod evidently;
+#[cfg(test)]
+mod field;
 #[cfg(test)]
 mod golden;
 mod hellinger;
@@ -31,6 +39,8 @@ mod properties;
 mod psi;
 mod quantiles;
 mod rates;
+#[cfg(test)]
+mod shapes;
 mod total_variation;
 mod wasserstein;
 
@@ -235,9 +245,30 @@ pub struct BinCounts {
 /// If `live` was counted into other cells.
 pub fn bins(baseline: &FeatureBaseline, live: &Counts) -> BinCounts {
     assert_eq!(baseline.reference.cells.len(), live.cells.len(), "counts of other cells");
-    BinCounts {
-        reference: baseline.bins.sum(&baseline.reference.cells),
-        live: baseline.bins.sum(&live.cells),
+    match baseline.convention {
+        Convention::Driftd => BinCounts {
+            reference: baseline.bins.sum(&baseline.reference.cells),
+            live: baseline.bins.sum(&live.cells),
+        },
+        Convention::Evidently => Binned::new(baseline, live).counts,
+    }
+}
+
+/// The bins of `bins`, those of categories that the reference has never seen left out. Equal bins
+/// follow live's size and range.
+pub fn score_bins(baseline: &FeatureBaseline, live: &Counts) -> Bins {
+    match baseline.convention {
+        Convention::Driftd => baseline.bins.clone(),
+        Convention::Evidently => evidently::score_bins(baseline, live),
+    }
+}
+
+/// What a convention's value of `statistic` is to driftd's own: its Jensen-Shannon may be in nats.
+/// Divide a threshold by it to ask `records_needed`; multiply what `supported_threshold` says.
+pub fn unit(convention: Convention, statistic: Statistic) -> f64 {
+    match convention {
+        Convention::Driftd => 1.0,
+        Convention::Evidently => evidently::unit(statistic),
     }
 }
 
@@ -270,6 +301,21 @@ pub fn evaluate(
         .collect()
 }
 
+/// PSI of counts over the same bins, which need not be whole, with its floor and p-value, and what it is
+/// on average without drift: `f (B - 1)`. `None` when a side is empty.
+pub fn psi_of_bins(
+    reference: &[f64],
+    live: &[f64],
+    design_effect: f64,
+    alpha: f64,
+) -> Option<(Score, f64)> {
+    let pair = Pair::of(reference.iter().copied().zip(live.iter().copied()))?;
+    let noise = Noise::new(pair.m, pair.n, pair.len(), design_effect.max(1.0), alpha);
+    let value = psi::psi(&pair);
+    let (noise_floor, p_value) = (noise.floor(Statistic::Psi), noise.p_value(value));
+    Some((Score { value, noise_floor, p_value }, noise.f * (pair.len() - 1) as f64))
+}
+
 /// Every statistic of one feature. Formulas stand at each statistic's own file.
 ///
 /// # Panics
@@ -278,10 +324,18 @@ pub fn scores(input: &Input<'_>) -> Scores {
     let mut scores = Scores::default();
     let design_effect = input.design_effect.max(1.0);
     let (reference, live) = (&input.baseline.reference, input.live);
-    let BinCounts { reference: reference_bins, live: live_bins } = bins(input.baseline, live);
-    if let Some(pair) = Pair::new(&reference_bins, &live_bins) {
-        let noise = Noise::new(pair.m, pair.n, pair.len(), design_effect, input.alpha);
-        on_bins(&mut scores, &pair, &noise);
+    match input.baseline.convention {
+        Convention::Driftd => {
+            let bins = bins(input.baseline, live);
+            if let Some(pair) = Pair::new(&bins.reference, &bins.live) {
+                let noise = Noise::new(pair.m, pair.n, pair.len(), design_effect, input.alpha);
+                on_bins(&mut scores, &pair, &noise);
+            }
+        }
+        Convention::Evidently => {
+            let rule = evidently::Rule { design_effect, alpha: input.alpha };
+            evidently::score(&mut scores, input.baseline, live, rule);
+        }
     }
     if let Cells::Numeric(cells) = &input.baseline.cells
         && let Some(pair) = Pair::new(&reference.cells, &live.cells)
@@ -292,8 +346,14 @@ pub fn scores(input: &Input<'_>) -> Scores {
         scores.set(Statistic::Ks, distance, noise.floor(Statistic::Ks), p_value);
         let raw = wasserstein::raw(cells, reference, live);
         scores.set(Statistic::WassersteinRaw, raw, None, None);
+        let unit = input.baseline.sd.map(|sd| match input.baseline.convention {
+            Convention::Driftd => sd,
+            Convention::Evidently => evidently::deviation(sd),
+        });
+        if let Some(unit) = unit.filter(|&unit| unit > 0.0) {
+            scores.set(Statistic::Wasserstein, raw / unit, None, None);
+        }
         if let Some(sd) = input.baseline.sd.filter(|&sd| sd > 0.0) {
-            scores.set(Statistic::Wasserstein, raw / sd, None, None);
             let shift = mean_shift::shift(cells.scale, reference, live) / sd;
             let p_value = mean_shift::p_value(shift, noise.f);
             scores.set(Statistic::MeanShift, shift, None, Some(p_value));

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
 use crate::compare::FLOOR_ALPHA;
 use crate::compare::Input;
@@ -87,6 +88,9 @@ fn feature(reference: Vec<u64>) -> FeatureBaseline {
         mean: None,
         sd: Some(1.0),
         distinct: 0,
+        design_effect: None,
+        sample: None,
+        convention: Convention::Driftd,
     }
 }
 

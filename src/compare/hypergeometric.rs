@@ -10,6 +10,9 @@ use statrs::function::erf::erfc;
 
 /// Beyond it the law is normal to better than any decision needs, and sums would grow long.
 const NORMAL_VARIANCE: f64 = 1e6;
+/// A hundred deviations of that variance: what lies beyond is nothing. Counts beyond 2^53, where adding
+/// one changes nothing, would never come to an end.
+const TERMS: usize = 100_000;
 
 /// Draws without replacement from `successes + failures`; whole numbers.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +82,10 @@ impl Hypergeometric {
     fn sum_down(self, mut x: f64) -> f64 {
         let mut term = self.mass(x);
         let mut sum = 0.0;
-        while term > f64::EPSILON * 0.01 * sum {
+        for _ in 0..TERMS {
+            if term <= f64::EPSILON * 0.01 * sum {
+                break;
+            }
             sum += term;
             let up = x * (self.failures - self.draws + x);
             term *= up.max(0.0) / ((self.successes - x + 1.0) * (self.draws - x + 1.0));
@@ -91,7 +97,10 @@ impl Hypergeometric {
     fn sum_up(self, mut x: f64) -> f64 {
         let mut term = self.mass(x);
         let mut sum = 0.0;
-        while term > f64::EPSILON * 0.01 * sum {
+        for _ in 0..TERMS {
+            if term <= f64::EPSILON * 0.01 * sum {
+                break;
+            }
             sum += term;
             let up = (self.successes - x).max(0.0) * (self.draws - x).max(0.0);
             term *= up / ((x + 1.0) * (self.failures - self.draws + x + 1.0));
@@ -115,6 +124,9 @@ fn binomial(x: f64, n: f64, p: f64, q: f64) -> f64 {
     let left = n - x;
     if x < 0.0 || left < 0.0 {
         return 0.0;
+    }
+    if n < 0.5 {
+        return 1.0;
     }
     if p <= 0.0 || q <= 0.0 {
         let certain = if p <= 0.0 { x } else { left };
@@ -200,6 +212,25 @@ mod tests {
             let x = f64::from(x);
             let both = law.at_most(x) + law.at_least(x + 1.0);
             prop_assert!((both - 1.0).abs() < 1e-9, "{both}");
+        }
+    }
+
+    #[test]
+    fn of_no_successes_none_is_certain() {
+        let law = Hypergeometric::new(0.0, 11.0, 1.0);
+        assert!((law.mass(0.0) - 1.0).abs() < 1e-12, "{}", law.mass(0.0));
+    }
+
+    #[test]
+    fn tails_of_counts_beyond_doubles_come_to_an_end() {
+        for (successes, failures, draws) in
+            [(9e16, 2.0, 9e16), (3.0, 9e16, 9e16), (9e16, 9e16, 9e16)]
+        {
+            let law = Hypergeometric::new(successes, failures, draws);
+            for x in [0.0, 1.0, 9e15, 4.5e16, 9e16] {
+                assert!((0.0..=1.0).contains(&law.at_least(x)), "{x} of {law:?}");
+                assert!((0.0..=1.0).contains(&law.at_most(x)), "{x} of {law:?}");
+            }
         }
     }
 

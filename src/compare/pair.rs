@@ -14,9 +14,12 @@ pub(crate) struct Pair {
 impl Pair {
     /// `None` when a side has nothing in any bin: there is no share to compare.
     pub(crate) fn new(reference: &[u64], live: &[u64]) -> Option<Self> {
-        let both = reference.iter().zip(live);
-        let kept = both.filter(|&(&r, &c)| r > 0 || c > 0);
-        let bins: Vec<_> = kept.map(|(&r, &c)| (r as f64, c as f64)).collect();
+        Self::of(reference.iter().zip(live).map(|(&r, &c)| (r as f64, c as f64)))
+    }
+
+    /// The same of counts that need not be whole.
+    pub(crate) fn of(both: impl Iterator<Item = (f64, f64)>) -> Option<Self> {
+        let bins: Vec<_> = both.filter(|&(r, c)| r > 0.0 || c > 0.0).collect();
         let m: f64 = bins.iter().map(|bin| bin.0).sum();
         let n: f64 = bins.iter().map(|bin| bin.1).sum();
         (m > 0.0 && n > 0.0).then_some(Self { bins, m, n })

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
 use crate::compare::FLOOR_ALPHA;
 use crate::compare::Input;
@@ -87,6 +88,9 @@ fn feature(reference: Counts, bins: Bins, kind: Kind) -> FeatureBaseline {
         mean: None,
         sd: Some(700.0),
         distinct: 0,
+        design_effect: None,
+        sample: None,
+        convention: Convention::Driftd,
     }
 }
 
@@ -96,6 +100,12 @@ fn score(feature: &FeatureBaseline, live: &Counts, design_effect: f64) -> Scores
 
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Numeric), Just(Kind::Categorical)]
+}
+
+/// A convention, and so many distinct values that it takes equal bins or a bin for each.
+fn convention() -> impl Strategy<Value = (Convention, u64)> {
+    let evidently = |distinct| Just((Convention::Evidently, distinct));
+    prop_oneof![Just((Convention::Driftd, 0)), evidently(5), evidently(100)]
 }
 
 /// The reference has no unseen category and nothing out of its own range.
@@ -155,10 +165,12 @@ proptest! {
     #[test]
     fn scores_are_numbers_in_their_range(
         reference in reference(), live in counts(), bins in bins(), kind in kind(),
+        (convention, distinct) in convention(),
         design_effect in prop_oneof![Just(1.0), 0.0..1e6f64, Just(f64::NAN)],
         alpha in prop_oneof![Just(FLOOR_ALPHA), Just(WINDOW_ALPHA)],
     ) {
-        let feature = feature(reference, bins, kind);
+        let feature =
+            FeatureBaseline { convention, distinct, ..feature(reference, bins, kind) };
         let scores = scores(&Input { baseline: &feature, live: &live, design_effect, alpha });
         for (statistic, score) in scores.iter() {
             prop_assert!(score.value.is_finite(), "{statistic} {score:?}");
@@ -174,15 +186,21 @@ proptest! {
             }
         }
         let counted = live.in_cells() > 0 && feature.reference.in_cells() > 0;
-        prop_assert_eq!(scores.get(Statistic::Psi).is_some(), counted);
+        // What nobody has seen is a bin of its own there.
+        let unseen = convention == Convention::Evidently
+            && (kind, feature.reference.in_cells() > 0) == (Kind::Categorical, true)
+            && live.unseen > 0;
+        prop_assert_eq!(scores.get(Statistic::Psi).is_some(), counted || unseen);
         prop_assert_eq!(scores.get(Statistic::Ks).is_some(), counted && kind == Kind::Numeric);
     }
 
     #[test]
     fn a_side_against_itself_is_exactly_zero(
         counts in reference(), bins in bins(), kind in kind(),
+        (convention, distinct) in convention(),
     ) {
-        let feature = feature(counts.clone(), bins, kind);
+        let feature =
+            FeatureBaseline { convention, distinct, ..feature(counts.clone(), bins, kind) };
         for (statistic, score) in score(&feature, &counts, 1.0).iter() {
             match statistic {
                 // Less what a finite reference lets one expect beyond it.
