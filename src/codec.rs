@@ -152,7 +152,12 @@ impl<'a> Reader<'a> {
             let (&byte, rest) = self.bytes.split_first().ok_or(Truncated)?;
             self.bytes = rest;
             let part = u128::from(byte & 0x7f);
-            value |= part.checked_shl(7 * i).ok_or(Truncated)?;
+            let shifted = part << (7 * i);
+            // Bits beyond the 128th have no place.
+            if shifted >> (7 * i) != part {
+                return Err(Truncated);
+            }
+            value |= shifted;
             if byte < 0x80 {
                 return Ok(value);
             }
@@ -216,6 +221,15 @@ mod tests {
             while !input.is_empty() && input.i128().is_ok() && input.str().is_ok() {}
             prop_assert!(read_frame(&mut bytes.as_slice()).is_err());
         }
+    }
+
+    #[test]
+    fn a_number_of_more_bits_than_its_type_is_refused() {
+        let all_ones = |n: usize, last: u8| [vec![0xFF; n - 1], vec![last]].concat();
+        assert_eq!(Reader::new(&all_ones(19, 3)).i128(), Ok(i128::MIN));
+        assert_eq!(Reader::new(&all_ones(19, 4)).i128(), Err(Truncated));
+        assert_eq!(Reader::new(&all_ones(10, 1)).u64(), Ok(u64::MAX));
+        assert_eq!(Reader::new(&all_ones(10, 2)).u64(), Err(Truncated));
     }
 
     #[test]

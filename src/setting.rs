@@ -83,7 +83,9 @@ impl FromStr for Span {
             let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
             let unit = UNITS.iter().find(|(name, _)| *name == &rest[..letters]).ok_or_else(bad)?;
             let part = number.checked_mul(unit.1).ok_or_else(bad)?;
-            total = total.checked_add(part).ok_or_else(bad)?;
+            // Time stamps are signed.
+            let sum = total.checked_add(part).filter(|sum| i64::try_from(*sum).is_ok());
+            total = sum.ok_or_else(bad)?;
             rest = rest[letters..].trim_start();
         }
         Ok(Span(Duration::from_millis(total)))
@@ -282,7 +284,9 @@ mod tests {
         assert_eq!(ms("15m"), Some(900_000));
         assert_eq!(ms("1h30m"), Some(5_400_000));
         assert_eq!(ms("500ms"), Some(500));
-        for bad in ["", "15", "m", "15 parsecs", "-1s", "99999999999999999999d", "1.5h"] {
+        for bad in
+            ["", "15", "m", "15 parsecs", "-1s", "99999999999999999999d", "106751991168d", "1.5h"]
+        {
             assert_eq!(ms(bad), None, "{bad}");
         }
     }

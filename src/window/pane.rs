@@ -106,6 +106,12 @@ impl Partial {
     }
 }
 
+/// A varint of so many bytes holds counts up to 2^21 - 1.
+const COUNT_BYTES: u64 = 3;
+/// Of a feature's counts, beside its cells: their number, nine counts and four sums. The sums of
+/// 2^29 values of at most 2^46 have 76 bits, those of their squares 122.
+const OTHER_BYTES: u64 = 2 + 9 * COUNT_BYTES + 3 * 11 + 18;
+
 /// A pane that will not change any more, summed over all partitions.
 ///
 /// Counts are kept encoded: a day of quiet panes is small, and readers decode what they show.
@@ -135,6 +141,12 @@ impl ClosedPane {
         }
     }
 
+    /// Bytes that a feature of `cells` cells takes at most: three a cell and 80. It holds while no
+    /// cell has more than 2 million values in one pane; beyond, a cell takes a fourth byte.
+    pub fn bytes_max(cells: u64) -> u64 {
+        cells * COUNT_BYTES + OTHER_BYTES
+    }
+
     /// The counts of every feature, in the model's order; `cells[i]` is feature i's number of cells.
     pub fn counts(&self, cells: &[usize]) -> Result<Vec<Counts>, Truncated> {
         decode_counts(&mut Reader::new(&self.encoded), cells)
@@ -143,7 +155,40 @@ impl ClosedPane {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_not_larger_than_was_said(
+            cells in proptest::collection::vec(prop_oneof![Just(0), 0..1u64 << 21], 1..480),
+            other in 0..1u64 << 21,
+            negative: bool,
+        ) {
+            let n = i128::from(cells.iter().sum::<u64>());
+            let sum = if negative { -n << 46 } else { n << 46 };
+            let counts = Counts {
+                cells,
+                missing: other,
+                null: other,
+                nan: other,
+                pos_inf: other,
+                neg_inf: other,
+                type_error: other,
+                below: other,
+                above: other,
+                unseen: other,
+                sum,
+                sum_squares: n << 92,
+                low_sum: sum,
+                high_sum: sum,
+            };
+            let max = ClosedPane::bytes_max(counts.cells.len() as u64);
+            let pane = Pane { features: vec![counts], ..Pane::empty(0, &[]) };
+            prop_assert!(ClosedPane::new(&pane, true).encoded.len() as u64 <= max);
+        }
+    }
 
     fn pane() -> Pane {
         let mut pane = Pane::empty(300_000, &[3, 2]);

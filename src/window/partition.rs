@@ -6,21 +6,20 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use arrow::array::UInt32Array;
-use arrow::compute::take;
-
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
 use crate::decode::Batch;
 use crate::decode::Reason;
-use crate::feature::Column;
 use crate::histogram::Cells;
 use crate::histogram::count;
 use crate::window::Pane;
 use crate::window::Watermark;
 use crate::window::pane_start;
+use crate::window::partition::runs::Runs;
 use crate::window::watermark::Judgement;
+
+mod runs;
 
 /// Everything that decides what is counted where; two states with other rules never mix.
 #[derive(Clone, Debug)]
@@ -91,36 +90,36 @@ impl PartitionState {
     /// Applies a batch of this partition's log. `next_offset` is the offset behind its last record,
     /// whoever it belonged to; the caller has left out records below `self.next_offset`.
     pub fn apply(&mut self, rules: &Rules, batch: &Batch, next_offset: i64) {
-        let mut rows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        let mut runs = Runs::default();
         let mut rejects = batch.rejects.iter().peekable();
-        for row in 0..batch.offsets.len() {
-            while let Some(reject) = rejects.next_if(|r| r.offset <= batch.offsets[row]) {
+        let times = batch.event_ms.iter().zip(&batch.kafka_ms);
+        for (row, (&offset, (&event_ms, &kafka_ms))) in (0..).zip(batch.offsets.iter().zip(times)) {
+            while let Some(reject) = rejects.next_if(|r| r.offset <= offset) {
                 self.reject(rules, reject.reason);
             }
-            if let Some(pane) = self.place(rules, batch, row, &mut rows) {
-                rows.entry(pane).or_default().push(u32::try_from(row).unwrap_or(u32::MAX));
+            if let Some(pane) = self.place(rules, event_ms, kafka_ms, &mut runs) {
+                runs.push(pane, row);
             }
         }
         for reject in rejects {
             self.reject(rules, reject.reason);
         }
-        for (start_ms, rows) in rows {
-            self.count(rules, batch, start_ms, &rows);
-        }
+        self.settle(&mut runs);
+        self.count(rules, batch, runs);
         self.next_offset = next_offset;
         self.close_behind(rules);
     }
 
     /// The pane that a row is counted in, if it is counted.
+    #[inline]
     fn place(
         &mut self,
         rules: &Rules,
-        batch: &Batch,
-        row: usize,
-        rows: &mut BTreeMap<i64, Vec<u32>>,
+        event_ms: i64,
+        kafka_ms: i64,
+        runs: &mut Runs,
     ) -> Option<i64> {
-        let event_ms = batch.event_ms[row];
-        match self.watermark.observe(event_ms, batch.kafka_ms[row]) {
+        match self.watermark.observe(event_ms, kafka_ms) {
             Judgement::Accept => {}
             Judgement::Future => {
                 self.reject(rules, Reason::Future);
@@ -130,26 +129,42 @@ impl PartitionState {
                 self.reject(rules, Reason::TimeJump);
                 return None;
             }
-            Judgement::Reset => self.forget_after(event_ms, rows),
+            Judgement::Reset => self.forget_after(event_ms, runs),
         }
-        let start = pane_start(event_ms, rules.pane_ms);
+        let same = runs.pane().filter(|start| (0..rules.pane_ms).contains(&(event_ms - start)));
+        let start = same.unwrap_or_else(|| pane_start(event_ms, rules.pane_ms));
         if start + rules.pane_ms <= self.frontier(rules) {
             self.totals.late += 1;
             return None;
         }
+        if same.is_none() || self.unplaced_rejects > 0 || self.gap {
+            return self.enter(rules, start);
+        }
+        same
+    }
+
+    /// Opens the pane of a row, so that rejects behind it land there however the log is cut in batches.
+    fn enter(&mut self, rules: &Rules, start: i64) -> Option<i64> {
         if start < rules.active_from_ms {
             self.totals.before_active += 1;
             return None;
         }
         let first = self.first_pane_ms.get_or_insert(start);
         *first = start.min(*first);
-        // Opened row by row, so that rejects land in the same pane however the log is cut in batches.
         let pane = self.open.entry(start).or_insert_with(|| Pane::empty(start, &rules.shape()));
-        pane.records += 1;
         pane.rejects += mem::take(&mut self.unplaced_rejects);
         pane.gap |= mem::take(&mut self.gap);
-        self.totals.records += 1;
         Some(start)
+    }
+
+    /// Adds the rows that have been placed to the records of their panes.
+    fn settle(&mut self, runs: &mut Runs) {
+        for run in runs.take_unsettled() {
+            let records = u64::from(run.to - run.from);
+            self.totals.records += records;
+            let pane = self.open.get_mut(&run.start_ms);
+            pane.expect("opened when its first row was placed").records += records;
+        }
     }
 
     /// Panes that end here or earlier are closed.
@@ -158,14 +173,15 @@ impl PartitionState {
     }
 
     /// Fewer than eight records said that it was later than this: they are taken back.
-    fn forget_after(&mut self, event_ms: i64, rows: &mut BTreeMap<i64, Vec<u32>>) {
+    fn forget_after(&mut self, event_ms: i64, runs: &mut Runs) {
+        self.settle(runs);
         let time_jump = &mut self.totals.rejects[Reason::TimeJump as usize];
         for pane in self.open.split_off(&event_ms).into_values() {
             self.totals.records -= pane.records;
             self.unplaced_rejects += pane.records + pane.rejects;
             *time_jump += pane.records;
         }
-        rows.split_off(&event_ms);
+        runs.forget_from(event_ms);
         self.first_pane_ms = self.open.keys().next().copied();
     }
 
@@ -179,16 +195,13 @@ impl PartitionState {
         }
     }
 
-    fn count(&mut self, rules: &Rules, batch: &Batch, start_ms: i64, rows: &[u32]) {
-        let pane = self.open.get_mut(&start_ms).expect("opened when its first row was placed");
-        let whole = rows.len() == batch.offsets.len();
-        for ((cells, column), counts) in
-            rules.cells.iter().zip(&batch.columns).zip(&mut pane.features)
-        {
-            if whole {
-                count(cells, column, counts);
-            } else {
-                count(cells, &select(column, rows), counts);
+    fn count(&mut self, rules: &Rules, batch: &Batch, runs: Runs) {
+        let n_rows = batch.offsets.len();
+        for (start_ms, rows) in runs.by_pane() {
+            let pane = self.open.get_mut(&start_ms).expect("opened when its first row was placed");
+            let columns = rules.cells.iter().zip(&batch.columns);
+            for ((cells, column), counts) in columns.zip(&mut pane.features) {
+                rows.each_part(n_rows, column, |part| count(cells, part, counts));
             }
         }
     }
@@ -295,21 +308,6 @@ impl PartitionState {
         }
         Ok(state)
     }
-}
-
-/// The given rows of a column, in order.
-fn select(column: &Column, rows: &[u32]) -> Column {
-    let array = take(&column.array, &UInt32Array::from(rows.to_vec()), None)
-        .expect("rows come from the same batch, so every index is in range");
-    let mut absent = Vec::new();
-    let mut next = column.absent.iter().peekable();
-    for (at, row) in rows.iter().enumerate() {
-        while next.next_if(|(r, _)| r < row).is_some() {}
-        if let Some((_, why)) = next.next_if(|(r, _)| r == row) {
-            absent.push((u32::try_from(at).unwrap_or(u32::MAX), *why));
-        }
-    }
-    Column { array, absent }
 }
 
 #[cfg(test)]

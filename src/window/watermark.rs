@@ -45,6 +45,7 @@ struct Run {
 
 impl Watermark {
     /// The watermark once enough records support it; nothing closes before.
+    #[inline]
     pub fn get(&self) -> Option<i64> {
         self.highest_ms.filter(|_| self.support >= SUPPORT)
     }
@@ -55,6 +56,7 @@ impl Watermark {
     }
 
     /// Judges the next record of the partition and moves the watermark if it may.
+    #[inline]
     pub fn observe(&mut self, event_ms: i64, kafka_ms: i64) -> Judgement {
         if event_ms > kafka_ms.saturating_add(FUTURE_MS) {
             return Judgement::Future;
@@ -114,6 +116,10 @@ impl Watermark {
         let support = u8::try_from(input.u64()?).map_err(|_| Truncated)?;
         let length = u8::try_from(input.u64()?).map_err(|_| Truncated)?;
         let (lowest, highest) = (input.i64()?, input.i64()?);
+        // A run of so many would have been believed.
+        if support > SUPPORT || length >= SUPPORT {
+            return Err(Truncated);
+        }
         let run = (length > 0).then_some(Run { lowest_ms: lowest, highest_ms: highest, length });
         Ok(Self { highest_ms: known.then_some(highest_ms), support, run })
     }
@@ -192,5 +198,16 @@ mod tests {
         watermark.encode(&mut out);
         let bytes = out.into_bytes();
         assert_eq!(Watermark::decode(&mut Reader::new(&bytes)), Ok(watermark));
+    }
+
+    #[test]
+    fn a_state_that_no_record_leads_to_is_refused() {
+        for (support, length) in [(SUPPORT + 1, 0), (0, SUPPORT), (0, u8::MAX)] {
+            let run = Some(Run { lowest_ms: NOW, highest_ms: NOW, length });
+            let mut out = Writer::default();
+            Watermark { highest_ms: Some(NOW), support, run }.encode(&mut out);
+            let bytes = out.into_bytes();
+            assert_eq!(Watermark::decode(&mut Reader::new(&bytes)), Err(Truncated));
+        }
     }
 }

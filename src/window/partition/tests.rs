@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decode::Reject;
 use crate::feature::Absent;
+use crate::feature::Column;
 use crate::histogram::NumericCells;
 use crate::histogram::Scale;
 use crate::histogram::Storage;
@@ -45,6 +46,7 @@ fn batch(entries: &[Entry], first: i64) -> Batch {
         duplicate_keys: 0,
         other_models: 0,
         imprecise: 0,
+        looked_up: 0,
     };
     let (mut values, mut absent) = (Vec::new(), Vec::new());
     for (offset, entry) in (first..).zip(entries) {
