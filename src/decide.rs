@@ -2,18 +2,26 @@
 
 pub mod announce;
 pub mod announcement;
+pub mod effects;
+pub mod evidence;
+pub mod fault;
+pub mod gates;
 pub mod incident;
 pub mod ledger;
 pub mod model;
 pub mod policy;
 pub mod record;
 pub mod rule;
+pub mod sequential;
 pub mod time;
 pub mod verdict;
 pub mod view;
 
 pub use announcement::{Announcement, Audience, Delivery, Kind};
 pub use incident::{CloseReason, Incident, IncidentState};
-pub use policy::{DEFAULT_MIN_RECORDS, DEFAULT_PSI_TOLERANCE, Level, Policy, default_thresholds};
+pub use policy::{
+    DEFAULT_MIN_RECORDS, DEFAULT_PSI_TOLERANCE, Level, Policy, Rule, default_thresholds,
+    with_lines_of,
+};
 pub use verdict::{Crossing, VerdictRule, crossings, verdict};
 pub use view::{DriftState, FeatureVerdict, ModelView, Quality, Suppression, Verdict, View};

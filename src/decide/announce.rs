@@ -11,6 +11,7 @@ use crate::decide::announcement::TopFeature;
 use crate::decide::announcement::TrainingWindow;
 use crate::decide::model::ranked;
 use crate::decide::policy::Level;
+use crate::decide::sequential::onset;
 use crate::decide::time::rfc3339;
 use crate::decide::view::FeatureVerdict;
 use crate::decide::view::Verdict;
@@ -37,11 +38,13 @@ pub struct Occasion<'a> {
     pub report_url: Option<String>,
 }
 
-/// The event as it will be sent. `training_window` is the live window: the data that drifted.
+/// The event as it will be sent. `training_window` is what came since the onset, where that is known,
+/// else the live window: the data that drifted.
 pub fn announce(occasion: Occasion<'_>) -> Announcement {
     let (from, to) = (rfc3339(occasion.window_ms.0), rfc3339(occasion.window_ms.1));
+    let onset = onset(occasion.verdicts).map(rfc3339);
     let training_window = matches!(occasion.kind, Kind::Trigger | Kind::Triggered)
-        .then(|| TrainingWindow { from: from.clone(), to: to.clone() });
+        .then(|| TrainingWindow { from: onset.clone().unwrap_or(from.clone()), to: to.clone() });
     let (top_features, more_features) = top(occasion.verdicts, occasion.thresholds);
     Announcement {
         event_type: event_type(occasion.kind).to_owned(),
@@ -58,7 +61,7 @@ pub fn announce(occasion: Occasion<'_>) -> Announcement {
                 rows: occasion.baseline.rows,
             },
             window: Span { start: from, end: to, records: occasion.records },
-            onset: None,
+            onset,
             verdict: occasion.verdict,
             top_features,
             more_features,
@@ -90,13 +93,24 @@ fn top(
     let over: Vec<TopFeature> = worst
         .into_iter()
         .filter(|w| matches!(verdicts[w.at].verdict, Verdict::Warning | Verdict::Drifted))
-        .map(|w| TopFeature {
-            feature: w.feature.to_owned(),
-            statistic: w.statistic,
-            score: w.value,
-            threshold: w.threshold,
-            span: "window".to_owned(),
-            noise_floor: w.noise_floor,
+        .map(|w| {
+            let since = verdicts[w.at].onset.as_ref().filter(|onset| onset.is_real());
+            let since = since.and_then(|onset| onset.psi).filter(|_| w.statistic == Statistic::Psi);
+            let (span, score, noise_floor) = match since {
+                Some(psi) if psi.value > w.value => ("onset", psi.value, psi.noise_floor),
+                Some(_) | None => ("window", w.value, w.noise_floor),
+            };
+            // The highest line that this score is over: the window's may be under it still.
+            let lines = deciding.iter().filter(|(of, _, line)| *of == w.statistic && score > *line);
+            let threshold = lines.map(|(_, _, line)| *line).reduce(f64::max);
+            TopFeature {
+                feature: w.feature.to_owned(),
+                statistic: w.statistic,
+                score,
+                threshold: threshold.unwrap_or(w.threshold),
+                span: span.to_owned(),
+                noise_floor,
+            }
         })
         .collect();
     let more = over.len().saturating_sub(TOP);

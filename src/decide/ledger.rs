@@ -90,6 +90,8 @@ impl Ledger {
                     entry.incident.state = *state;
                 }
             }
+            // For people: what it changes is in the model's state.
+            Record::Accepted { .. } => {}
             Record::Closed { incident, closed_as, event_ms, at_ms, .. } => {
                 self.closed(incident, *closed_as, *event_ms, *at_ms);
             }

@@ -1,31 +1,47 @@
 //! One model's decision at the close of one pane: levels, gates, and a sentence that explains them.
 
+use crate::baseline::design_effect::Effects;
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
 use crate::compare::Statistic;
+use crate::decide::fault::Faults;
+use crate::decide::gates::due_since;
+use crate::decide::gates::gates;
 use crate::decide::ledger::Ledger;
 use crate::decide::policy::Level;
 use crate::decide::policy::Policy;
 use crate::decide::rule::FeatureLevels;
+use crate::decide::sequential::Finding;
+use crate::decide::sequential::Sequential;
+use crate::decide::sequential::SequentialState;
+use crate::decide::sequential::push_levels;
+use crate::decide::sequential::sentence;
+use crate::decide::sequential::strongest;
 use crate::decide::view::DriftState;
 use crate::decide::view::FeatureVerdict;
 use crate::decide::view::Suppression;
 use crate::decide::view::Verdict;
+use crate::histogram::Counts;
 use crate::window::Ring;
 
-const HOUR_MS: i64 = 3_600_000;
-/// Share of the window's panes that must be complete.
-const COMPLETE_SHARE: f64 = 0.95;
+/// Faults that an explanation tells one by one.
+const SHOWN: usize = 3;
 
 /// What a model remembers from pane to pane.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelState {
     pub levels: Vec<FeatureLevels>,
+    /// What is wrong with the feed; a faulty feature decides nothing.
+    pub faults: Faults,
     /// End of the last pane that was decided.
     pub decided_end_ms: Option<i64>,
     /// People have been told of the present warning.
     pub warned: bool,
+    /// Design effects that live panes have shown, where neither the configuration nor the baseline tells.
+    pub learnt_effects: Option<Vec<Effects>>,
+    /// What the sequential test remembers, where it decides.
+    pub sequential: Option<SequentialState>,
 }
 
 /// What one pane's decision came to.
@@ -45,6 +61,8 @@ pub struct Decision {
 /// What else bears on the decision.
 pub struct Situation<'a> {
     pub policy: &'a Policy,
+    /// The sequential test, once the design effects are known; until then rule `window` decides.
+    pub sequential: Option<&'a Sequential>,
     pub ring: &'a Ring,
     pub ledger: &'a Ledger,
     pub model: &'a str,
@@ -54,66 +72,120 @@ pub struct Situation<'a> {
 }
 
 impl ModelState {
-    /// Decides the pane that has just entered the ring. `verdicts` are this pane's, one per feature
-    /// of the baseline; their verdict becomes the level that holds over panes.
-    pub fn decide(&mut self, verdicts: &mut [FeatureVerdict], at: &Situation<'_>) -> Decision {
+    /// Decides the pane that has just entered the ring. `verdicts` are the window's, one per feature
+    /// of the baseline; their verdict becomes the level that holds over panes. `pane` is what the pane
+    /// itself counted, `None` where nothing can be learnt from it.
+    pub fn decide(
+        &mut self,
+        verdicts: &mut [FeatureVerdict],
+        pane: &[Option<&Counts>],
+        at: &Situation<'_>,
+    ) -> Decision {
         self.levels.resize(verdicts.len(), FeatureLevels::default());
-        for (levels, verdict) in self.levels.iter_mut().zip(verdicts.iter()) {
-            levels.push(verdict, at.policy, at.ring.records());
+        if let Some(rule) = at.sequential {
+            let state = self.sequential.get_or_insert_with(|| rule.start());
+            rule.push(state, pane);
+        }
+        let finding = self.find(verdicts, at);
+        for (feature, (levels, verdict)) in self.levels.iter_mut().zip(verdicts.iter()).enumerate()
+        {
+            let doubtful = self.faults.doubts(feature, verdict.onset.as_ref());
+            match (&finding, &verdict.onset) {
+                _ if doubtful => {}
+                (Some(_), Some(onset)) => {
+                    push_levels(levels, verdict, onset, at.policy, at.ring.records());
+                }
+                (Some(_), None) => {}
+                (None, _) => levels.push(verdict, at.policy, at.ring.records()),
+            }
         }
         self.decided_end_ms = Some(at.pane_end_ms);
-        let decision = self.judge(verdicts, at);
-        if at.ring.is_full() {
+        let decision = self.judge(verdicts, finding.as_ref(), at);
+        if at.ring.is_full() || decision.drift >= DriftState::Warning {
             self.warned = decision.drift >= DriftState::Warning;
         }
+        if let (true, Some(rule), Some(state)) =
+            (decision.trigger, at.sequential, &mut self.sequential)
+        {
+            rule.reset(state);
+        }
         decision
+    }
+
+    /// What the sequential test knows after the last pane; every feature's part is put into its verdict.
+    fn find(&self, verdicts: &mut [FeatureVerdict], at: &Situation<'_>) -> Option<Finding> {
+        let (rule, state) = (at.sequential?, self.sequential.as_ref()?);
+        let window: Vec<u64> = verdicts.iter().map(|verdict| verdict.live_count).collect();
+        let finding = rule.find(state, &window, at.policy, at.pane_end_ms);
+        for (verdict, onset) in verdicts.iter_mut().zip(&finding.onsets) {
+            verdict.onset = onset.clone();
+        }
+        Some(finding)
     }
 
     /// What was decided of the last pane, for a process that has only just read this state: nothing
     /// in it is due again.
     pub fn review(&self, verdicts: &mut [FeatureVerdict], at: &Situation<'_>) -> Decision {
-        Decision { trigger: false, warn: false, ..self.judge(verdicts, at) }
+        let finding = self.find(verdicts, at);
+        Decision { trigger: false, warn: false, ..self.judge(verdicts, finding.as_ref(), at) }
     }
 
-    fn judge(&self, verdicts: &mut [FeatureVerdict], at: &Situation<'_>) -> Decision {
+    fn judge(
+        &self,
+        verdicts: &mut [FeatureVerdict],
+        finding: Option<&Finding>,
+        at: &Situation<'_>,
+    ) -> Decision {
         for (levels, verdict) in self.levels.iter().zip(verdicts.iter_mut()) {
             verdict.verdict = held_verdict(levels.highest(), verdict.verdict);
         }
-        let settled = at.ring.is_full();
-        let drift = self.drift(at.policy, settled);
+        let drift = self.drift(finding, at);
         let mut suppressed_by = Vec::new();
         let due = self.over(Level::Retrain) >= at.policy.min_features.max(1);
         if due {
-            suppressed_by = gates(at);
+            suppressed_by = gates(at, due_since(verdicts, at));
         }
-        let warn = settled && drift >= DriftState::Warning && !self.warned;
+        // What would be due if a broken feed were believed is held back by that, too.
+        let disbelieved = self.over(Level::Retrain) + self.faults.disbelieved();
+        if due && self.faults.bars()
+            || !due && self.faults.any() && disbelieved >= at.policy.min_features.max(1)
+        {
+            suppressed_by.push(Suppression::Fault);
+        }
+        let warn = drift >= DriftState::Warning && !self.warned;
         let trigger = due && suppressed_by.is_empty();
         // A dry run decides and records; what it holds back is the sending.
         if due && at.policy.dry_run {
             suppressed_by.push(Suppression::DryRun);
         }
-        let explanation = self.explain(verdicts, at, drift, &suppressed_by);
-        let cleared = self.over(Level::Retrain) == 0;
+        let mut explanation = self.explain(verdicts, at, drift, &suppressed_by);
+        explanation.push_str(&left_out(verdicts));
+        // A level that a fault has put aside is not cleared by it.
+        let cleared = self.levels.iter().all(|l| l.highest() < Some(Level::Retrain));
         Decision { drift, trigger, cleared, warn, suppressed_by, explanation }
     }
 
-    /// How many features are at a level or above it.
+    /// How many features are at a level or above it, faulty ones not counted.
     fn over(&self, level: Level) -> usize {
-        self.levels.iter().filter(|l| l.highest().is_some_and(|h| h >= level)).count()
+        let levels = self.levels.iter().enumerate();
+        levels.filter(|(at, l)| l.highest() >= Some(level) && !self.faults.is_faulty(*at)).count()
     }
 
-    fn drift(&self, policy: &Policy, settled: bool) -> DriftState {
-        let enough = policy.min_features.max(1);
-        if !settled {
+    fn drift(&self, finding: Option<&Finding>, at: &Situation<'_>) -> DriftState {
+        let enough = at.policy.min_features.max(1);
+        let settled = at.ring.is_full();
+        if !settled && finding.is_none() {
             DriftState::Settling
         } else if self.over(Level::Retrain) >= enough {
             DriftState::Drifted
         } else if self.over(Level::Warning) >= enough {
             DriftState::Warning
-        } else if self.over(Level::Notice) > 0 {
+        } else if self.over(Level::Notice) > 0 || finding.is_some_and(Finding::is_real) {
             DriftState::Notice
-        } else {
+        } else if settled {
             DriftState::Healthy
+        } else {
+            DriftState::Settling
         }
     }
 
@@ -141,6 +213,10 @@ impl ModelState {
             worst.threshold,
             at.ring.records(),
         );
+        let line = match strongest(verdicts) {
+            Some((feature, onset)) => sentence(feature, onset, worst.feature == feature, &line),
+            None => line,
+        };
         let names: Vec<&str> = suppressed_by.iter().map(|s| s.as_str()).collect();
         match (drift, names.is_empty()) {
             (_, false) => format!("{line}; retraining is held back by {}", names.join(", ")),
@@ -163,80 +239,65 @@ impl ModelState {
         out.u64(u64::from(self.warned));
         out.u64(self.levels.len() as u64);
         self.levels.iter().for_each(|levels| levels.encode(&mut out));
+        out.u64(self.learnt_effects.as_ref().map_or(0, |effects| effects.len() as u64));
+        self.learnt_effects.iter().flatten().for_each(|effects| effects.encode(&mut out));
+        let mut faults = Writer::default();
+        self.faults.encode(&mut faults);
+        out.bytes(&faults.into_bytes());
         out.into_bytes()
     }
 
-    pub fn decode(body: &[u8], n_features: usize) -> Result<Self, Truncated> {
+    /// Reads what `encode` wrote in that version of the state; version 1 had learnt no design effects.
+    /// What the sequential test remembers is stored beside it: it can't be read without its rule.
+    pub fn decode(version: u8, body: &[u8], n_features: usize) -> Result<Self, Truncated> {
         let mut input = Reader::new(body);
         let known = input.u64()? != 0;
         let decided = input.i64()?;
         let warned = input.u64()? != 0;
         let n = input.len_at_most(n_features)?;
         let levels = (0..n).map(|_| FeatureLevels::decode(&mut input)).collect::<Result<_, _>>()?;
-        Ok(Self { levels, decided_end_ms: known.then_some(decided), warned })
+        let n_learnt = if version < 2 { 0 } else { input.len_at_most(n_features)? };
+        let learnt =
+            (0..n_learnt).map(|_| Effects::decode(&mut input)).collect::<Result<Vec<_>, _>>()?;
+        let learnt_effects = Some(learnt).filter(|learnt| !learnt.is_empty());
+        let faults = match version < 2 {
+            true => Faults::default(),
+            false => Faults::decode(&mut Reader::new(input.bytes()?), n_features)?,
+        };
+        Ok(Self {
+            levels,
+            faults,
+            decided_end_ms: known.then_some(decided),
+            warned,
+            learnt_effects,
+            sequential: None,
+        })
+    }
+}
+
+/// What is said of features that a fault keeps out of the decision.
+fn left_out(verdicts: &[FeatureVerdict]) -> String {
+    let faulty = verdicts.iter().filter(|v| v.verdict == Verdict::Fault);
+    let reasons: Vec<&str> = faulty.filter_map(|v| v.reason.as_deref()).collect();
+    let shown: String = reasons.iter().take(SHOWN).map(|reason| format!("; {reason}")).collect();
+    match reasons.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; {more} more features are faulty"),
     }
 }
 
 /// The level that holds, else what this pane alone says.
 fn held_verdict(level: Option<Level>, now: Verdict) -> Verdict {
     match (level, now) {
-        (_, Verdict::Unusable | Verdict::AbsentInLive) => now,
+        (_, Verdict::Unusable | Verdict::AbsentInLive | Verdict::Fault) => now,
         (Some(Level::Retrain), _) => Verdict::Drifted,
         (Some(Level::Warning), _) => Verdict::Warning,
         (Some(Level::Notice), _) => Verdict::Notice,
-        (None, Verdict::InsufficientSamples | Verdict::Fault) => now,
+        (None, Verdict::InsufficientSamples) => now,
         (None, Verdict::Stable | Verdict::Notice | Verdict::Warning | Verdict::Drifted) => {
             Verdict::Stable
         }
     }
-}
-
-/// Everything that keeps a due trigger from being decided.
-fn gates(at: &Situation<'_>) -> Vec<Suppression> {
-    let policy = at.policy;
-    let mut held = Vec::new();
-    let mut hold = |when: bool, why: Suppression| {
-        if when {
-            held.push(why);
-        }
-    };
-    let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
-    let rearmed = at.ledger.last_closed_event_ms(at.model);
-    let after_close = rearmed.is_some_and(|closed| at.pane_end_ms - closed < window_ms);
-    hold(!at.ring.is_full() || after_close, Suppression::Settling);
-    hold(!is_complete(at.ring, policy), Suppression::IncompleteWindow);
-    hold(at.ring.records() < policy.min_records, Suppression::MinRecords);
-    hold(reject_ratio(at.ring, policy.pane_ms) > policy.max_reject_ratio, Suppression::Rejects);
-    let since = at.pane_end_ms - policy.retrain_period_ms;
-    let used = at.ledger.triggers_after(at.model, since);
-    hold(used >= policy.max_retrains as usize, Suppression::Budget);
-    hold(at.ledger.open(at.model).is_some(), Suppression::IncidentOpen);
-    hold(!policy.has_trigger && !policy.dry_run, Suppression::NoTrigger);
-    hold(at.unreadable_incidents, Suppression::UnreadableIncidents);
-    held
-}
-
-/// 95 % of the window's panes are complete, and all of its last hour.
-pub fn is_complete(ring: &Ring, policy: &Policy) -> bool {
-    let panes = ring.window().count();
-    let complete = ring.window().filter(|pane| pane.complete).count();
-    ring.is_full()
-        && complete as f64 >= COMPLETE_SHARE * panes as f64
-        && ring.window().take(panes_an_hour(policy.pane_ms)).all(|pane| pane.complete)
-}
-
-/// Rejects / (rejects + records) of the last hour; 0 when there was nothing.
-pub fn reject_ratio(ring: &Ring, pane_ms: i64) -> f64 {
-    let (mut rejects, mut records) = (0u64, 0u64);
-    for pane in ring.window().take(panes_an_hour(pane_ms)) {
-        rejects += pane.rejects;
-        records += pane.records;
-    }
-    if rejects == 0 { 0.0 } else { rejects as f64 / (rejects + records) as f64 }
-}
-
-fn panes_an_hour(pane_ms: i64) -> usize {
-    usize::try_from((HOUR_MS / pane_ms.max(1)).max(1)).unwrap_or(usize::MAX)
 }
 
 /// The score that is furthest over, or nearest to, a line.
@@ -259,7 +320,8 @@ pub fn ranked<'a>(
     thresholds: &[(Statistic, Level, f64)],
 ) -> Vec<Worst<'a>> {
     let mut all: Vec<(bool, f64, Worst<'a>)> = Vec::new();
-    for (at, verdict) in verdicts.iter().enumerate() {
+    let trusted = verdicts.iter().enumerate().filter(|(_, v)| v.verdict != Verdict::Fault);
+    for (at, verdict) in trusted {
         let mut best: Option<(bool, f64, Worst<'a>)> = None;
         for (statistic, level, threshold) in thresholds {
             let Some(score) = verdict.scores.get(statistic) else { continue };

@@ -1,8 +1,11 @@
 //! What the user asked for: thresholds by level, and the gates before a trigger.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Convention;
 use crate::compare::Statistic;
 
 /// How far a score has gone.
@@ -29,6 +32,18 @@ impl Level {
     }
 }
 
+/// How scores become levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// Real by the evidence since every possible beginning, and large by the line; rule `window` as long
+    /// as the design effects are unknown.
+    #[default]
+    Sequential,
+    /// Crossed in 3 of the last 5 panes of a complete window, above the noise floor.
+    Window,
+}
+
 /// The policy of one model, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -52,16 +67,47 @@ pub struct Policy {
     /// How much more the counts vary than independent records would; `None`: uncalibrated, 4 is
     /// taken for the floor.
     pub design_effect: Option<f64>,
+    pub rule: Rule,
+    /// What features matter, by name; 1 for those that are not named.
+    pub importance: BTreeMap<String, f64>,
+    /// `ln` of the panes in which one false retrain is tolerated.
+    pub log_panes_allowed: f64,
     pub expire_after_ms: i64,
     pub dry_run: bool,
     /// A retraining trigger is configured.
     pub has_trigger: bool,
 }
 
+impl Policy {
+    /// What a feature matters beside the others; 0 takes it out of the decision.
+    pub fn importance(&self, feature: &str) -> f64 {
+        self.importance.get(feature).copied().unwrap_or(1.0)
+    }
+}
+
 /// PSI up to which a change is harmless, unless the configuration says otherwise.
 pub const DEFAULT_PSI_TOLERANCE: f64 = 0.01;
 /// Records that a decision needs, unless the configuration says otherwise.
 pub const DEFAULT_MIN_RECORDS: u64 = 200;
+
+/// `lines` with those of a peer's own defaults for statistics that have none. Evidently's are 0.1 for
+/// the two tests that it takes by itself above 1,000 reference values, and for PSI, where driftd's
+/// own is the same.
+pub fn with_lines_of(
+    convention: Convention,
+    mut lines: Vec<(Statistic, Level, f64)>,
+) -> Vec<(Statistic, Level, f64)> {
+    let more: &[Statistic] = match convention {
+        Convention::Driftd => &[],
+        Convention::Evidently => &[Statistic::JsDistance, Statistic::Wasserstein],
+    };
+    for &statistic in more {
+        if lines.iter().all(|line| line.0 != statistic) {
+            lines.push((statistic, Level::Warning, 0.1));
+        }
+    }
+    lines
+}
 
 /// Thresholds of a policy that names none: PSI at the customary 0.1 and 0.2; values outside of what
 /// the reference knows above what is expected of it; missing values and wrong types, which are

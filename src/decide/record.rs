@@ -40,6 +40,8 @@ pub enum Record {
     },
     /// Accepted long ago and nothing came of it.
     Marked { incident: String, state: IncidentState, at_ms: i64 },
+    /// A person has taken a model's faults for drift.
+    Accepted { model: String, faults: Vec<String>, event_ms: i64, at_ms: i64, by: String },
     Closed {
         incident: String,
         #[serde(rename = "as")]

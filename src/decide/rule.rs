@@ -45,6 +45,13 @@ impl LevelState {
         }
     }
 
+    /// Takes in one pane of a rule that needs no repetition: on at once, off after five clear panes.
+    pub fn raise(&mut self, on: bool, clear: bool) {
+        self.crossed = (self.crossed << 1 | u8::from(on)) & MASK;
+        self.clear = (self.clear << 1 | u8::from(clear)) & MASK;
+        self.on = on || (self.on && self.clear != MASK);
+    }
+
     pub fn is_on(self) -> bool {
         self.on
     }
@@ -85,6 +92,11 @@ impl FeatureLevels {
                 && scored.iter().all(|(_, score, line)| score.value < CLEAR * line);
             self.level_mut(level).push(crossed, clear);
         }
+    }
+
+    /// `LevelState::raise` of one level.
+    pub fn raise(&mut self, level: Level, on: bool, clear: bool) {
+        self.level_mut(level).raise(on, clear);
     }
 
     pub fn level(&self, level: Level) -> LevelState {

@@ -11,6 +11,24 @@ pub fn rfc3339(ms: i64) -> String {
     }
 }
 
+/// For serde: milliseconds since the epoch, written as RFC 3339.
+pub mod as_rfc3339 {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::rfc3339;
+
+    pub fn serialize<S: Serializer>(ms: &i64, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&rfc3339(*ms))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<i64, D::Error> {
+        let text = String::deserialize(input)?;
+        let time: Timestamp = text.parse().map_err(de::Error::custom)?;
+        Ok(time.as_millisecond())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

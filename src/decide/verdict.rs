@@ -55,6 +55,7 @@ pub fn verdict(feature: &FeatureBaseline, live: &Counts, rule: &VerdictRule<'_>)
         scores: BTreeMap::new(),
         reason: None,
         records_needed: None,
+        onset: None,
     };
     if let Some(reason) = feature.unusable {
         out.reason = Some(reason.reason().to_owned());
@@ -163,11 +164,12 @@ fn explain_need(
     for (&statistic, score) in &out.scores {
         let (Some(threshold), Some(_)) = (score.threshold, score.noise_floor) else { continue };
         let (phi, alpha) = (rule.design_effect, rule.alpha);
-        match compare::records_needed(statistic, threshold, bins, m, phi, alpha) {
+        let unit = compare::unit(feature.convention, statistic);
+        match compare::records_needed(statistic, threshold / unit, bins, m, phi, alpha) {
             Some(records) => needed = needed.max(records),
             None => {
                 let least = compare::supported_threshold(statistic, bins, m, phi, alpha);
-                out.reason = least.map(|least| {
+                out.reason = least.map(|least| least * unit).map(|least| {
                     format!(
                         "a baseline of {m} values supports {statistic} thresholds from {least:.3}, \
                          not {threshold}"
@@ -188,6 +190,7 @@ fn bins_in_use(feature: &FeatureBaseline, live: &Counts) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::Convention;
     use crate::baseline::Unusable;
     use crate::compare::FLOOR_ALPHA;
     use crate::decide::policy::default_thresholds;
@@ -215,6 +218,9 @@ mod tests {
             mean: Some(5.0),
             sd: Some(2.9),
             distinct: 1000,
+            design_effect: None,
+            sample: None,
+            convention: Convention::Driftd,
         }
     }
 

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::compare::Statistic;
+use crate::decide::fault::Fault;
 use crate::decide::incident::{Incident, IncidentState};
 use crate::decide::policy::Level;
+use crate::decide::time::as_rfc3339;
 use crate::feature::{Kind, Role};
 use crate::histogram::Counts;
 use crate::window::ClosedPane;
@@ -33,6 +35,8 @@ pub struct ModelView {
     pub incident_id: Option<String>,
     pub window: WindowView,
     pub features: Vec<FeatureVerdict>,
+    /// What is wrong with the feed at present, the whole feed first.
+    pub faults: Vec<Fault>,
     /// What holds a trigger back at present; empty when nothing would trigger, or nothing stops it.
     pub suppressed_by: Vec<Suppression>,
     /// One sentence: why it did or did not act, with its numbers.
@@ -108,7 +112,7 @@ impl DriftState {
 pub enum Quality {
     #[default]
     Ok,
-    /// Too many rejects, or a fault of the feed.
+    /// Too many rejects, or a feature whose values can't be trusted.
     Fault,
     /// No record for three panes of wall clock.
     Stale,
@@ -140,6 +144,8 @@ pub enum Suppression {
     MinRecords,
     /// Too many rejects in the last hour.
     Rejects,
+    /// Most features are faulty, or what would trigger is a fault.
+    Fault,
     /// `max_retrains` in its period is used up.
     Budget,
     IncidentOpen,
@@ -157,6 +163,7 @@ impl Suppression {
             Suppression::IncompleteWindow => "incomplete_window",
             Suppression::MinRecords => "min_records",
             Suppression::Rejects => "rejects",
+            Suppression::Fault => "fault",
             Suppression::Budget => "budget",
             Suppression::IncidentOpen => "incident_open",
             Suppression::DryRun => "dry_run",
@@ -177,12 +184,37 @@ pub struct FeatureVerdict {
     pub reference_count: u64,
     pub live_count: u64,
     pub scores: BTreeMap<Statistic, VerdictScore>,
-    /// Why the feature is `unusable`.
+    /// Why the feature is `unusable`, or what its fault is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Records a window needs before the lowest threshold can be met at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_needed: Option<u64>,
+    /// The evidence of the sequential test, where it decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset: Option<Onset>,
+}
+
+/// What is known of one feature since the most likely beginning of a change, real or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Onset {
+    /// Start of the first pane of the change, ms since the epoch; RFC 3339 in JSON.
+    #[serde(rename = "since", with = "as_rfc3339")]
+    pub since_ms: i64,
+    pub records: u64,
+    /// Natural logarithm of the evidence, and what the budget asks of this feature.
+    pub log_evidence: f64,
+    pub log_needed: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psi: Option<VerdictScore>,
+    /// What that PSI is on average without drift, and what the window's is.
+    pub psi_bias: f64,
+    pub window_psi_bias: f64,
+    /// Live share minus the expected one, of what is out of range or unseen, and of missing values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<(Statistic, f64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ fn verdict(name: &str, verdict: Verdict, psi: f64) -> FeatureVerdict {
         scores: BTreeMap::from([(Statistic::Psi, score)]),
         reason: None,
         records_needed: None,
+        onset: None,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::decide::incident::CloseReason;
 use crate::decide::incident::Evidence;
 use crate::decide::incident::Incident;
 use crate::decide::incident::IncidentState;
+use crate::decide::policy::Rule;
 use crate::decide::policy::default_thresholds;
 use crate::decide::record::Record;
 use crate::decide::view::VerdictScore;
@@ -32,6 +33,9 @@ fn policy() -> Policy {
         max_retrains: 2,
         retrain_period_ms: 1000 * PANE,
         design_effect: None,
+        rule: Rule::default(),
+        importance: BTreeMap::new(),
+        log_panes_allowed: 9.0,
         expire_after_ms: 10_000 * PANE,
         dry_run: false,
         has_trigger: true,
@@ -78,6 +82,7 @@ impl Run {
     fn situation(&self) -> Situation<'_> {
         Situation {
             policy: &self.policy,
+            sequential: None,
             ring: &self.ring,
             ledger: &self.ledger,
             model: "fraud",
@@ -92,7 +97,7 @@ impl Run {
         self.ring.push(ClosedPane::new(&self.pane, self.complete)).unwrap();
         let mut verdicts = verdicts(psi);
         let mut state = self.state.clone();
-        let decision = state.decide(&mut verdicts, &self.situation());
+        let decision = state.decide(&mut verdicts, &[], &self.situation());
         self.state = state;
         decision
     }
@@ -167,6 +172,7 @@ fn verdicts(psi: &[f64]) -> Vec<FeatureVerdict> {
         scores: BTreeMap::from([(Statistic::Psi, score(value))]),
         reason: None,
         records_needed: None,
+        onset: None,
     };
     psi.iter().enumerate().map(verdict).collect()
 }
@@ -300,7 +306,7 @@ fn a_restart_shows_the_same_and_does_nothing_twice() {
     run.pane(&[0.5, 0.15]);
     run.pane(&[0.5, 0.15]);
     let decided = run.pane(&[0.5, 0.15]);
-    let state = ModelState::decode(&run.state.encode(), 2).unwrap();
+    let state = ModelState::decode(2, &run.state.encode(), 2).unwrap();
     assert_eq!(state, run.state);
     let mut again = verdicts(&[0.5, 0.15]);
     let shown = state.review(&mut again, &run.situation());
@@ -315,7 +321,10 @@ fn a_restart_shows_the_same_and_does_nothing_twice() {
 fn a_damaged_state_is_refused() {
     let body = Run::settled(policy()).state.encode();
     for end in 0..body.len() {
-        assert!(ModelState::decode(&body[..end], 2).is_err());
+        assert!(ModelState::decode(2, &body[..end], 2).is_err());
     }
-    assert!(ModelState::decode(&body, 1).is_err());
+    assert!(ModelState::decode(2, &body, 1).is_err());
 }
+
+#[cfg(test)]
+mod faults;

@@ -1,0 +1,393 @@
+//! Rule `sequential`: a level is on when the drift is real and as large as its line.
+//!
+//! Real is asked of the evidence since every possible beginning, against a budget of false retrains. Large
+//! is the user's own line, against the score since the most likely beginning or over the window.
+
+use libm::log;
+
+use crate::baseline::design_effect::Effects;
+use crate::baseline::{Baseline, FeatureBaseline};
+use crate::codec::{Reader, Truncated, Writer};
+use crate::compare::{self, Score, Statistic};
+use crate::decide::evidence::{self, Columns, Detector, Evidence, Null};
+use crate::decide::policy::{Level, Policy};
+use crate::decide::rule::{CLEAR, FeatureLevels};
+use crate::decide::time::rfc3339;
+use crate::decide::verdict::is_crossed;
+use crate::decide::view::{FeatureVerdict, Onset, VerdictScore};
+use crate::histogram::Counts;
+
+/// Fewer events than this since onset make no level by their rate.
+const EVENTS_MIN: f64 = 5.0;
+/// Chance of a tolerance that the baseline itself can't tell from no change.
+const SUPPORT_ALPHA: f64 = 1e-3;
+
+/// What the rule needs of a baseline and a policy, worked out once.
+#[derive(Clone, Debug)]
+pub struct Sequential {
+    /// One per feature of the baseline; `None` for one that is not watched.
+    features: Vec<Option<Watched>>,
+    /// The nulls and weights of those that are watched, in their order.
+    nulls: Vec<Null>,
+    weights: Vec<f64>,
+    grid_levels: u32,
+    /// `ln` of the panes that pass for one false retrain.
+    log_allowed: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Watched {
+    columns: Columns,
+    reference: Vec<f64>,
+    design_effect: f64,
+    /// Shares that are expected of the rare columns: of what is outside or unseen, and missing.
+    expected_outside: f64,
+    expected_missing: f64,
+    log_needed: f64,
+    outside: Statistic,
+}
+
+/// What the rule remembers from pane to pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequentialState {
+    detector: Detector,
+    /// Which features have ever carried a value: a column that the records never had says nothing.
+    seen: Vec<bool>,
+}
+
+/// What one pane came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// `ln` of the evidence of all features together, and what it has to reach.
+    pub log_e: f64,
+    pub log_allowed: f64,
+    /// One per feature of the baseline.
+    pub onsets: Vec<Option<Onset>>,
+}
+
+impl Finding {
+    /// All features together have reached what the budget asks.
+    pub fn is_real(&self) -> bool {
+        self.log_e >= self.log_allowed
+    }
+}
+
+impl Sequential {
+    /// The rule for these design effects, one per feature of the baseline; `None` where there is nothing
+    /// to watch. The budget is shared out by the features' importance in `policy`, evenly by default.
+    pub fn new(baseline: &Baseline, policy: &Policy, effects: &[Effects]) -> Option<Self> {
+        let weights: Vec<f64> =
+            baseline.features.iter().map(|feature| policy.importance(&feature.name)).collect();
+        let used: Vec<bool> = baseline
+            .features
+            .iter()
+            .zip(&weights)
+            .map(|(feature, weight)| feature.unusable.is_none() && *weight > 0.0)
+            .collect();
+        let total: f64 = weights.iter().zip(&used).filter(|(_, used)| **used).map(|(w, _)| w).sum();
+        if total <= 0.0 {
+            return None;
+        }
+        let log_allowed = policy.log_panes_allowed;
+        let mut rule = Self {
+            features: Vec::with_capacity(used.len()),
+            nulls: Vec::new(),
+            weights: Vec::new(),
+            grid_levels: evidence::levels_for(policy.pane_ms),
+            log_allowed,
+        };
+        let sides = baseline.features.iter().zip(effects).zip(&weights).zip(used);
+        for (((feature, effects), weight), used) in sides {
+            if !used {
+                rule.features.push(None);
+                continue;
+            }
+            let weight = weight / total;
+            let columns = Columns::new(feature);
+            let reference = columns.map(&feature.reference);
+            let tolerance = tolerance(feature, &columns, policy.psi_tolerance, effects.body);
+            let singletons = feature.singletons as f64;
+            let shape = columns.shape();
+            let body = columns.body(&reference);
+            rule.nulls.push(Null::new(shape, &body, singletons, tolerance, *effects));
+            rule.weights.push(weight);
+            rule.features.push(Some(Watched::new(
+                feature,
+                columns,
+                effects.body,
+                log_allowed - log(weight),
+            )));
+        }
+        Some(rule)
+    }
+
+    /// Nothing seen yet.
+    pub fn start(&self) -> SequentialState {
+        SequentialState {
+            detector: Detector::new(&self.n_columns()),
+            seen: vec![false; self.features.len()],
+        }
+    }
+
+    fn n_columns(&self) -> Vec<usize> {
+        self.features.iter().flatten().map(|watched| watched.columns.len()).collect()
+    }
+
+    /// Takes in one pane: the counts of each feature of the baseline, `None` where nothing can be
+    /// learnt: the pane is incomplete, or the feature was faulty in it.
+    pub fn push(&self, state: &mut SequentialState, pane: &[Option<&Counts>]) {
+        let mut columns = Vec::with_capacity(self.nulls.len());
+        for ((watched, counts), seen) in self.features.iter().zip(pane).zip(&mut state.seen) {
+            let Some(watched) = watched else { continue };
+            *seen |= counts.is_some_and(|counts| counts.missing < counts.records());
+            columns.push(counts.filter(|_| *seen).map(|counts| watched.columns.map(counts)));
+        }
+        state.detector.push(&columns, self.grid_levels);
+    }
+
+    /// What is known after the last pane, which ended at `end_ms`. `window` holds how many values of each
+    /// feature of the baseline the window has in its cells.
+    pub fn find(
+        &self,
+        state: &SequentialState,
+        window: &[u64],
+        policy: &Policy,
+        end_ms: i64,
+    ) -> Finding {
+        let columns = |index: usize, sums: &[f64]| self.watched(index).columns.body(sums);
+        let Evidence { features, log_e } =
+            state.detector.evidence(&self.nulls, &self.weights, self.grid_levels, columns);
+        let mut found = features.into_iter().enumerate();
+        let onsets = self.features.iter().zip(window).map(|(watched, window)| {
+            let watched = watched.as_ref()?;
+            let (index, evidence) = found.next()?;
+            let back = i64::try_from(evidence.panes_since_onset).unwrap_or(i64::MAX / 2);
+            let since = state.detector.since(index, evidence.panes_since_onset);
+            let since_ms = end_ms.saturating_sub(back.saturating_mul(policy.pane_ms));
+            let mut onset = watched.onset(&since, since_ms, evidence.log_e);
+            onset.window_psi_bias = watched.bias(*window);
+            Some(onset)
+        });
+        let onsets = onsets.collect();
+        Finding { log_e, log_allowed: self.log_allowed, onsets }
+    }
+
+    fn watched(&self, index: usize) -> &Watched {
+        self.features.iter().flatten().nth(index).expect("there is one for every null")
+    }
+
+    /// The last `panes` panes turn out to be no evidence of this feature of the baseline.
+    pub fn forget(&self, state: &mut SequentialState, feature: usize, panes: u64) {
+        if self.features.get(feature).is_some_and(Option::is_some) {
+            let index = self.features[..feature].iter().flatten().count();
+            state.detector.forget(index, panes);
+        }
+    }
+
+    /// Forgets everything before the pane that has just been decided.
+    pub fn reset(&self, state: &mut SequentialState) {
+        state.detector = Detector::new(&self.n_columns());
+    }
+}
+
+/// The tolerance that the baseline supports: what is within its own error is no change.
+fn tolerance(feature: &FeatureBaseline, columns: &Columns, wanted: f64, design_effect: f64) -> f64 {
+    let bins = columns.body(&columns.map(&feature.reference)).len() - evidence::RARE;
+    let m = feature.reference.in_cells();
+    let supported =
+        compare::supported_threshold(Statistic::Psi, bins, m, design_effect, SUPPORT_ALPHA);
+    wanted.max(supported.unwrap_or(0.0))
+}
+
+impl Watched {
+    fn new(
+        feature: &FeatureBaseline,
+        columns: Columns,
+        design_effect: f64,
+        log_needed: f64,
+    ) -> Self {
+        let reference = columns.map(&feature.reference);
+        let n_body = columns.len() - evidence::RARE;
+        let m: f64 = reference.iter().sum::<f64>().max(1.0);
+        let outside = match columns.shape() {
+            evidence::Shape::Numeric => Statistic::OutOfRange,
+            evidence::Shape::Categorical => Statistic::Unseen,
+        };
+        let expected_outside = match outside {
+            Statistic::Unseen => feature.singletons as f64 / m,
+            _ => 2.0 / (m + 1.0),
+        };
+        let expected_missing = reference[n_body + 2] / m;
+        Self {
+            columns,
+            reference,
+            design_effect,
+            expected_outside,
+            expected_missing,
+            log_needed,
+            outside,
+        }
+    }
+
+    /// What the PSI of `n` values is on average without drift: `phi (1/n + 1/m) (B - 1)`.
+    fn bias(&self, n: u64) -> f64 {
+        let bins = self.columns.bins(&self.reference);
+        let m: f64 = bins.iter().sum();
+        let degrees = bins.iter().filter(|&&count| count > 0.0).count().saturating_sub(1);
+        if n == 0 || m <= 0.0 {
+            return 0.0;
+        }
+        self.design_effect * (1.0 / n as f64 + 1.0 / m) * degrees as f64
+    }
+
+    /// The scores since the most likely beginning.
+    fn onset(&self, since: &[f64], since_ms: i64, log_e: f64) -> Onset {
+        let n_body = self.columns.len() - evidence::RARE;
+        let records: f64 = since.iter().sum();
+        let (reference, live) = (self.columns.bins(&self.reference), self.columns.bins(since));
+        let psi = compare::psi_of_bins(&reference, &live, self.design_effect, compare::FLOOR_ALPHA);
+        let rate = |events: f64, expected: f64| {
+            (records > 0.0 && events >= EVENTS_MIN).then(|| events / records - expected)
+        };
+        Onset {
+            since_ms,
+            records: whole(records),
+            log_evidence: log_e,
+            log_needed: self.log_needed,
+            psi: psi.map(|(score, _)| shown(score)),
+            psi_bias: psi.map_or(0.0, |(_, bias)| bias),
+            window_psi_bias: 0.0,
+            outside: rate(since[n_body] + since[n_body + 1], self.expected_outside)
+                .map(|value| (self.outside, value)),
+            missing: rate(since[n_body + 2], self.expected_missing),
+        }
+    }
+}
+
+fn shown(score: Score) -> VerdictScore {
+    let Score { value, noise_floor, p_value } = score;
+    VerdictScore { value, noise_floor, p_value, threshold: None }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of records")]
+fn whole(records: f64) -> u64 {
+    records.round() as u64
+}
+
+impl Onset {
+    /// The evidence has reached what the budget asks of this feature.
+    pub fn is_real(&self) -> bool {
+        self.log_evidence >= self.log_needed
+    }
+
+    /// The score of `statistic` since onset, less what it is on average without drift; with `None` for a
+    /// statistic that is not kept since onset.
+    fn score(&self, statistic: Statistic) -> Option<f64> {
+        match (statistic, self.outside) {
+            (Statistic::Psi, _) => self.psi.map(|psi| psi.value - self.psi_bias),
+            (Statistic::Missing, _) => self.missing,
+            (asked, Some((outside, value))) if asked == outside => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Over the line since onset, by enough records and above the floor.
+    pub fn is_over(&self, statistic: Statistic, line: f64, min_records: u64) -> bool {
+        let above_floor = statistic != Statistic::Psi
+            || self.psi.is_some_and(|psi| psi.noise_floor.is_some_and(|floor| psi.value > floor));
+        self.records >= min_records
+            && above_floor
+            && self.score(statistic).is_some_and(|score| score > line)
+    }
+}
+
+/// The feature whose evidence is the furthest over, or the nearest to, what it needs.
+pub fn strongest(verdicts: &[FeatureVerdict]) -> Option<(&str, &Onset)> {
+    let all = verdicts.iter().filter_map(|verdict| Some((verdict, verdict.onset.as_ref()?)));
+    let margin = |onset: &Onset| onset.log_evidence - onset.log_needed;
+    let best = all.reduce(|a, b| if margin(b.1) > margin(a.1) { b } else { a })?;
+    Some((&best.0.feature, best.1))
+}
+
+/// When the change began of which the evidence is the strongest, ms since the epoch; `None` while nothing
+/// is real.
+pub fn onset(verdicts: &[FeatureVerdict]) -> Option<i64> {
+    strongest(verdicts).filter(|(_, onset)| onset.is_real()).map(|(_, onset)| onset.since_ms)
+}
+
+/// What the evidence says, for people; `window` is the line about the window's worst score, of the same
+/// feature or another.
+pub fn sentence(feature: &str, onset: &Onset, of_worst: bool, window: &str) -> String {
+    let evidence = format!(
+        "evidence {:.1} of the {:.1} that the budget asks",
+        onset.log_evidence, onset.log_needed
+    );
+    if !onset.is_real() {
+        return format!("{window}; {feature} has the most {evidence}");
+    }
+    let psi = onset.psi.map_or(String::new(), |psi| {
+        let floor =
+            psi.noise_floor.map(|floor| format!(", noise floor {floor:.4}")).unwrap_or_default();
+        format!(" psi is {:.4}{floor}", psi.value)
+    });
+    let since = rfc3339(onset.since_ms);
+    let rest = if of_worst { "over the window, " } else { "" };
+    format!(
+        "{feature} has changed since {since}:{psi} over {} records since then, {evidence}; {rest}{window}",
+        onset.records
+    )
+}
+
+/// Moves one feature's levels by one pane.
+///
+/// A level is on at once when the feature is real and one of its lines is crossed, since onset or over
+/// the window; a line on a statistic that is not kept since onset as in rule `window`. It is off again
+/// after five panes in a row in which every score is under 0.8 of its line.
+pub fn push_levels(
+    levels: &mut FeatureLevels,
+    verdict: &FeatureVerdict,
+    onset: &Onset,
+    policy: &Policy,
+    window_records: u64,
+) {
+    let real = onset.is_real();
+    levels.raise(Level::Notice, real, !real);
+    for level in [Level::Warning, Level::Retrain] {
+        let lines = policy.thresholds.iter().filter(|(_, of, _)| *of == level);
+        let (mut over, mut clear, mut any) = (false, true, false);
+        for &(statistic, _, line) in lines {
+            let window = verdict.scores.get(&statistic);
+            let since = if real { onset.score(statistic) } else { None };
+            any |= window.is_some() || since.is_some();
+            over |= onset.is_over(statistic, line, policy.min_records)
+                || window.is_some_and(|score| {
+                    let bias =
+                        if statistic == Statistic::Psi { onset.window_psi_bias } else { 0.0 };
+                    let n = if statistic.is_rate() { window_records } else { verdict.live_count };
+                    n >= policy.min_records
+                        && is_crossed(statistic, *score, line + bias, compare::FLOOR_ALPHA)
+                });
+            clear &= window.is_none_or(|score| score.value < CLEAR * line)
+                && since.is_none_or(|score| score < CLEAR * line);
+        }
+        levels.raise(level, real && over, any && clear);
+    }
+}
+
+impl SequentialState {
+    pub fn encode(&self, out: &mut Writer) {
+        out.u64(self.seen.len() as u64);
+        self.seen.iter().for_each(|&seen| out.u64(u64::from(seen)));
+        self.detector.encode(out);
+    }
+
+    pub fn decode(input: &mut Reader<'_>, rule: &Sequential) -> Result<Self, Truncated> {
+        let n = input.len_at_most(rule.features.len())?;
+        let seen = (0..n).map(|_| Ok(input.u64()? != 0)).collect::<Result<Vec<_>, Truncated>>()?;
+        let detector = Detector::decode(input, &rule.n_columns())?;
+        if n == rule.features.len() { Ok(Self { detector, seen }) } else { Err(Truncated) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
