@@ -2,4 +2,6 @@
 
 pub mod api;
 pub mod compare;
+pub mod replay;
+pub mod svg;
 pub mod table;

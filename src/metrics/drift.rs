@@ -22,6 +22,11 @@ const SCORE: Named = (
     Kind::Gauge,
     "How far live is from the reference; absent when it cannot be computed.",
 );
+const EVIDENCE: Named = (
+    "driftd_feature_drift_evidence_ratio",
+    Kind::Gauge,
+    "Logarithm of the evidence of drift over what the budget of false retrains asks; real from 1 on.",
+);
 const THRESHOLD: Named =
     ("driftd_feature_drift_threshold", Kind::Gauge, "Threshold of the score, by level.");
 const DETECTED: Named = (
@@ -48,6 +53,16 @@ const INVALID_TYPE: Named = (
     "driftd_feature_invalid_type_ratio",
     Kind::Gauge,
     "Share of the window's records whose value has the wrong type.",
+);
+const FAULT: Named = (
+    "driftd_feature_fault",
+    Kind::Gauge,
+    "1 while the feature has a fault of this kind and decides nothing; absent without one.",
+);
+const FAULTY: Named = (
+    "driftd_model_faulty_features",
+    Kind::Gauge,
+    "Features whose values can't be trusted at present.",
 );
 const PRESENT: Named = (
     "driftd_feature_present",
@@ -119,11 +134,12 @@ const INCIDENT_STATES: [IncidentState; 5] = [
     IncidentState::Stuck,
     IncidentState::DeliveryFailed,
 ];
-const SUPPRESSIONS: [Suppression; 9] = [
+const SUPPRESSIONS: [Suppression; 10] = [
     Suppression::Settling,
     Suppression::IncompleteWindow,
     Suppression::MinRecords,
     Suppression::Rejects,
+    Suppression::Fault,
     Suppression::Budget,
     Suppression::IncidentOpen,
     Suppression::DryRun,
@@ -196,6 +212,8 @@ fn model_families(out: &mut Families, model: &ModelView) {
         let count = model.suppressed.get(&reason).copied().unwrap_or(0);
         out.set(SUPPRESSED, &[of[0], ("reason", reason.as_str())], count as f64);
     }
+    let of_features = model.faults.iter().filter(|fault| fault.feature.is_some());
+    out.set(FAULTY, &of, of_features.filter(|fault| !fault.accepted).count() as f64);
     if let Some(ratio) = drift_ratio(model) {
         out.set(RATIO, &of, ratio);
     }
@@ -205,12 +223,18 @@ fn status(model: &ModelView) -> &'static str {
     match (model.drift, model.quality) {
         (DriftState::NoBaseline, _) => "no_baseline",
         (_, Quality::Stale) => "stale_input",
-        (_, Quality::Fault | Quality::Misconfigured) => "error",
-        (_, Quality::Ok | Quality::Incomplete) => {
+        (_, Quality::Misconfigured) => "error",
+        (_, Quality::Fault) if is_of_feed(model) => "error",
+        (_, Quality::Ok | Quality::Fault | Quality::Incomplete) => {
             let too_few = model.window.records < model.min_records;
             if too_few || model.evaluated_ms.is_none() { "insufficient_samples" } else { "ok" }
         }
     }
+}
+
+/// The fault is not one of features only, whose companions are evaluated as ever.
+fn is_of_feed(model: &ModelView) -> bool {
+    model.faults.is_empty() || model.faults.iter().any(|fault| fault.feature.is_none())
 }
 
 /// Share of the features that are watched at `warning` or above; absent while scores are.
@@ -249,6 +273,12 @@ fn feature_families(out: &mut Families, model: &ModelView, statistics: &[Statist
         for (i, feature) in baseline.features.iter().enumerate() {
             let of = [("model", model.model.as_str()), ("feature", feature.name.as_str())];
             count_families(out, &of, feature, model.live.get(i));
+        }
+    }
+    for fault in model.faults.iter().filter(|fault| !fault.accepted) {
+        if let Some(name) = &fault.feature {
+            let of = [("model", model.model.as_str()), ("feature", name.as_str())];
+            out.set(FAULT, &[of[0], of[1], ("kind", fault.kind.as_str())], 1.0);
         }
     }
     // Silence withdraws scores: the last ones would look like the present ones.
@@ -303,6 +333,16 @@ fn score_families(
         if let Some(score) = verdict.scores.get(&statistic) {
             let labels = [model, feature, ("statistic", statistic.as_str()), ("span", "window")];
             out.set(SCORE, &labels, score.value);
+        }
+    }
+    if let Some(onset) = &verdict.onset {
+        if let Some(psi) = onset.psi.filter(|_| statistics.contains(&Statistic::Psi)) {
+            let labels =
+                [model, feature, ("statistic", Statistic::Psi.as_str()), ("span", "onset")];
+            out.set(SCORE, &labels, psi.value);
+        }
+        if onset.log_needed > 0.0 {
+            out.set(EVIDENCE, &[model, feature], onset.log_evidence / onset.log_needed);
         }
     }
     if is_judged(verdict.verdict) {
@@ -385,13 +425,14 @@ mod tests {
             Suppression::IncompleteWindow => 1,
             Suppression::MinRecords => 2,
             Suppression::Rejects => 3,
-            Suppression::Budget => 4,
-            Suppression::IncidentOpen => 5,
-            Suppression::DryRun => 6,
-            Suppression::NoTrigger => 7,
-            Suppression::UnreadableIncidents => 8,
+            Suppression::Fault => 4,
+            Suppression::Budget => 5,
+            Suppression::IncidentOpen => 6,
+            Suppression::DryRun => 7,
+            Suppression::NoTrigger => 8,
+            Suppression::UnreadableIncidents => 9,
         };
-        assert!(SUPPRESSIONS.into_iter().map(suppression).eq(0..9));
+        assert!(SUPPRESSIONS.into_iter().map(suppression).eq(0..10));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::baseline::{FeatureBaseline, Unusable};
+use crate::compare;
 use crate::compare::Statistic;
+use crate::decide::fault::Fault;
 use crate::decide::incident::Incident;
 use crate::decide::policy::Level;
 use crate::decide::view::{
@@ -59,6 +61,7 @@ pub struct Model<'a> {
     min_records: u64,
     thresholds: Vec<Threshold>,
     features: Vec<FeatureVerdict>,
+    faults: &'a [Fault],
     suppressed_by: &'a [Suppression],
     explanation: &'a str,
     triggers: u64,
@@ -181,6 +184,7 @@ pub fn model(model: &ModelView) -> Model<'_> {
         min_records: model.min_records,
         thresholds: model.thresholds.iter().map(threshold).collect(),
         features: model.features.iter().map(finite).collect(),
+        faults: &model.faults,
         suppressed_by: &model.suppressed_by,
         explanation: &model.explanation,
         triggers: model.triggers,
@@ -279,21 +283,22 @@ fn cell_counts<'a>(of: &'a FeatureBaseline, live: &Counts) -> CellCounts<'a> {
 }
 
 fn bin_counts(of: &FeatureBaseline, live: &Counts) -> BinCounts {
+    let bins = compare::score_bins(of, live);
     let (edges, labels) = match &of.cells {
         Cells::Numeric(cells) => {
             // The edge between two bins is the one below the second's first cell.
-            let inner = of.bins.starts.iter().skip(1);
+            let inner = bins.starts.iter().skip(1);
             let edge = |&start: &u32| cells.edges.get((start as usize).checked_sub(1)?).copied();
             (Some(inner.filter_map(edge).collect()), None)
         }
-        Cells::Categorical(cells) => (None, Some(labels(&of.bins, &cells.categories))),
+        Cells::Categorical(cells) => (None, Some(labels(&bins, &cells.categories))),
     };
     BinCounts {
         edges,
         labels,
-        starts: of.bins.starts.clone(),
-        reference: of.bins.sum(&of.reference.cells),
-        live: of.bins.sum(&live.cells),
+        reference: bins.sum(&of.reference.cells),
+        live: bins.sum(&live.cells),
+        starts: bins.starts,
     }
 }
 

@@ -96,6 +96,7 @@ mod tests {
             scores: BTreeMap::from([(Statistic::Psi, score), (Statistic::LInfinity, score)]),
             reason: None,
             records_needed: None,
+            onset: None,
         }
     }
 

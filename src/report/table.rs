@@ -162,7 +162,7 @@ fn number(value: f64) -> String {
 }
 
 /// A column's name, which a file may have filled with anything, on one line and not too long.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     let clean = printable_text(name);
     if clean.chars().count() <= NAME_MAX {
         return clean;
@@ -171,12 +171,12 @@ fn printable(name: &str) -> String {
 }
 
 /// Without control characters, which could drive a terminal.
-fn printable_text(text: &str) -> String {
+pub(super) fn printable_text(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Columns as wide as their widest cell, two spaces apart; numbers to the right, words to the left.
-fn align(rows: &[Vec<String>]) -> String {
+pub(super) fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |k: usize| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -222,6 +222,7 @@ mod tests {
             scores: psi.map(|psi| (Statistic::Psi, score(psi))).into_iter().collect(),
             reason: None,
             records_needed: None,
+            onset: None,
         }
     }
 
