@@ -35,6 +35,11 @@ pub struct Config {
     /// The consumer group that shares the partitions out among replicas.
     #[serde(default = "default_group")]
     pub group: String,
+    /// Threads that read, decode and count, each a member of the group with some of the partitions.
+    /// One takes several hundred thousand records a second; each costs its own memory and connections.
+    #[serde(default = "default_consumers")]
+    #[schemars(range(min = 1, max = 64))]
+    pub consumers: usize,
     /// File with the bearer token for `sasl.mechanisms: OAUTHBEARER`; read again at every refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth_token_file: Option<PathBuf>,
@@ -53,6 +58,8 @@ pub enum Error {
     BadBroker(String),
     #[error("kafka.group is empty; give the consumer group a name, such as `driftd`")]
     NoGroup,
+    #[error("kafka.consumers is {0}; it must be from 1 to {MOST_CONSUMERS}")]
+    BadConsumers(usize),
     #[error("kafka.options.{name} can't be set: {why}")]
     Refused { name: String, why: &'static str },
     #[error("kafka.options.{name}: {why}")]
@@ -87,6 +94,13 @@ pub enum Error {
 
 fn default_group() -> String {
     "driftd".to_owned()
+}
+
+/// More threads than this share nothing out any better.
+const MOST_CONSUMERS: usize = 64;
+
+fn default_consumers() -> usize {
+    1
 }
 
 /// The schema of a librdkafka option's value; all of them reach librdkafka as text.
@@ -148,6 +162,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("brokers", &self.brokers)
             .field("group", &self.group)
+            .field("consumers", &self.consumers)
             .field("oauth_token_file", &self.oauth_token_file)
             .field("options", &options)
             .finish()
@@ -160,6 +175,7 @@ impl Config {
         Self {
             brokers: brokers.into_iter().map(Into::into).collect(),
             group: default_group(),
+            consumers: default_consumers(),
             oauth_token_file: None,
             options: BTreeMap::new(),
         }
@@ -190,9 +206,9 @@ impl Config {
         options::build(self).and_then(|config| options::combined(&config)).map_err(|e| vec![e])
     }
 
-    /// Bound in bytes on what librdkafka holds of a consumer's messages: the queue, the batch taken
-    /// from it (at most another queue's worth), one fetch in flight per configured broker, and the
-    /// bookkeeping of that many messages.
+    /// Bound in bytes on what librdkafka holds of messages, for every consumer: the queue, the batch
+    /// taken from it (at most another queue's worth), one fetch in flight per configured broker, and
+    /// the bookkeeping of that many messages.
     pub fn memory_bytes(&self) -> u64 {
         options::memory_bytes(self)
     }
@@ -207,6 +223,9 @@ impl Config {
         faults.extend(bad.map(|broker| Error::BadBroker(broker.clone())));
         if self.group.trim().is_empty() {
             faults.push(Error::NoGroup);
+        }
+        if !(1..=MOST_CONSUMERS).contains(&self.consumers) {
+            faults.push(Error::BadConsumers(self.consumers));
         }
         faults.extend(options::refused(self));
         if options::needs_token(self) && self.oauth_token_file.is_none() {
@@ -398,9 +417,23 @@ mod tests {
     }
 
     #[test]
+    fn consumers_are_counted_and_named_apart() {
+        for (consumers, good) in [(0, false), (1, true), (64, true), (65, false)] {
+            let config = Config { consumers, ..with(&[]) };
+            assert_eq!(config.check().is_ok(), good, "{consumers}");
+        }
+        let fixed = with(&[("group.instance.id", "driftd-0")]);
+        assert_eq!(faults(&fixed), Vec::<String>::new());
+        let two = faults(&Config { consumers: 2, ..fixed });
+        assert!(two.len() == 1 && two[0].contains("kafka.options.group.instance.id"), "{two:?}");
+    }
+
+    #[test]
     fn the_memory_bound_follows_the_options() {
         let small = with(&[("queued.max.messages.kbytes", "1024"), ("fetch.max.bytes", "1000000")]);
         assert_eq!(small.memory_bytes(), 2 * 1024 * 1024 + 1_000_000 + 20_000 * 512);
         assert!(with(&[]).memory_bytes() > small.memory_bytes());
+        let three = Config { consumers: 3, ..small.clone() };
+        assert_eq!(three.memory_bytes(), 3 * small.memory_bytes());
     }
 }

@@ -6,6 +6,7 @@ use crate::kafka::Error;
 use crate::kafka::message::MessageBatch;
 use crate::offsets::TopicPartition;
 
+pub mod file;
 pub mod kafka;
 
 /// Where a partition is read from when it is taken.
@@ -32,8 +33,9 @@ pub struct Assigned {
 }
 
 /// Says where each model that reads a partition wants to start: one `Start` per model.
-/// It is asked every time a partition is taken, also when it comes back.
-pub type StartsFn = Box<dyn FnMut(&TopicPartition) -> Vec<Start> + Send>;
+/// It is asked every time a partition is taken, also when it comes back; `None` is asked again soon.
+/// A partition that it was asked about ends as `Revoked`, if the source is not closed before.
+pub type StartsFn = Box<dyn FnMut(&TopicPartition) -> Option<Vec<Start>> + Send>;
 
 /// What a source has to say, in the order in which it happened.
 #[derive(Debug)]

@@ -28,6 +28,7 @@ use crate::kafka::ffi::cached_watermarks;
 use crate::kafka::message::RawBatch;
 use crate::kafka::options::is_cooperative;
 use crate::kafka::token;
+use crate::offsets::TopicPartition;
 
 /// How often a closing consumer looks whether it is done.
 const POLL: Duration = Duration::from_millis(20);
@@ -216,18 +217,22 @@ impl Link {
         cached_watermarks(&self.consumer, topic, partition)
     }
 
-    /// Behind everything that was handed out, and behind records that are not for readers (those that
-    /// end transactions).
-    pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
-        let positions = self.consumer.position().ok()?;
-        match positions.find_partition(topic, partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
+    /// Of every partition that is ours, where it stands: behind everything that was handed out, and
+    /// behind records that are not for readers (those that end transactions).
+    pub(crate) fn positions(&self) -> Vec<(TopicPartition, i64)> {
+        let Ok(positions) = self.consumer.position() else { return Vec::new() };
+        let elements = positions.elements();
+        let known = elements.iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => {
+                Some((TopicPartition::new(element.topic(), element.partition()), offset))
+            }
             Offset::Beginning
             | Offset::End
             | Offset::Stored
             | Offset::Invalid
             | Offset::OffsetTail(_) => None,
-        }
+        });
+        known.collect()
     }
 
     pub(crate) fn is_cooperative(&self) -> bool {

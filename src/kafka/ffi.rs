@@ -140,6 +140,12 @@ impl Messages {
         // SAFETY: every pointer came from librdkafka and is live until drop, which `'_` outlasts not.
         Message(unsafe { &*self.messages[index] })
     }
+
+    /// Message `index` and those behind it.
+    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = Message<'_>> {
+        // SAFETY: as in `get`.
+        self.messages[index..].iter().map(|message| Message(unsafe { &**message }))
+    }
 }
 
 impl Drop for Messages {
@@ -176,6 +182,19 @@ impl<'a> Message<'a> {
 
     pub(super) fn offset(self) -> i64 {
         self.0.offset
+    }
+
+    /// Whether it is a message, and of the same partition as `other`.
+    #[inline]
+    pub(super) fn goes_on(self, other: Message<'_>) -> bool {
+        self.0.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+            && self.0.rkt == other.0.rkt
+            && self.0.partition == other.0.partition
+    }
+
+    #[inline]
+    pub(super) fn payload_len(self) -> usize {
+        self.0.len
     }
 
     pub(super) fn error(self) -> Option<(RDKafkaErrorCode, String)> {

@@ -1,6 +1,7 @@
 //! A batch of messages as readers see it: grouped by partition, borrowed from librdkafka, never copied.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rdkafka::Message as _;
@@ -62,6 +63,38 @@ impl RawBatch {
         }
     }
 
+    /// The longest stretch from `index` on of one partition's messages, in ascending offsets and
+    /// without errors; the first of them is of the stretch whatever it is.
+    pub(crate) fn stretch(&self, index: usize) -> Stretch {
+        match &*self.0 {
+            Held::Queued(messages) => {
+                let first = messages.get(index);
+                let mut stretch = Stretch {
+                    start: index,
+                    end: index + 1,
+                    last_offset: first.offset(),
+                    bytes: first.payload_len(),
+                };
+                let rest = messages.from(stretch.end);
+                for message in rest.take_while(|message| message.goes_on(first)) {
+                    if message.offset() <= stretch.last_offset {
+                        break;
+                    }
+                    stretch.end += 1;
+                    stretch.last_offset = message.offset();
+                    stretch.bytes += message.payload_len();
+                }
+                stretch
+            }
+            Held::Polled(message) => Stretch {
+                start: 0,
+                end: 1,
+                last_offset: message.offset(),
+                bytes: message.payload().map_or(0, <[u8]>::len),
+            },
+        }
+    }
+
     /// The error that stands in a message's place.
     pub(crate) fn error(&self, index: usize) -> Option<(RDKafkaErrorCode, String)> {
         match &*self.0 {
@@ -79,43 +112,81 @@ struct Run {
     end: usize,
 }
 
+/// Messages of one partition in a raw batch, one behind the other, none of them an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Offset of the last of them.
+    pub(crate) last_offset: i64,
+    /// Of all payloads together.
+    pub(crate) bytes: usize,
+}
+
+/// What a batch has of one partition.
+#[derive(Debug)]
+struct Part {
+    partition: TopicPartition,
+    first_offset: i64,
+    last_offset: i64,
+    records: usize,
+    bytes: usize,
+    /// Its runs, once they are sorted.
+    runs: Range<usize>,
+}
+
 /// Collects which messages of a raw batch are to be read, and whose they are.
 #[derive(Default)]
 pub(crate) struct Sorter {
     runs: Vec<Run>,
-    groups: Vec<TopicPartition>,
+    parts: Vec<Part>,
 }
 
 impl Sorter {
-    /// Message `index` belongs to `partition`; indices only grow.
-    pub(crate) fn push(&mut self, index: usize, partition: &TopicPartition) {
-        if let Some(run) = self.runs.last_mut()
-            && run.end == index
-            && self.groups[run.group] == *partition
-        {
-            run.end += 1;
-            return;
+    /// These messages belong to `partition`; they come in the order of the raw batch.
+    pub(crate) fn push(
+        &mut self,
+        Stretch { start, end, last_offset, bytes }: Stretch,
+        first_offset: i64,
+        partition: &TopicPartition,
+    ) {
+        let records = end - start;
+        let known = self.parts.iter().position(|known| known.partition == *partition);
+        let group = known.unwrap_or(self.parts.len());
+        match known.map(|group| &mut self.parts[group]) {
+            Some(part) => {
+                part.last_offset = last_offset;
+                part.records += records;
+                part.bytes += bytes;
+            }
+            None => {
+                let partition = partition.clone();
+                let runs = 0..0;
+                self.parts.push(Part {
+                    partition,
+                    first_offset,
+                    last_offset,
+                    records,
+                    bytes,
+                    runs,
+                });
+            }
         }
-        let group = self.groups.iter().position(|known| known == partition);
-        let group = group.unwrap_or_else(|| {
-            self.groups.push(partition.clone());
-            self.groups.len() - 1
-        });
-        self.runs.push(Run { group, start: index, end: index + 1 });
-    }
-
-    /// Message `index` goes on with the run of the message before it.
-    pub(crate) fn extend(&mut self, index: usize) {
-        if let Some(run) = self.runs.last_mut() {
-            debug_assert_eq!(run.end, index);
-            run.end = index + 1;
-        }
+        self.runs.push(Run { group, start, end });
     }
 
     /// The batch so far, if anything is in it; starts over.
     pub(crate) fn cut(&mut self, raw: &RawBatch) -> Option<MessageBatch> {
-        let Sorter { runs, groups } = std::mem::take(self);
-        (!runs.is_empty()).then(|| MessageBatch { held: Arc::clone(&raw.0), runs, groups })
+        let Sorter { mut runs, mut parts } = std::mem::take(self);
+        // Stable: a partition's own runs stay in their order.
+        runs.sort_by_key(|run| run.group);
+        let mut at = 0;
+        for (group, part) in parts.iter_mut().enumerate() {
+            let end = at + runs[at..].partition_point(|run| run.group == group);
+            part.runs = at..end;
+            at = end;
+        }
+        (!runs.is_empty()).then(|| MessageBatch { held: Arc::clone(&raw.0), runs, parts })
     }
 }
 
@@ -124,25 +195,29 @@ impl Sorter {
 pub struct MessageBatch {
     held: Arc<Held>,
     runs: Vec<Run>,
-    groups: Vec<TopicPartition>,
+    parts: Vec<Part>,
 }
 
 impl MessageBatch {
     /// Records in the batch; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     pub fn len(&self) -> usize {
-        self.runs.iter().map(|run| run.end - run.start).sum()
+        self.parts.iter().map(|part| part.records).sum()
     }
 
     /// Each partition once, with its records in offset order.
     pub fn groups(&self) -> impl Iterator<Item = (&TopicPartition, Group<'_>)> {
-        self.groups.iter().enumerate().map(|(group, partition)| {
-            (partition, Group { batch: self, group, next_run: 0, at: 0, end: 0 })
+        self.parts.iter().map(|part| {
+            let runs = &self.runs[part.runs.clone()];
+            (&part.partition, Group { held: &self.held, part, runs, at: 0, end: 0 })
         })
     }
+}
 
+impl Held {
+    #[inline]
     fn message(&self, index: usize) -> Message<'_> {
-        match &*self.held {
+        match self {
             Held::Queued(messages) => {
                 let message = messages.get(index);
                 Message {
@@ -163,7 +238,7 @@ impl MessageBatch {
 impl fmt::Debug for MessageBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageBatch")
-            .field("partitions", &self.groups)
+            .field("partitions", &self.parts)
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
@@ -172,25 +247,45 @@ impl fmt::Debug for MessageBatch {
 /// One partition's records of a batch, in offset order.
 #[derive(Clone)]
 pub struct Group<'a> {
-    batch: &'a MessageBatch,
-    group: usize,
-    next_run: usize,
+    held: &'a Held,
+    part: &'a Part,
+    /// Those that have not begun.
+    runs: &'a [Run],
     at: usize,
     end: usize,
+}
+
+impl Group<'_> {
+    /// How many records, read or not.
+    pub fn records(&self) -> usize {
+        self.part.records
+    }
+
+    /// Of all payloads together.
+    pub fn bytes(&self) -> usize {
+        self.part.bytes
+    }
+
+    pub fn first_offset(&self) -> i64 {
+        self.part.first_offset
+    }
+
+    pub fn last_offset(&self) -> i64 {
+        self.part.last_offset
+    }
 }
 
 impl<'a> Iterator for Group<'a> {
     type Item = Message<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Message<'a>> {
         while self.at == self.end {
-            let run = self.batch.runs.get(self.next_run)?;
-            self.next_run += 1;
-            if run.group == self.group {
-                (self.at, self.end) = (run.start, run.end);
-            }
+            let (run, later) = self.runs.split_first()?;
+            self.runs = later;
+            (self.at, self.end) = (run.start, run.end);
         }
         self.at += 1;
-        Some(self.batch.message(self.at - 1))
+        Some(self.held.message(self.at - 1))
     }
 }

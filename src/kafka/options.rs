@@ -53,6 +53,9 @@ const CONNECTION: &str = "use kafka.brokers";
 const ALREADY: &str = "it is how driftd reads; there is nothing to choose";
 const BROKER_SIDE: &str = "with group.protocol=consumer the broker decides it";
 
+const INSTANCE: &str = "group.instance.id";
+const ONE_INSTANCE: &str = "with kafka.consumers above 1 several members would have the same";
+
 /// Options that are ours, and why.
 const OWNED: [(&str, &str); 20] = [
     ("auto.offset.reset", "use `start:` of the model; an offset out of range is counted as lost"),
@@ -129,7 +132,9 @@ pub(super) fn refused(config: &Config) -> Vec<Error> {
     let kip848 = is_kip848(config);
     let why = |name: &str| {
         let owned = OWNED.iter().find(|(owned, _)| *owned == name).map(|(_, why)| *why);
-        owned.or_else(|| (kip848 && CLASSIC_ONLY.contains(&name)).then_some(BROKER_SIDE))
+        owned
+            .or_else(|| (kip848 && CLASSIC_ONLY.contains(&name)).then_some(BROKER_SIDE))
+            .or_else(|| (config.consumers > 1 && name == INSTANCE).then_some(ONE_INSTANCE))
     };
     let refused = config
         .options
@@ -240,4 +245,5 @@ pub(super) fn memory_bytes(config: &Config) -> u64 {
         .saturating_mul(2)
         .saturating_add(fetch.saturating_mul(brokers))
         .saturating_add(messages.saturating_mul(BYTES_PER_MESSAGE))
+        .saturating_mul(config.consumers as u64)
 }

@@ -4,7 +4,10 @@
 //! are served first; messages come from a queue of our own, which every partition is forwarded to
 //! before it is assigned, because batch-consuming the consumer's queue would swallow rebalances.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::CommitMode;
@@ -26,6 +29,7 @@ use crate::source::Event;
 use crate::source::StartsFn;
 use crate::source::kafka::slots::Slot;
 use crate::source::kafka::slots::Slots;
+use crate::source::kafka::starts::Delay;
 use crate::source::kafka::starts::Taking;
 
 mod care;
@@ -37,6 +41,8 @@ mod starts;
 const BATCH: usize = 4096;
 /// Longest wait for a broker's answer before the loop turns again.
 const ASK: Duration = Duration::from_secs(1);
+/// Longest wait for messages while partitions are on their way.
+const SOON: Duration = Duration::from_millis(5);
 /// Time between questions when one was not answered.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -48,6 +54,8 @@ pub struct KafkaSource {
     /// An assignment of the group that is not answered yet.
     taking: Option<Taking>,
     ready: VecDeque<Event>,
+    /// How many partitions each topic has.
+    sizes: BTreeMap<Arc<str>, usize>,
     /// No broker is asked anything before: waiting for answers would starve the other partitions.
     ask_after: Instant,
     fatal: Option<(RDKafkaErrorCode, String)>,
@@ -77,6 +85,7 @@ impl KafkaSource {
             slots: Slots::new(topics),
             taking: None,
             ready: VecDeque::new(),
+            sizes: BTreeMap::new(),
             ask_after: Instant::now(),
             fatal: None,
             trouble: None,
@@ -105,11 +114,13 @@ impl KafkaSource {
                 return Event::Failed(Error::Fatal { code: *code, reason: reason.clone() });
             }
             let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() && self.slots.is_empty() {
+                return Event::Idle;
+            }
+            // What is being taken may be ready any moment.
+            let left = if self.taking.is_some() { left.min(SOON) } else { left };
             if self.slots.is_empty() {
                 // Nothing can come but events, so wait for them.
-                if left.is_zero() {
-                    return Event::Idle;
-                }
                 self.poll(left);
             } else {
                 match self.link.take(BATCH, left) {
@@ -170,10 +181,8 @@ impl KafkaSource {
                 let mut revoked = Vec::new();
                 for (topic, partition) in &names {
                     let name = self.slots.name(topic, *partition);
-                    if let Some(taking) = &mut self.taking {
-                        taking.forget(&name);
-                    }
-                    if self.slots.remove(&name) {
+                    let taken = self.taking.as_mut().is_some_and(|taking| taking.forget(&name));
+                    if self.slots.remove(&name) || taken {
                         revoked.push(name);
                     }
                 }
@@ -204,13 +213,24 @@ impl KafkaSource {
             return;
         }
         let Some(taking) = &mut self.taking else { return };
-        if let Err((partition, error)) = taking.resolve(&self.link.consumer, ASK) {
-            return self.put_off(format!("can't ask where {partition} starts: {error}"));
+        match taking.resolve(&self.link.consumer, &mut self.starts, ASK) {
+            Ok(()) => {}
+            Err(Delay::Unready) => return,
+            Err(Delay::Broker(partition, error)) => {
+                return self.put_off(format!("can't ask where {partition} starts: {error}"));
+            }
         }
         let Some(taking) = self.taking.take() else { return };
+        // Before anything is fetched: an answer would wait behind that on the broker's connection,
+        // for half a second when there is nothing to fetch.
+        let topics = taking.places().iter().map(|place| place.assigned.partition.topic.clone());
+        self.measure(topics.collect());
         let list = match self.forwarded(&taking) {
             Ok(list) => list,
-            Err(error) => return self.put_off(format!("can't take partitions: {error}")),
+            Err(error) => {
+                self.taking = Some(taking);
+                return self.put_off(format!("can't take partitions: {error}"));
+            }
         };
         if let Err(error) = self.link.assign(&list) {
             self.taking = Some(taking);
@@ -249,18 +269,32 @@ impl KafkaSource {
         self.link.watermarks(&slots::c_name(&partition.topic), partition.partition)
     }
 
-    /// Where librdkafka stands in a partition of ours: behind everything handed out and behind
-    /// records that are not for readers, such as the ends of transactions. `None` until something
-    /// was handed out. For telling whether the end of the log was reached.
-    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.link.position(&partition.topic, partition.partition)
+    /// Where librdkafka stands in each partition of ours: behind everything handed out and behind
+    /// records that are not for readers, such as the ends of transactions. Without those of which
+    /// nothing was handed out. For telling whether the end of the log was reached.
+    pub fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        self.link.positions().into_iter().collect()
     }
 
-    /// How many partitions a topic has, ours or not; blocks up to a second. `None` when no broker says.
+    /// How many partitions a topic has, ours or not, as a broker said when some were taken last;
+    /// `None` when none did.
     pub fn n_partitions(&self, topic: &str) -> Option<usize> {
-        let metadata = self.link.consumer.fetch_metadata(Some(topic), ASK).ok()?;
-        let found = metadata.topics().iter().find(|t| t.name() == topic)?;
-        Some(found.partitions().len()).filter(|&n| n > 0)
+        self.sizes.get(topic).copied()
+    }
+
+    /// Asks for the sizes of topics; waits up to a second for each.
+    fn measure(&mut self, topics: BTreeSet<Arc<str>>) {
+        for topic in topics {
+            let metadata = self.link.consumer.fetch_metadata(Some(&topic), ASK).ok();
+            let found = metadata.as_ref().and_then(|all| {
+                let found = all.topics().iter().find(|t| *t.name() == *topic)?;
+                Some(found.partitions().len()).filter(|&n| n > 0)
+            });
+            match found {
+                Some(size) => drop(self.sizes.insert(topic, size)),
+                None => drop(self.sizes.remove(&topic)),
+            }
+        }
     }
 
     /// Commits next offsets to the group, in the background. Only for people who watch lag: driftd

@@ -35,9 +35,11 @@ impl KafkaSource {
     /// transactions) was passed by librdkafka, if not by us.
     fn is_behind(&mut self, index: usize) -> bool {
         let slot = self.slots.at(index);
-        let TopicPartition { topic, partition } = &slot.partition;
-        let high = self.link.watermarks(&slot.c_topic, *partition).map(|(_, high)| high);
-        let passed = self.link.position(topic, *partition).unwrap_or(slot.next).max(slot.next);
+        let partition = slot.partition.partition;
+        let high = self.link.watermarks(&slot.c_topic, partition).map(|(_, high)| high);
+        let positions = self.link.positions();
+        let position = positions.iter().find(|(partition, _)| *partition == slot.partition);
+        let passed = position.map_or(slot.next, |(_, at)| slot.next.max(*at));
         let behind = high.is_some_and(|high| high > passed);
         if behind {
             tracing::warn!(partition = %slot.partition, next = slot.next, high, "no records although the log has more; asking again");

@@ -13,27 +13,19 @@ impl KafkaSource {
     pub(super) fn sort(&mut self, raw: &RawBatch) {
         let mut sorter = Sorter::default();
         let mut seen: Vec<((usize, i32), Option<usize>)> = Vec::new();
-        let mut run: Option<((usize, i32), Option<usize>)> = None;
-        let mut joins = false;
-        for index in 0..raw.len() {
+        let mut next = 0;
+        while next < raw.len() {
+            let index = next;
+            next += 1;
             let key = raw.key(index);
-            let slot = match run {
-                Some((last, slot)) if last == key => slot,
-                _ => {
-                    let known = seen.iter().find(|(known, _)| *known == key).copied();
-                    let found =
-                        known.unwrap_or_else(|| (key, self.slots.find(raw.topic(index), key.1)));
-                    if known.is_none() {
-                        seen.push(found);
-                    }
-                    run = Some(found);
-                    joins = false;
-                    found.1
-                }
-            };
+            let known = seen.iter().find(|(known, _)| *known == key).map(|(_, slot)| *slot);
+            let slot = known.unwrap_or_else(|| {
+                let found = self.slots.find(raw.topic(index), key.1);
+                seen.push((key, found));
+                found
+            });
             if let Some((code, text)) = raw.error(index) {
                 self.ready.extend(sorter.cut(raw).map(Event::Batch));
-                joins = false;
                 self.stumble(slot, code, &text);
                 continue;
             }
@@ -43,23 +35,18 @@ impl KafkaSource {
             let slot = self.slots.at(at);
             // Of the time before it was restarted.
             if offset < slot.next {
-                joins = false;
                 continue;
             }
             if let Some(from) = slot.hole.take() {
                 let partition = slot.partition.clone();
                 self.ready.extend(sorter.cut(raw).map(Event::Batch));
-                joins = false;
                 self.lose(partition, from, offset, LossCause::Undecodable);
             }
+            let stretch = raw.stretch(index);
             let slot = self.slots.at(at);
-            slot.advance(offset + 1);
-            if joins {
-                sorter.extend(index);
-            } else {
-                sorter.push(index, &slot.partition);
-                joins = true;
-            }
+            slot.advance(stretch.last_offset + 1);
+            sorter.push(stretch, offset, &slot.partition);
+            next = stretch.end;
         }
         if let Some(batch) = sorter.cut(raw) {
             self.trouble = None;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::consumer::Consumer;
@@ -13,11 +14,18 @@ use crate::source::LossCause;
 use crate::source::Start;
 use crate::source::StartsFn;
 
-/// An assignment on its way: brokers are asked one partition at a time, and asked again when they
-/// did not answer.
+/// An assignment on its way: brokers are asked about all partitions at once, and asked again when
+/// they did not answer.
 pub(super) struct Taking {
-    asked: Vec<(TopicPartition, Vec<Start>)>,
+    asked: Vec<(TopicPartition, Option<Vec<Start>>)>,
     places: Vec<Place>,
+}
+
+/// Why it is not known yet where all partitions start.
+pub(super) enum Delay {
+    /// Nobody can say yet where the models want to start.
+    Unready,
+    Broker(TopicPartition, KafkaError),
 }
 
 /// Where a partition starts.
@@ -38,24 +46,49 @@ impl Taking {
         Self { asked: partitions.into_iter().map(ask).collect(), places: Vec::new() }
     }
 
-    /// Asks for what is not known yet; each question waits at most `timeout`.
+    /// Asks for what is not known yet; each question to a broker waits at most `timeout`.
     pub(super) fn resolve(
         &mut self,
         consumer: &Consumer,
+        starts: &mut StartsFn,
         timeout: Duration,
-    ) -> Result<(), (TopicPartition, KafkaError)> {
-        while let Some((partition, starts)) = self.asked.last() {
-            let place = place(consumer, partition, starts, timeout);
-            self.places.push(place.map_err(|error| (partition.clone(), error))?);
-            self.asked.pop();
+    ) -> Result<(), Delay> {
+        for (partition, wanted) in &mut self.asked {
+            if wanted.is_none() {
+                *wanted = starts(partition);
+            }
         }
-        Ok(())
+        let ready = self.asked.iter().filter(|(_, wanted)| wanted.is_some());
+        let ready: Vec<&TopicPartition> = ready.map(|(partition, _)| partition).collect();
+        let Some(&first) = ready.first() else {
+            return if self.asked.is_empty() { Ok(()) } else { Err(Delay::Unready) };
+        };
+        let ends = |end| ask(consumer, ready.iter().map(|&partition| (partition, end)), timeout);
+        let whole = |error| Delay::Broker(first.clone(), error);
+        let low = ends(Offset::Beginning).map_err(whole)?;
+        let high = ends(Offset::End).map_err(whole)?;
+        let mut failed = None;
+        self.asked.retain(|(partition, wanted)| {
+            let Some(wanted) = wanted.as_ref().filter(|_| failed.is_none()) else { return true };
+            match place(consumer, partition, wanted, (&low, &high), timeout) {
+                Ok(place) => self.places.push(place),
+                Err(error) => failed = Some(Delay::Broker(partition.clone(), error)),
+            }
+            failed.is_some()
+        });
+        match failed {
+            Some(failed) => Err(failed),
+            None if self.asked.is_empty() => Ok(()),
+            None => Err(Delay::Unready),
+        }
     }
 
-    /// The group took it away again.
-    pub(super) fn forget(&mut self, partition: &TopicPartition) {
+    /// The group took it away again; whether it was on its way.
+    pub(super) fn forget(&mut self, partition: &TopicPartition) -> bool {
+        let before = self.asked.len() + self.places.len();
         self.asked.retain(|(asked, _)| asked != partition);
         self.places.retain(|place| place.assigned.partition != *partition);
+        self.asked.len() + self.places.len() < before
     }
 
     pub(super) fn places(&self) -> &[Place] {
@@ -83,16 +116,23 @@ fn place(
     consumer: &Consumer,
     partition: &TopicPartition,
     starts: &[Start],
+    (low, high): (&TopicPartitionList, &TopicPartitionList),
     timeout: Duration,
 ) -> Result<Place, KafkaError> {
-    let (low, high) = consumer.fetch_watermarks(&partition.topic, partition.partition, timeout)?;
+    let high = found(high, partition)?.ok_or(NO_OFFSET)?;
+    // An empty log has one offset, its end.
+    let low = found(low, partition)?.unwrap_or(high);
     let mut offsets = Vec::with_capacity(starts.len());
     for start in starts {
         offsets.push(match start {
             Start::Offset(offset) => *offset,
             Start::Earliest => low,
             Start::Latest => high,
-            Start::Time(ms) => at_time(consumer, partition, *ms, high, timeout)?.clamp(low, high),
+            Start::Time(ms) => {
+                let time = Offset::Offset((*ms).max(0));
+                let answer = ask(consumer, [(partition, time)].into_iter(), timeout)?;
+                found(&answer, partition)?.unwrap_or(high).clamp(low, high)
+            }
         });
     }
     Ok(settle(partition, offsets, low, high))
@@ -115,29 +155,38 @@ fn settle(partition: &TopicPartition, mut starts: Vec<i64>, low: i64, high: i64)
     Place { assigned, first, lost }
 }
 
-/// The first offset whose time stamp is `ms` or later; `high` when there is none.
-fn at_time(
+const NO_OFFSET: KafkaError = KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset);
+
+/// Asks each leader once where its partitions begin or end, or from where on records have a time
+/// stamp: that is an offset whose number is ms since the epoch.
+fn ask<'a>(
     consumer: &Consumer,
-    partition: &TopicPartition,
-    ms: i64,
-    high: i64,
+    questions: impl Iterator<Item = (&'a TopicPartition, Offset)>,
     timeout: Duration,
-) -> Result<i64, KafkaError> {
+) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
-    let time = Offset::Offset(ms.max(0));
-    list.add_partition_offset(&partition.topic, partition.partition, time)?;
-    let answer = consumer.offsets_for_times(list, timeout)?;
+    for (TopicPartition { topic, partition }, question) in questions {
+        list.add_partition_offset(topic, *partition, question)?;
+    }
+    consumer.offsets_for_times(list, timeout)
+}
+
+/// What was answered about a partition; `None` is no such offset.
+fn found(
+    answer: &TopicPartitionList,
+    partition: &TopicPartition,
+) -> Result<Option<i64>, KafkaError> {
     let Some(found) = answer.find_partition(&partition.topic, partition.partition) else {
-        return Ok(high);
+        return Ok(None);
     };
     found.error()?;
     Ok(match found.offset() {
-        Offset::Offset(offset) => offset,
+        Offset::Offset(offset) => Some(offset),
         Offset::Beginning
         | Offset::End
         | Offset::Stored
         | Offset::Invalid
-        | Offset::OffsetTail(_) => high,
+        | Offset::OffsetTail(_) => None,
     })
 }
 
