@@ -306,15 +306,9 @@ impl<'a> Checker<'a> {
 
     /// What is accepted now and acts with a later release.
     fn not_yet(&mut self, i: usize) {
-        let later = [
-            ("thresholds.prediction_drift_p_value", "the test on predictions"),
-            ("false_retrains", "the sequential test"),
-        ];
-        for (key, with) in later {
-            let at = format!("models.{i}.drift_config.{key}");
-            if self.find(&at).0.is_some_and(|node| !node.is_null()) {
-                self.warn(&at, format!("is accepted, and acts with a later release ({with})"));
-            }
+        let at = format!("models.{i}.drift_config.thresholds.prediction_drift_p_value");
+        if self.find(&at).0.is_some_and(|node| !node.is_null()) {
+            self.warn(&at, "is accepted, and acts with a later release (the test on predictions)");
         }
     }
 }
@@ -333,6 +327,7 @@ fn name_of(statistic: Statistic) -> String {
 fn kafka_fault(error: &kafka::Error) -> (String, String) {
     let at = match error {
         kafka::Error::NoBrokers | kafka::Error::BadBroker(_) => "kafka.brokers".to_owned(),
+        kafka::Error::BadConsumers(_) => "kafka.consumers".to_owned(),
         kafka::Error::NoGroup => "kafka.group".to_owned(),
         kafka::Error::NoToken => "kafka.oauth_token_file".to_owned(),
         kafka::Error::Refused { name, .. }

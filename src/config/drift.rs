@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::baseline::Convention;
 use crate::compare::Statistic;
-use crate::decide::Level;
+use crate::decide::{Level, Rule, with_lines_of};
 use crate::deliver::Trigger;
 use crate::setting::Budget;
 use crate::setting::Span;
@@ -32,6 +33,10 @@ pub struct DriftConfig {
     /// The length of the window as a span: `30m`, `24h`.
     #[serde(default)]
     pub window: Option<Span>,
+    /// Whose numbers scores are: bins, smoothing, base and lines of that tool. Unset: those that a
+    /// saved profile was built for, else driftd's own.
+    #[serde(default)]
+    pub profile: Option<Convention>,
     /// The lines that scores must not cross.
     #[serde(default)]
     pub thresholds: Thresholds,
@@ -59,7 +64,7 @@ pub struct DriftConfig {
     /// Retrainings that are started at most, in event time.
     #[serde(default = "default_max_retrains")]
     pub max_retrains: Budget,
-    /// False retrainings that are tolerated; the sequential test will hold it.
+    /// False retrainings that are tolerated: the budget of the sequential test.
     #[serde(default = "default_false_retrains")]
     pub false_retrains: Budget,
     /// An incident that nobody closes is closed after this.
@@ -68,10 +73,17 @@ pub struct DriftConfig {
     /// Decide and record, send nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// How much more counts vary than independent records would; 4 is taken if not given.
+    /// How scores become levels: by evidence against the budget of false retrains, or by the window alone.
+    #[serde(default)]
+    pub rule: Rule,
+    /// How much more counts vary than independent records would; measured where the baseline has a time
+    /// column, else learnt from three live days.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub design_effect: Option<f64>,
+    /// What each feature matters (SHAP values or any other); 1 for those not named, 0 takes one out.
+    #[serde(default)]
+    pub importance: BTreeMap<String, f64>,
 }
 
 fn default_min_records() -> u64 {
@@ -119,6 +131,12 @@ impl DriftConfig {
             }
             (None, None) => Span::from_secs(DAY),
         }
+    }
+
+    /// Every line in force, by statistic and level: those written, the defaults, and those of the
+    /// profile where nothing is written for their statistic.
+    pub fn lines(&self) -> Vec<(Statistic, Level, f64)> {
+        with_lines_of(self.profile.unwrap_or_default(), self.thresholds.lines())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::baseline::FeatureOverride;
 use crate::baseline::Overrides;
 use crate::compare::Statistic;
 use crate::config::drift::DriftConfig;
+use crate::decide::evidence::log_panes_allowed;
 use crate::decide::{Level, Policy};
 use crate::decode::Fields;
 use crate::decode::Format;
@@ -99,6 +100,7 @@ impl Model {
             features: self.features.clone(),
             ignore: self.ignore.iter().cloned().collect(),
             prediction: prediction.map(|(name, _)| name.clone()),
+            convention: self.drift_config.profile,
         }
     }
 
@@ -114,7 +116,7 @@ impl Model {
         let pane_ms = self.pane.as_ms();
         let panes = |span: Span| usize::try_from(span.as_ms() / pane_ms).unwrap_or(usize::MAX);
         Policy {
-            thresholds: drift.thresholds.lines(),
+            thresholds: drift.lines(),
             psi_tolerance: drift.thresholds.psi_tolerance,
             window_panes: panes(self.window()),
             pane_ms,
@@ -125,6 +127,13 @@ impl Model {
             max_retrains: drift.max_retrains.count,
             retrain_period_ms: drift.max_retrains.period.as_ms(),
             design_effect: drift.design_effect,
+            rule: drift.rule,
+            importance: drift.importance.clone(),
+            log_panes_allowed: log_panes_allowed(
+                drift.false_retrains.period.as_ms(),
+                drift.false_retrains.count,
+                pane_ms,
+            ),
             expire_after_ms: drift.expire_after.as_ms(),
             dry_run: drift.dry_run
                 || drift.retraining_trigger.as_ref().is_some_and(|trigger| trigger.dry_run),
@@ -134,7 +143,7 @@ impl Model {
 
     /// The line of `statistic` at `level`, if it has one.
     pub fn threshold(&self, statistic: Statistic, level: Level) -> Option<f64> {
-        let lines = self.drift_config.thresholds.lines();
+        let lines = self.drift_config.lines();
         lines.into_iter().find(|line| (line.0, line.1) == (statistic, level)).map(|line| line.2)
     }
 }
