@@ -187,7 +187,7 @@ impl Client {
         let headers = header_map(post.headers)
             .map_err(|header| Error::Header { place: shown(&post.url), header })?;
         let request = self.http.post(post.url.clone()).headers(headers).body(post.body);
-        self.send(&post.url, request, post.timeout).await
+        self.send(&post.url, request, (post.timeout, MAX_BODY)).await
     }
 
     /// Asks for what is at a URL.
@@ -195,23 +195,36 @@ impl Client {
     /// # Errors
     /// As `post`.
     pub async fn get(&self, url: &Url, timeout: Duration) -> Result<Response, Error> {
-        self.send(url, self.http.get(url.clone()), timeout).await
+        self.send(url, self.http.get(url.clone()), (timeout, MAX_BODY)).await
+    }
+
+    /// Asks with headers for an answer of at most `most` bytes; errors as `post`.
+    pub async fn get_with(
+        &self,
+        url: &Url,
+        headers: Vec<(&'static str, String)>,
+        timeout: Duration,
+        most: usize,
+    ) -> Result<Response, Error> {
+        let headers =
+            header_map(headers).map_err(|header| Error::Header { place: shown(url), header })?;
+        self.send(url, self.http.get(url.clone()).headers(headers), (timeout, most)).await
     }
 
     async fn send(
         &self,
         url: &Url,
         request: reqwest::RequestBuilder,
-        timeout: Duration,
+        (timeout, most): (Duration, usize),
     ) -> Result<Response, Error> {
         let place = shown(url);
         check_url(url).map_err(|why| Error::Refused { place: place.clone(), why })?;
         let sent = request.timeout(timeout).send().await;
         let mut response = sent.map_err(|error| self.explain(place, timeout, error))?;
         let mut body = BytesMut::new();
-        while body.len() < MAX_BODY {
+        while body.len() < most {
             let Ok(Some(chunk)) = response.chunk().await else { break };
-            body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - body.len())]);
+            body.extend_from_slice(&chunk[..chunk.len().min(most - body.len())]);
         }
         let retry_after = response.headers().get(RETRY_AFTER);
         Ok(Response {

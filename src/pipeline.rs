@@ -39,8 +39,8 @@ use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::Inputs;
 use crate::pipeline::evaluate::Parts;
 use crate::pipeline::evaluate::log::IncidentLog;
-use crate::pipeline::ingest::Ingest;
 use crate::pipeline::ingest::Order;
+use crate::pipeline::ingest::Orders;
 use crate::pipeline::spec::Spec;
 use crate::store::FileStore;
 
@@ -54,6 +54,7 @@ mod ingest;
 mod panes;
 mod profile;
 mod publish;
+pub mod replay;
 mod snapshot;
 mod spec;
 
@@ -101,7 +102,7 @@ pub async fn run(
 /// Every stage, running.
 struct Running {
     servers: Servers,
-    orders: mpsc::Sender<Order>,
+    orders: Orders,
     reading: thread::JoinHandle<()>,
     evaluating: JoinHandle<Deliverer>,
     /// Hold no state that has to be written: they just end.
@@ -136,7 +137,7 @@ impl Running {
 
         let (deliveries, delivered) = mpsc::channel(WAITING);
         let (counted, counts) = mpsc::channel(WAITING);
-        let (orders, ordered) = mpsc::channel(WAITING);
+        let (orders, ordered) = Orders::new(config.kafka.consumers);
         let (requests, requested) = mpsc::channel(WAITING);
         let evaluate = Evaluate::new(Parts {
             specs: specs.clone(),
@@ -158,10 +159,17 @@ impl Running {
             requests,
         };
         let desk = Arc::new(Desk::new(specs, store, metrics.clone(), watched));
-        let snapshots = config.state.snapshot_interval.0;
-        let ingest = Ingest::new(desk, config.kafka, ordered, counted, health.clone(), snapshots);
+        let parts = ingest::Parts {
+            desk,
+            kafka: config.kafka,
+            out: counted,
+            health: health.clone(),
+            snapshot_interval: config.state.snapshot_interval.0,
+        };
         let inputs = Inputs { counted: counts, deliveries: delivered, requests: requested };
-        let reading = thread::Builder::new().name("ingest".to_owned()).spawn(|| ingest.run())?;
+        let reading = thread::Builder::new()
+            .name("ingest".to_owned())
+            .spawn(move || ingest::run(&parts, ordered))?;
         health.waiting_for(Vec::new());
         Ok(Self {
             servers,
@@ -200,11 +208,7 @@ impl Running {
 }
 
 /// Tells ingest to stop and waits for its last snapshot.
-async fn stop_ingest(
-    orders: mpsc::Sender<Order>,
-    reading: thread::JoinHandle<()>,
-    deadline: Instant,
-) -> bool {
+async fn stop_ingest(orders: Orders, reading: thread::JoinHandle<()>, deadline: Instant) -> bool {
     if orders.send(Order::Stop).await.is_err() {
         warn!("ingest had stopped before");
     }

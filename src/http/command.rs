@@ -27,6 +27,8 @@ pub enum Command {
     ReplaceBaseline { model: String, uri: Option<String>, reply: Reply },
     /// `by` is who asked, for the audit trail.
     CloseIncident { id: String, as_: CloseReason, by: String, reply: Reply },
+    /// A model's present faults are drift after all.
+    AcceptFault { model: String, by: String, reply: Reply },
     /// Read the configuration again, all or nothing.
     Reload { reply: Reply },
 }
@@ -69,6 +71,12 @@ struct Close {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Accept {
+    by: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Replace {
     uri: Option<String>,
 }
@@ -76,6 +84,7 @@ struct Replace {
 pub(super) fn routes(app: &App) -> Router {
     Router::new()
         .route("/api/v1/incidents/{id}/close", post(close))
+        .route("/api/v1/models/{model}/accept", post(accept))
         .route("/api/v1/models/{model}/baseline", put(replace_baseline))
         .route("/-/reload", post(reload))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::writing))
@@ -97,20 +106,31 @@ async fn close(
     ask(&app, |reply| Command::CloseIncident { id, as_, by, reply }).await
 }
 
+async fn accept(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    path: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Ok(Path(model)) = path else { return bad_path() };
+    let Accept { by } = match parse_or_default(body, r#"{"by":"a person"}"#) {
+        Ok(accept) => accept,
+        Err((status, why)) => return answer::error(status, why),
+    };
+    let by = by.unwrap_or_else(|| format!("api, from {}", peer.0.ip()));
+    ask(&app, |reply| Command::AcceptFault { model, by, reply }).await
+}
+
 async fn replace_baseline(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let Ok(Path(model)) = path else { return bad_path() };
-    let empty = body.as_ref().is_ok_and(|body| body.is_empty());
-    let Replace { uri } = if empty {
-        Replace::default()
-    } else {
-        match parse(body, r#"{"uri":"s3://bucket/reference.parquet"}"#) {
-            Ok(replace) => replace,
-            Err((status, why)) => return answer::error(status, why),
-        }
+    let example = r#"{"uri":"s3://bucket/reference.parquet"}"#;
+    let Replace { uri } = match parse_or_default(body, example) {
+        Ok(replace) => replace,
+        Err((status, why)) => return answer::error(status, why),
     };
     ask(&app, |reply| Command::ReplaceBaseline { model, uri, reply }).await
 }
@@ -132,6 +152,17 @@ async fn ask(app: &App, command: impl FnOnce(Reply) -> Command) -> Response {
         Ok(Err(refusal)) => answer::error(refusal.status(), refusal.to_string()),
         Err(_) => answer::busy("the program shut down before it answered"),
     }
+}
+
+/// An empty body asks for nothing in particular.
+fn parse_or_default<T: DeserializeOwned + Default>(
+    body: Result<Bytes, BytesRejection>,
+    example: &str,
+) -> Result<T, (StatusCode, String)> {
+    if body.as_ref().is_ok_and(|body| body.is_empty()) {
+        return Ok(T::default());
+    }
+    parse(body, example)
 }
 
 fn parse<T: DeserializeOwned>(

@@ -30,9 +30,12 @@ use crate::metrics::Metrics;
 use crate::pipeline::baselines::check;
 use crate::pipeline::baselines::location;
 use crate::pipeline::clock::now_ms;
+use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Closing;
 use crate::pipeline::evaluate::Request;
+use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Order;
+use crate::pipeline::ingest::Orders;
 use crate::pipeline::spec::Spec;
 
 /// A file that has just changed may still be being written.
@@ -48,7 +51,7 @@ pub(super) struct Control {
     /// Where the baseline of a model is looked for, if a command named another place than the
     /// configuration.
     pub places: Vec<Option<String>>,
-    pub orders: mpsc::Sender<Order>,
+    pub orders: Orders,
     pub requests: mpsc::Sender<Request>,
 }
 
@@ -143,8 +146,8 @@ impl Control {
         check(spec, &baseline)?;
         self.digests[model] = Some(baseline.digest.clone());
         self.places[model].clone_from(&named);
-        let order = Order::Adopt { model, baseline: Arc::new(baseline), place: named };
-        self.orders.send(order).await?;
+        let adoption = Adoption::new(model, Arc::new(baseline), named);
+        self.orders.send(Order::Adopt(Arc::new(adoption))).await?;
         Ok(true)
     }
 
@@ -153,6 +156,7 @@ impl Control {
             Command::ReplaceBaseline { model, uri, reply } => {
                 (self.replace(&model, uri.as_deref()).await, reply)
             }
+            Command::AcceptFault { model, by, reply } => (self.accept(model, by).await, reply),
             Command::CloseIncident { id, as_, by, reply } => (self.close(id, as_, by).await, reply),
             Command::Reload { reply } => {
                 self.refresh_all().await;
@@ -172,6 +176,23 @@ impl Control {
             Ok(true) => Ok(format!("the new baseline of {model} is taken up")),
             Ok(false) => Err(Refusal::Conflict("this baseline is in force already".to_owned())),
             Err(error) => Err(Refusal::Invalid(format!("{error:#}"))),
+        }
+    }
+
+    async fn accept(&self, model: String, by: String) -> Result<String, Refusal> {
+        let (reply, accepting) = oneshot::channel();
+        let request = Request::Accept { model: model.clone(), by, reply };
+        let gone = || Refusal::Failed("the program is stopping".to_owned());
+        self.requests.send(request).await.map_err(|_| gone())?;
+        match accepting.await.map_err(|_| gone())? {
+            Accepting::Done(faults) => Ok(format!("accepted as drift of {model}: {faults}")),
+            Accepting::Unknown => {
+                Err(Refusal::NotFound(format!("no model `{model}` is configured")))
+            }
+            Accepting::NoFault => Err(Refusal::Conflict(format!("{model} has no fault"))),
+            Accepting::NotDurable => {
+                Err(Refusal::Failed("the incident log can't be written".to_owned()))
+            }
         }
     }
 

@@ -28,10 +28,11 @@ use crate::store::FileStore;
 
 mod decide;
 mod deliveries;
+mod faults;
 mod incidents;
 pub(super) mod log;
 pub(super) mod model;
-mod quality;
+pub(super) mod quality;
 mod show;
 
 /// How often the clock is looked at: idle partitions, stale models, views.
@@ -40,7 +41,29 @@ const TICK: Duration = Duration::from_millis(200);
 /// What a person asks of an incident; answered with what happened, or why not.
 #[derive(Debug)]
 pub(super) enum Request {
-    Close { id: String, closed_as: CloseReason, by: String, reply: oneshot::Sender<Closing> },
+    Close {
+        id: String,
+        closed_as: CloseReason,
+        by: String,
+        reply: oneshot::Sender<Closing>,
+    },
+    /// A model's present faults are drift after all.
+    Accept {
+        model: String,
+        by: String,
+        reply: oneshot::Sender<Accepting>,
+    },
+}
+
+/// What became of a request to accept a model's faults as drift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Accepting {
+    /// What was accepted.
+    Done(String),
+    Unknown,
+    NoFault,
+    /// The log can't be written.
+    NotDurable,
 }
 
 /// What became of a request to close.
@@ -150,6 +173,7 @@ impl Evaluate {
                     self.dirty |= self.models[model].look_at_clock(now);
                     self.close_panes(model, now_ms);
                     self.watch_quality(model, now_ms);
+                    self.tell_faults(model, now_ms);
                 }
                 self.age_incidents(now_ms);
                 self.publish(now_ms);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,24 +16,31 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::baseline::Baseline;
 use crate::decode::Decoder;
-use crate::decode::Message;
 use crate::decode::Reason;
 use crate::http::Health;
 use crate::kafka;
+use crate::kafka::message::Group;
 use crate::offsets::TopicPartition;
 use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::desk::Desk;
+use crate::pipeline::ingest::crew::Crew;
+use crate::pipeline::ingest::crew::Present;
 use crate::pipeline::publish::Publisher;
+use crate::pipeline::spec::Watched;
 use crate::source::Event;
 use crate::source::kafka::KafkaSource;
 use crate::window::PartitionState;
 
+mod crew;
 mod keep;
 mod partitions;
 mod rejects;
+
+pub(super) use crew::Adoption;
+pub(super) use crew::Order;
+pub(super) use crew::Orders;
 
 /// The longest that a call to the source blocks, so that orders and clocks are looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -41,27 +49,60 @@ const PUBLISH: Duration = Duration::from_millis(250);
 /// How long leaving the group may take.
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// What control tells ingest.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Take up a baseline; live records are counted by it from the next pane on.
-    Adopt {
-        model: usize,
-        baseline: Arc<Baseline>,
-        /// Where it came from, if not from the configured place.
-        place: Option<String>,
-    },
-    Stop,
+/// How a model's records are read and counted.
+struct Reader {
+    watched: Watched,
+    decoder: Decoder,
 }
 
-pub(super) struct Ingest {
+/// What every ingest thread is given.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub desk: Arc<Desk>,
+    pub kafka: kafka::Config,
+    pub out: mpsc::Sender<Counted>,
+    pub health: Arc<Health>,
+    pub snapshot_interval: Duration,
+}
+
+/// Reads in as many threads as there are receivers of orders, each a member of the group, until told
+/// to stop; blocks, so it has a thread of its own, which is one of them.
+pub(super) fn run(parts: &Parts, orders: Vec<mpsc::Receiver<Order>>) {
+    let crew = Arc::new(Crew::new(orders.len()));
+    let member = |(number, orders)| Ingest::new(parts.clone(), &crew, number, orders);
+    let mut members = orders.into_iter().enumerate().map(member);
+    let Some(first) = members.next() else { return };
+    // Told once, and before anything that is counted by them.
+    for model in 0..parts.desk.specs.len() {
+        if let Some(watched) = parts.desk.watched(model) {
+            first.keep(model, &watched);
+            first.publisher.tell(Counted::Adopted { model, watched });
+        }
+    }
+    thread::scope(|scope| {
+        for member in members {
+            let name = format!("ingest-{}", member.number);
+            let started = thread::Builder::new().name(name).spawn_scoped(scope, || member.run());
+            if let Err(error) = started {
+                error!(%error, "no thread for another consumer");
+                drop(Present(&crew));
+            }
+        }
+        first.run();
+    });
+}
+
+/// One thread with a consumer of its own, and the partitions that the group has given to it.
+struct Ingest<'a> {
     desk: Arc<Desk>,
+    crew: &'a Arc<Crew>,
+    number: usize,
     kafka: kafka::Config,
     orders: mpsc::Receiver<Order>,
     publisher: Publisher,
     health: Arc<Health>,
     snapshot_interval: Duration,
-    decoders: HashMap<usize, Decoder>,
+    readers: HashMap<usize, Reader>,
     partitions: BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>,
     /// How many partitions each topic has, asked whenever some are taken.
     topic_sizes: HashMap<Arc<str>, usize>,
@@ -72,25 +113,25 @@ pub(super) struct Ingest {
     snapshotted: Instant,
 }
 
-impl Ingest {
-    pub(super) fn new(
-        desk: Arc<Desk>,
-        kafka: kafka::Config,
+impl<'a> Ingest<'a> {
+    fn new(
+        parts: Parts,
+        crew: &'a Arc<Crew>,
+        number: usize,
         orders: mpsc::Receiver<Order>,
-        out: mpsc::Sender<Counted>,
-        health: Arc<Health>,
-        snapshot_interval: Duration,
     ) -> Self {
-        let publisher = Publisher::new(desk.clone(), out);
+        let publisher = Publisher::new(parts.desk.clone(), parts.out);
         let now = Instant::now();
         Self {
-            desk,
-            kafka,
+            desk: parts.desk,
+            crew,
+            number,
+            kafka: parts.kafka,
             orders,
             publisher,
-            health,
-            snapshot_interval,
-            decoders: HashMap::new(),
+            health: parts.health,
+            snapshot_interval: parts.snapshot_interval,
+            readers: HashMap::new(),
             partitions: BTreeMap::new(),
             topic_sizes: HashMap::new(),
             reject_lines: HashMap::new(),
@@ -100,18 +141,18 @@ impl Ingest {
         }
     }
 
-    /// Reads until told to stop; blocks, so it has a thread of its own.
-    pub(super) fn run(mut self) {
+    fn run(mut self) {
+        let _present = Present(self.crew);
         for model in 0..self.desk.specs.len() {
-            self.keep(model);
             self.prepare(model);
         }
         let mut source: Option<KafkaSource> = None;
-        loop {
-            self.health.ingest_turned(now_ms());
+        while !self.crew.is_over() {
+            let now_ms = now_ms();
+            self.health.ingest_turned(self.crew.turned(self.number, now_ms));
             match self.orders.try_recv() {
-                Ok(Order::Adopt { model, baseline, place }) => {
-                    if self.adopt(model, baseline, place) {
+                Ok(Order::Adopt(adoption)) => {
+                    if self.adopt(&adoption) {
                         // A model that was not read before needs its own start.
                         self.reconnect(&mut source);
                     }
@@ -121,7 +162,7 @@ impl Ingest {
                 Err(mpsc::error::TryRecvError::Empty) => {}
             }
             if source.is_none() && !self.connect(&mut source) {
-                std::thread::sleep(POLL);
+                thread::sleep(POLL);
                 continue;
             }
             let Some(connected) = source.as_mut() else { continue };
@@ -130,7 +171,7 @@ impl Ingest {
                 error!(%error, "the Kafka client failed; a new one is made");
                 self.publisher.tell(Counted::Failed { error: error.to_string() });
                 self.reconnect(&mut source);
-                std::thread::sleep(Duration::from_secs(1));
+                thread::sleep(Duration::from_secs(1));
                 continue;
             }
             if let Event::Assigned(assigned) = &event {
@@ -142,7 +183,7 @@ impl Ingest {
         self.finish(source);
     }
 
-    /// Makes the decoder of a model whose baseline is known, and announces the baseline.
+    /// Makes the decoder of a model whose baseline is known.
     fn prepare(&mut self, model: usize) {
         let Some(watched) = self.desk.watched(model) else { return };
         let spec = &self.desk.specs[model];
@@ -153,8 +194,7 @@ impl Ingest {
             spec.name(),
             &watched.features,
         );
-        self.decoders.insert(model, decoder);
-        self.publisher.tell(Counted::Adopted { model, watched });
+        self.readers.insert(model, Reader { watched, decoder });
     }
 
     fn connect(&mut self, source: &mut Option<KafkaSource>) -> bool {
@@ -162,8 +202,10 @@ impl Ingest {
         if topics.is_empty() {
             return false;
         }
-        let desk = self.desk.clone();
-        let starts = Box::new(move |partition: &TopicPartition| desk.starts(partition));
+        let (desk, crew, number) = (self.desk.clone(), Arc::clone(self.crew), self.number);
+        let starts = Box::new(move |partition: &TopicPartition| {
+            crew.claim(partition, number).then(|| desk.starts(partition))
+        });
         match KafkaSource::connect(&self.kafka, &topics, starts) {
             Ok(connected) => {
                 info!(topics = topics.join(","), group = self.kafka.group, "reading");
@@ -174,7 +216,7 @@ impl Ingest {
             Err(error) => {
                 error!(%error, "Kafka can't be read; trying again");
                 self.publisher.tell(Counted::Failed { error: error.to_string() });
-                std::thread::sleep(Duration::from_secs(1));
+                thread::sleep(Duration::from_secs(1));
                 false
             }
         }
@@ -188,15 +230,15 @@ impl Ingest {
         {
             warn!(%error, "leaving the group");
         }
+        self.crew.release_all(self.number);
     }
 
     /// Applies one event of the source; no clock, no waiting.
     fn apply(&mut self, event: Event) {
         match event {
             Event::Batch(batch) => {
-                for (partition, messages) in batch.groups() {
-                    let messages: Vec<Message<'_>> = messages.collect();
-                    self.count(partition, &messages);
+                for (partition, records) in batch.groups() {
+                    self.count(partition, &records);
                 }
             }
             Event::Assigned(assigned) => {
@@ -212,20 +254,22 @@ impl Ingest {
         }
     }
 
-    fn count(&mut self, partition: &TopicPartition, messages: &[Message<'_>]) {
-        let Some(last) = messages.last() else { return };
-        let next_offset = last.offset + 1;
-        let bytes: usize = messages.iter().filter_map(|m| m.payload).map(<[u8]>::len).sum();
-        self.desk.metrics.records_consumed(&partition.topic, messages.len() as u64, bytes as u64);
+    fn count(&mut self, partition: &TopicPartition, records: &Group<'_>) {
+        let next_offset = records.last_offset() + 1;
+        let (n_records, bytes) = (records.records() as u64, records.bytes() as u64);
+        self.desk.metrics.records_consumed(&partition.topic, n_records, bytes);
         let mut rejects = Vec::new();
         for (&model, state) in self.partitions.get_mut(partition).into_iter().flatten() {
-            let Some(watched) = self.desk.watched(model) else { continue };
-            let Some(decoder) = self.decoders.get_mut(&model) else { continue };
-            let from = messages.partition_point(|m| m.offset < state.next_offset);
-            if from == messages.len() {
+            let Some(Reader { watched, decoder }) = self.readers.get_mut(&model) else { continue };
+            if state.next_offset >= next_offset {
                 continue;
             }
-            let batch = decoder.decode(messages[from..].iter().copied());
+            let batch = if state.next_offset <= records.first_offset() {
+                decoder.decode(records.clone())
+            } else {
+                let counted = state.next_offset;
+                decoder.decode(records.clone().skip_while(|record| record.offset < counted))
+            };
             let before = state.totals.clone();
             state.apply(&watched.rules, &batch, next_offset);
             let metrics = &self.desk.metrics;
@@ -253,13 +297,14 @@ impl Ingest {
         if now.duration_since(self.published) >= PUBLISH {
             self.published = now;
             self.publish();
+            let positions = source.positions();
             for (partition, states) in &self.partitions {
                 let Some((_, high)) = source.watermarks(partition) else { continue };
                 // Markers of transactions take offsets that are never delivered: where the source
                 // stands, not what was counted, says whether the end was reached. It stands nowhere
                 // when it has started at the end.
                 let counted = states.values().map(|s| s.next_offset).min();
-                let caught_up = source.position(partition).max(counted) >= Some(high);
+                let caught_up = positions.get(partition).copied().max(counted) >= Some(high);
                 for (&model, state) in states {
                     self.publisher.progress(model, partition, state, caught_up);
                 }

@@ -6,10 +6,20 @@ use tracing::error;
 use tracing::info;
 
 use crate::decide::DriftState;
+use crate::decide::FeatureVerdict;
+use crate::decide::Incident;
+use crate::decide::IncidentState;
+use crate::decide::fault::Change;
+use crate::decide::incident::Evidence;
+use crate::decide::ledger::Ledger;
 use crate::decide::model::Decision;
 use crate::decide::model::Situation;
+use crate::decide::sequential::Sequential;
+use crate::decide::sequential::onset;
+use crate::decide::time::rfc3339;
+use crate::decide::view::Verdict;
+use crate::histogram::Counts;
 use crate::pipeline::evaluate::Evaluate;
-use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::panes;
 use crate::pipeline::spec::Spec;
@@ -36,14 +46,16 @@ impl Evaluate {
     }
 
     /// Shows what an earlier process decided last, until the next pane closes.
-    fn review(&mut self, model: usize) {
+    pub(super) fn review(&mut self, model: usize) {
         let evaluator = &mut self.models[model];
         let Some(end_ms) = evaluator.state.decided_end_ms else { return };
         // Lost levels know nothing of drift.
         if evaluator.state.levels.is_empty() {
             return;
         }
-        let situation = situation(&self.specs[model], &evaluator.ring, &self.log, end_ms);
+        let (spec, rule) = (&self.specs[model], evaluator.sequential.as_ref());
+        let (ledger, unreadable) = (self.log.ledger(), self.log.is_unreadable());
+        let situation = situation(spec, rule, &evaluator.ring, (ledger, unreadable), end_ms);
         let decision = evaluator.state.review(&mut evaluator.verdicts, &situation);
         evaluator.decision = Some(decision);
     }
@@ -94,17 +106,9 @@ impl Evaluate {
 
     fn close_pane(&mut self, model: usize, pane: ClosedPane, now_ms: i64) {
         let end_ms = pane.start_ms + self.specs[model].policy.pane_ms;
-        let evaluator = &mut self.models[model];
-        evaluator.push(pane);
-        evaluator.score();
-        let situation = situation(&self.specs[model], &evaluator.ring, &self.log, end_ms);
-        let decision = evaluator.state.decide(&mut evaluator.verdicts, &situation);
-        let before = evaluator.decision.as_ref().map(|d| d.drift);
-        tell(self.specs[model].name(), before, &decision);
-        for why in &decision.suppressed_by {
-            *evaluator.suppressed.entry(*why).or_default() += 1;
-        }
-        evaluator.decision = Some(decision.clone());
+        let unreadable = self.log.is_unreadable();
+        let (decision, changes) = self.models[model].decide(pane, self.log.ledger(), unreadable);
+        self.follow_faults(model, &changes, (end_ms, now_ms));
         self.act(model, &decision, end_ms, now_ms);
     }
 
@@ -137,19 +141,87 @@ impl Evaluate {
     }
 }
 
+impl ModelEvaluator {
+    /// Moves the window by a closed pane, looks for faults, scores it and decides; the same for the
+    /// daemon, which carries the decision out, and for a replay, which only tells it. Also gives which
+    /// faults began or ended.
+    pub(crate) fn decide(
+        &mut self,
+        pane: ClosedPane,
+        ledger: &Ledger,
+        unreadable_incidents: bool,
+    ) -> (Decision, Vec<Change>) {
+        let end_ms = pane.start_ms + self.spec.policy.pane_ms;
+        let (counts, complete) = (self.counts(&pane), pane.complete);
+        self.push(pane);
+        self.calibrate();
+        let changes = self.judge_faults(&counts);
+        // An incomplete pane has another law than a whole one: it is no evidence. Nor is one of a fault.
+        let faulty = self.state.faults.last_pane();
+        let learnt: Vec<Option<&Counts>> = counts
+            .iter()
+            .enumerate()
+            .map(|(at, counts)| (complete && faulty.get(at) != Some(&true)).then_some(counts))
+            .collect();
+        self.score();
+        let (rule, ledger) = (self.sequential.as_ref(), (ledger, unreadable_incidents));
+        let situation = situation(&self.spec, rule, &self.ring, ledger, end_ms);
+        let decision = self.state.decide(&mut self.verdicts, &learnt, &situation);
+        tell(self.spec.name(), self.decision.as_ref().map(|d| d.drift), &decision);
+        for why in &decision.suppressed_by {
+            *self.suppressed.entry(*why).or_default() += 1;
+        }
+        self.decision = Some(decision.clone());
+        (decision, changes)
+    }
+
+    /// The incident that a trigger opens, with the numbers as they stand.
+    pub(crate) fn incident(
+        &self,
+        id: &str,
+        ordinal: u64,
+        decision: &Decision,
+        end_ms: i64,
+    ) -> Option<Incident> {
+        let (start, end) = self.ring.span_ms().unwrap_or((end_ms, end_ms));
+        let over = |v: &&FeatureVerdict| matches!(v.verdict, Verdict::Warning | Verdict::Drifted);
+        Some(Incident {
+            id: id.to_owned(),
+            model: self.spec.name().to_owned(),
+            ordinal,
+            state: IncidentState::Triggered,
+            opened: rfc3339(end_ms),
+            onset: onset(&self.verdicts).map(rfc3339),
+            closed: None,
+            closed_as: None,
+            attempts: Vec::new(),
+            evidence: Evidence {
+                baseline_digest: self.watched.as_ref()?.baseline.digest.clone(),
+                window_start: rfc3339(start),
+                window_end: rfc3339(end),
+                records: self.ring.records(),
+                explanation: decision.explanation.clone(),
+                features: self.verdicts.iter().filter(over).cloned().collect(),
+            },
+        })
+    }
+}
+
 fn situation<'a>(
     spec: &'a Spec,
+    sequential: Option<&'a Sequential>,
     ring: &'a Ring,
-    log: &'a IncidentLog,
+    (ledger, unreadable_incidents): (&'a Ledger, bool),
     pane_end_ms: i64,
 ) -> Situation<'a> {
     Situation {
         policy: &spec.policy,
+        sequential,
         ring,
-        ledger: log.ledger(),
+        ledger,
         model: spec.name(),
         pane_end_ms,
-        unreadable_incidents: log.is_unreadable(),
+        unreadable_incidents,
     }
 }
 

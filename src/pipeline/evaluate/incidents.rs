@@ -7,18 +7,13 @@ use tracing::warn;
 use crate::decide::Audience;
 use crate::decide::CloseReason;
 use crate::decide::Delivery;
-use crate::decide::FeatureVerdict;
-use crate::decide::Incident;
 use crate::decide::IncidentState;
 use crate::decide::Kind;
 use crate::decide::announce::Occasion;
 use crate::decide::announce::announce;
-use crate::decide::incident::Evidence;
 use crate::decide::ledger::incident_id;
 use crate::decide::model::Decision;
 use crate::decide::record::Record;
-use crate::decide::time::rfc3339;
-use crate::decide::view::Verdict;
 use crate::pipeline::evaluate::Closing;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::Request;
@@ -64,26 +59,8 @@ impl Evaluate {
             let about = (Kind::Triggered, format!("{id}.triggered"), Some(id.as_str()));
             deliveries.extend(self.people_delivery(model, about, (summary, "drifted"), end_ms));
         }
-        let (start, end) = self.models[model].ring.span_ms().unwrap_or((end_ms, end_ms));
-        let over = |v: &&FeatureVerdict| matches!(v.verdict, Verdict::Warning | Verdict::Drifted);
-        let incident = Incident {
-            id: id.clone(),
-            model: name.clone(),
-            ordinal,
-            state: IncidentState::Triggered,
-            opened: rfc3339(end_ms),
-            onset: None,
-            closed: None,
-            closed_as: None,
-            attempts: Vec::new(),
-            evidence: Evidence {
-                baseline_digest: digest.clone(),
-                window_start: rfc3339(start),
-                window_end: rfc3339(end),
-                records: self.models[model].ring.records(),
-                explanation: decision.explanation.clone(),
-                features: self.models[model].verdicts.iter().filter(over).cloned().collect(),
-            },
+        let Some(incident) = self.models[model].incident(&id, ordinal, decision, end_ms) else {
+            return;
         };
         let opened = Record::Opened {
             incident: Box::new(incident),
@@ -150,10 +127,7 @@ impl Evaluate {
             channel: Some(channel),
             model: self.specs[model].name().to_owned(),
             kind,
-            audience: match kind {
-                Kind::DeliveryFailed | Kind::DataQuality => Audience::Sre,
-                Kind::Trigger | Kind::Warning | Kind::Triggered | Kind::Closed => Audience::Ml,
-            },
+            audience: Audience::Ml,
             announcement: announce(occasion),
         })
     }
@@ -191,14 +165,33 @@ impl Evaluate {
         told: (String, &str),
         (end_ms, now_ms): (i64, i64),
     ) {
-        let Some(delivery) = self.people_delivery(model, about, told, end_ms) else { return };
+        let audience = match about.0 {
+            Kind::DeliveryFailed | Kind::DataQuality => Audience::Sre,
+            Kind::Trigger | Kind::Warning | Kind::Triggered | Kind::Closed => Audience::Ml,
+        };
+        self.notify_audience(model, about, told, (end_ms, now_ms), audience);
+    }
+
+    /// Tells these people, once; false if the log can't be written, so that nobody was told.
+    pub(super) fn notify_audience(
+        &mut self,
+        model: usize,
+        about: (Kind, String, Option<&str>),
+        told: (String, &str),
+        (end_ms, now_ms): (i64, i64),
+        audience: Audience,
+    ) -> bool {
+        let Some(delivery) = self.people_delivery(model, about, told, end_ms) else { return true };
+        let delivery = Delivery { audience, ..delivery };
         if self.log.ledger().knows(&delivery) {
-            return;
+            return true;
         }
         let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };
-        if self.log.append(&queued) {
+        let durable = self.log.append(&queued);
+        if durable {
             self.enqueue_all(vec![delivery]);
         }
+        durable
     }
 
     /// The drift is gone before any attempt to retrain was made: nothing needs to be done.
@@ -329,7 +322,15 @@ impl Evaluate {
     }
 
     pub(super) fn asked(&mut self, request: Request, now_ms: i64) {
-        let Request::Close { id, closed_as, by, reply } = request;
+        let (id, closed_as, by, reply) = match request {
+            Request::Close { id, closed_as, by, reply } => (id, closed_as, by, reply),
+            Request::Accept { model, by, reply } => {
+                if reply.send(self.accept_faults(&model, &by, now_ms)).is_err() {
+                    warn!(model, "whoever asked to accept its faults has gone");
+                }
+                return;
+            }
+        };
         let found = self.log.ledger().entry(&id).map(|e| (e.is_open(), e.incident.model.clone()));
         let closing = match found {
             None => Closing::Unknown,

@@ -8,19 +8,26 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::baseline::FeatureBaseline;
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
+use crate::compare::FLOOR_ALPHA;
 use crate::decide::FeatureVerdict;
 use crate::decide::Quality;
+use crate::decide::Rule;
 use crate::decide::Suppression;
+use crate::decide::effects;
 use crate::decide::model::Decision;
 use crate::decide::model::ModelState;
 use crate::decide::rule;
+use crate::decide::sequential::Sequential;
+use crate::decide::sequential::SequentialState;
 use crate::decide::verdict::VerdictRule;
-use crate::decide::verdict::verdict;
+use crate::histogram::Counts;
 use crate::metrics::Metrics;
 use crate::offsets::TopicPartition;
+use crate::pipeline::evaluate::faults::Withheld;
 use crate::pipeline::panes;
 use crate::pipeline::panes::Logged;
 use crate::pipeline::spec::Spec;
@@ -34,7 +41,7 @@ use crate::window::Ring;
 use crate::window::merge::Standing;
 
 /// Version of the stored state; written by this binary, and the highest that it reads.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 pub(crate) struct ModelEvaluator {
     pub spec: Spec,
@@ -44,6 +51,9 @@ pub(crate) struct ModelEvaluator {
     pub merge: Merge,
     pub ring: Ring,
     pub state: ModelState,
+    pub withheld: Withheld,
+    /// The sequential test, once the design effects are known.
+    pub sequential: Option<Sequential>,
     pub verdicts: Vec<FeatureVerdict>,
     pub decision: Option<Decision>,
     pub suppressed: BTreeMap<Suppression, u64>,
@@ -75,7 +85,7 @@ struct Seen {
 
 /// What was stored of a model's levels.
 enum Found {
-    Levels(ModelState),
+    Levels(Box<ModelState>, Vec<u8>),
     /// Levels of panes that were counted otherwise.
     OtherRules,
     Nothing,
@@ -92,6 +102,8 @@ impl ModelEvaluator {
             merge: Merge::new(Vec::new(), pane_ms),
             ring,
             state: ModelState::default(),
+            withheld: Withheld::default(),
+            sequential: None,
             verdicts: Vec::new(),
             decision: None,
             suppressed: BTreeMap::new(),
@@ -118,11 +130,53 @@ impl ModelEvaluator {
             policy.min_records,
         );
         self.state = ModelState::default();
+        self.withheld = Withheld::default();
         self.verdicts = Vec::new();
         self.decision = None;
         self.partitions.clear();
         self.watched = Some(watched);
+        self.sequential = self.rule();
         self.loaded_ms = Some(now_ms);
+    }
+
+    /// The sequential test, if the design effects are known.
+    fn rule(&self) -> Option<Sequential> {
+        let (baseline, policy) = (&self.watched.as_ref()?.baseline, &self.spec.policy);
+        if policy.rule == Rule::Window {
+            return None;
+        }
+        let learnt = self.state.learnt_effects.as_deref();
+        let effects = effects::known(baseline, policy, learnt)?;
+        Sequential::new(baseline, policy, &effects)
+    }
+
+    /// Learns the design effects from live panes, where nothing else tells them.
+    pub(crate) fn calibrate(&mut self) {
+        let (Some(watched), None, None) =
+            (&self.watched, &self.sequential, &self.state.learnt_effects)
+        else {
+            return;
+        };
+        if self.spec.policy.rule == Rule::Window {
+            return;
+        }
+        let (shape, pane_ms) = (watched.rules.shape(), self.spec.policy.pane_ms);
+        let learnt = effects::learn(&watched.baseline, &self.ring.panes(), &shape, pane_ms);
+        if learnt.is_none() {
+            return;
+        }
+        self.state.learnt_effects = learnt;
+        self.sequential = self.rule();
+        info!(
+            model = self.spec.name(),
+            "three days of panes tell the design effects: the sequential test decides from here on"
+        );
+    }
+
+    /// What a pane counted, a feature each.
+    pub(crate) fn counts(&self, pane: &ClosedPane) -> Vec<Counts> {
+        let shape = self.watched.as_ref().map_or_else(Vec::new, |w| w.rules.shape());
+        pane.counts(&shape).unwrap_or_default()
     }
 
     /// Takes up what an earlier process left: panes, seals and levels of the same rules. `first`: the
@@ -157,8 +211,12 @@ impl ModelEvaluator {
         }
         partials.into_iter().for_each(|partial| self.merge.add(partial));
         let decided = match self.load_state(store, rules)? {
-            Found::Levels(state) => {
-                self.state = state;
+            Found::Levels(state, remembered) => {
+                self.state = *state;
+                self.sequential = self.rule();
+                self.state.sequential = self.sequential.as_ref().and_then(|rule| {
+                    SequentialState::decode(&mut Reader::new(&remembered), rule).ok()
+                });
                 self.state.decided_end_ms
             }
             Found::OtherRules => {
@@ -180,6 +238,7 @@ impl ModelEvaluator {
                 self.push(pane);
             }
             self.state.decided_end_ms = Some(end_ms);
+            self.refill_faults();
             self.score();
             info!(
                 model = name,
@@ -193,14 +252,16 @@ impl ModelEvaluator {
 
     fn load_state(&self, store: &FileStore, rules: u64) -> Result<Found, store::Error> {
         let loaded = store.load_test(self.spec.name())?;
-        let Some((_, body)) = loaded.supported(VERSION)? else { return Ok(Found::Nothing) };
+        let Some((version, body)) = loaded.supported(VERSION)? else { return Ok(Found::Nothing) };
         let mut input = Reader::new(body);
         let n_features = self.watched.as_ref().map_or(0, |w| w.features.len());
-        let read = |input: &mut Reader<'_>| {
+        let read = |input: &mut Reader<'_>| -> Result<Found, Truncated> {
             if input.u64()? != rules {
                 return Ok(Found::OtherRules);
             }
-            ModelState::decode(input.bytes()?, n_features).map(Found::Levels)
+            let state = ModelState::decode(version, input.bytes()?, n_features)?;
+            let remembered = if version < 2 { &[][..] } else { input.bytes()? };
+            Ok(Found::Levels(Box::new(state), remembered.to_vec()))
         };
         Ok(read(&mut input).unwrap_or(Found::Nothing))
     }
@@ -211,6 +272,9 @@ impl ModelEvaluator {
         let mut out = Writer::default();
         out.u64(watched.rules.hash);
         out.bytes(&self.state.encode());
+        let mut remembered = Writer::default();
+        self.state.sequential.iter().for_each(|state| state.encode(&mut remembered));
+        out.bytes(&remembered.into_bytes());
         if let Err(error) = store.save_test(self.spec.name(), VERSION, &out.into_bytes()) {
             error!(model = self.spec.name(), %error, "the model's state can't be written; a restart decides its last panes again");
         }
@@ -225,17 +289,19 @@ impl ModelEvaluator {
 
     /// Compares the window with the reference.
     pub(crate) fn score(&mut self) {
-        let Some(watched) = &self.watched else { return };
-        let policy = &self.spec.policy;
-        let rule = VerdictRule {
+        let Some(watched) = self.watched.clone() else { return };
+        let policy = &self.spec.policy.clone();
+        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
+        // Rule `window` asks nothing but the floor, so its floor is far out.
+        let alpha = if self.sequential.is_some() { FLOOR_ALPHA } else { rule::ALPHA };
+        let rule = |feature: &FeatureBaseline| VerdictRule {
             thresholds: &policy.thresholds,
-            design_effect: policy.design_effect.unwrap_or(rule::UNCALIBRATED),
+            design_effect: effects::of_window(feature, policy, window_ms),
             min_records: policy.min_records,
-            alpha: rule::ALPHA,
+            alpha,
             tolerance: policy.psi_tolerance,
         };
-        let sides = watched.baseline.features.iter().zip(self.ring.live());
-        self.verdicts = sides.map(|(feature, live)| verdict(feature, live, &rule)).collect();
+        self.score_trusted(&watched.baseline.features, &rule);
     }
 
     pub(crate) fn assign(&mut self, progress: Progress, high: i64, now: Instant) {

@@ -5,9 +5,9 @@ use tracing::warn;
 
 use crate::decide::Kind;
 use crate::decide::Quality;
+use crate::decide::gates::is_complete;
+use crate::decide::gates::reject_ratio;
 use crate::decide::ledger::incident_id;
-use crate::decide::model::is_complete;
-use crate::decide::model::reject_ratio;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 
@@ -22,7 +22,7 @@ impl Evaluate {
         self.models[model].quality = quality;
         self.dirty = true;
         let name = self.specs[model].name().to_owned();
-        let Some(trouble) = trouble(quality) else {
+        let Some(trouble) = trouble(quality, is_rejected(&self.models[model])) else {
             info!(model = name, quality = quality.as_str(), "quality");
             return;
         };
@@ -38,10 +38,12 @@ impl Evaluate {
 }
 
 /// What people are told of it; `None` is nothing to be told.
-fn trouble(quality: Quality) -> Option<&'static str> {
+fn trouble(quality: Quality, rejected: bool) -> Option<&'static str> {
     match quality {
         Quality::Ok => None,
         Quality::Stale => Some("no record has come for three panes; scores are withdrawn"),
+        // Faults of features are told by themselves, with their names.
+        Quality::Fault if !rejected => None,
         Quality::Fault => Some("too many records are rejected; nothing is triggered"),
         Quality::Misconfigured => {
             Some("no feature of the baseline is in the records; check `fields`")
@@ -50,19 +52,27 @@ fn trouble(quality: Quality) -> Option<&'static str> {
     }
 }
 
-pub(super) fn quality(evaluator: &ModelEvaluator) -> Quality {
+pub(crate) fn quality(evaluator: &ModelEvaluator) -> Quality {
     let policy = &evaluator.spec.policy;
     let nothing_matches = evaluator.ring.records() >= policy.min_records
         && evaluator.ring.live().iter().all(|c| c.missing == c.records());
     if nothing_matches {
         Quality::Misconfigured
-    } else if reject_ratio(&evaluator.ring, policy.pane_ms) > policy.max_reject_ratio {
+    } else if is_rejected(evaluator) {
         Quality::Fault
     } else if evaluator.stale {
         Quality::Stale
     } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {
         Quality::Incomplete
+    } else if evaluator.state.faults.any() {
+        Quality::Fault
     } else {
         Quality::Ok
     }
+}
+
+/// Too many rejects in the last hour.
+fn is_rejected(evaluator: &ModelEvaluator) -> bool {
+    let policy = &evaluator.spec.policy;
+    reject_ratio(&evaluator.ring, policy.pane_ms) > policy.max_reject_ratio
 }

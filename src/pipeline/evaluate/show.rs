@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::decide::DriftState;
 use crate::decide::ModelView;
 use crate::decide::View;
-use crate::decide::model::is_complete;
+use crate::decide::gates::is_complete;
 use crate::decide::view::WindowView;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::quality::quality;
@@ -81,6 +81,7 @@ impl Evaluate {
                 complete: is_complete(&evaluator.ring, &spec.policy),
             },
             features,
+            faults: evaluator.faults(),
             suppressed_by: decision.map(|d| d.suppressed_by.clone()).unwrap_or_default(),
             explanation: decision.map_or_else(
                 || "nothing has been evaluated yet".to_owned(),

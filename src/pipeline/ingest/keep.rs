@@ -1,13 +1,11 @@
 //! What makes ingest survive: snapshots of its partitions, and the change to a new baseline.
 
-use std::sync::Arc;
-
 use tracing::error;
 
-use crate::baseline::Baseline;
 use crate::offsets::TopicPartition;
 use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
+use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::publish::progress_of;
 use crate::pipeline::snapshot;
@@ -15,7 +13,7 @@ use crate::pipeline::spec::Watched;
 use crate::window::PartitionState;
 use crate::window::pane_start;
 
-impl Ingest {
+impl Ingest<'_> {
     pub(super) fn snapshot_all(&mut self) -> Vec<(TopicPartition, i64)> {
         self.publish();
         let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
@@ -43,41 +41,50 @@ impl Ingest {
     }
 
     /// Stores the baseline that the model starts with.
-    pub(super) fn keep(&self, model: usize) {
-        let Some(watched) = self.desk.watched(model) else { return };
-        if let Err(error) = self.publisher.keep_profile(model, &watched) {
+    pub(super) fn keep(&self, model: usize, watched: &Watched) {
+        if let Err(error) = self.publisher.keep_profile(model, watched) {
             error!(model = self.desk.specs[model].name(), %error, "the baseline can't be stored; a restart reads it again");
         }
     }
 
-    /// Goes over to a new baseline: durable first, then counted by. True if the model was not read
-    /// before.
-    pub(super) fn adopt(
-        &mut self,
-        model: usize,
-        baseline: Arc<Baseline>,
-        place: Option<String>,
-    ) -> bool {
-        let spec = &self.desk.specs[model];
-        let first = self.desk.watched(model).is_none();
-        let pane_ms = spec.model.pane.as_ms();
-        // Behind everything that has been read, so that its first pane is whole in each partition.
-        let highest = self.partitions.values().filter_map(|s| s.get(&model)?.watermark.highest());
-        let active_from = highest.max().map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
-        let watched = Watched { place, ..Watched::new(spec, baseline, active_from) };
-        if let Err(error) = self.publisher.keep_profile(model, &watched) {
-            error!(model = spec.name(), %error, "the new baseline can't be stored; the old one stays in force");
+    /// Goes over to a new baseline with all other threads: durable first, then counted by. True if
+    /// the model was not read before.
+    pub(super) fn adopt(&mut self, adoption: &Adoption) -> bool {
+        let model = adoption.model;
+        let ours = self.partitions.values().filter_map(|s| s.get(&model)?.watermark.highest());
+        let highest = ours.chain(self.crew.left_behind(model)).max();
+        let in_force = |highest| self.put_in_force(adoption, highest);
+        if !adoption.meet(self.crew, highest, in_force) {
             return false;
         }
+        let first = !self.readers.contains_key(&model);
+        let Some(watched) = self.desk.watched(model) else { return false };
         for states in self.partitions.values_mut() {
             if let Some(state) = states.get_mut(&model) {
                 state.adopt(&watched.rules);
             }
         }
-        self.desk.watch(model, watched);
         self.prepare(model);
         self.announce(model);
         first
+    }
+
+    /// Makes the baseline durable and tells of it; `highest_ms` is how far any record of the model is.
+    fn put_in_force(&self, adoption: &Adoption, highest_ms: Option<i64>) -> bool {
+        let model = adoption.model;
+        let spec = &self.desk.specs[model];
+        let pane_ms = spec.model.pane.as_ms();
+        // Behind everything that has been read, so that its first pane is whole in each partition.
+        let active_from = highest_ms.map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
+        let watched = Watched::new(spec, adoption.baseline.clone(), active_from);
+        let watched = Watched { place: adoption.place.clone(), ..watched };
+        if let Err(error) = self.publisher.keep_profile(model, &watched) {
+            error!(model = spec.name(), %error, "the new baseline can't be stored; the old one stays in force");
+            return false;
+        }
+        self.desk.watch(model, watched.clone());
+        self.publisher.tell(Counted::Adopted { model, watched });
+        true
     }
 
     /// Tells evaluation again which partitions a model has.

@@ -18,7 +18,7 @@ use crate::source::kafka::KafkaSource;
 use crate::window::PartitionState;
 use crate::window::Progress;
 
-impl Ingest {
+impl Ingest<'_> {
     pub(super) fn measure(&mut self, source: &KafkaSource, assigned: &[Assigned]) {
         let topics: BTreeSet<&Arc<str>> = assigned.iter().map(|a| &a.partition.topic).collect();
         for topic in topics {
@@ -54,7 +54,7 @@ impl Ingest {
                 self.publisher.forget(model, &partition);
                 told.entry(model).or_default().push((progress, high));
             }
-            info!(%partition, ?starts, low, high, "partition taken");
+            info!(%partition, ?starts, low, high, consumer = self.number, "partition taken");
             self.partitions.insert(partition, states);
         }
         for (model, partitions) in told {
@@ -66,24 +66,35 @@ impl Ingest {
     pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) {
         self.publish();
         let mut told: BTreeMap<usize, Vec<TopicPartition>> = BTreeMap::new();
+        let mut given_up = Vec::with_capacity(partitions.len());
         for partition in partitions {
             self.snapshot(partition);
-            for model in self.partitions.remove(partition).unwrap_or_default().into_keys() {
+            let states = self.partitions.remove(partition);
+            if states.is_some() {
+                info!(%partition, consumer = self.number, "partition given up");
+            }
+            let states = states.unwrap_or_default();
+            for &model in states.keys() {
                 told.entry(model).or_default().push(partition.clone());
             }
+            given_up.push((partition, states));
             self.desk.metrics.revoked(&partition.topic, partition.partition);
-            info!(%partition, "partition given up");
         }
         for (model, partitions) in told {
             self.publisher.tell(Counted::Revoked { model, partitions });
+        }
+        // Last: who takes one now finds its state, and what is told of it comes behind this.
+        for (partition, states) in given_up {
+            let highest = states.iter().filter_map(|(&m, s)| Some((m, s.watermark.highest()?)));
+            self.crew.release(partition, self.number, highest);
         }
     }
 
     pub(super) fn rebalanced(&self) {
         self.desk.metrics.rebalanced();
         for topic in self.desk.topics() {
-            let ours = self.partitions.keys().filter(|p| *p.topic == *topic).count();
-            self.desk.metrics.assigned_partitions(&topic, ours);
+            let tell = |ours| self.desk.metrics.assigned_partitions(&topic, ours);
+            self.crew.tell_assigned(&topic, tell);
         }
     }
 

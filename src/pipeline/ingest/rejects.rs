@@ -13,7 +13,7 @@ use crate::pipeline::ingest::Ingest;
 /// One line a model and reason in so long.
 const REJECT_LINE: Duration = Duration::from_secs(60);
 
-impl Ingest {
+impl Ingest<'_> {
     /// One line a minute and reason, without payload; the counter has them all.
     pub(super) fn report_reject(
         &mut self,

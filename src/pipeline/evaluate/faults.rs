@@ -1,0 +1,384 @@
+//! Faults of a running model: its panes are judged, left out of the window, and people are told.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::baseline::FeatureBaseline;
+use crate::codec::Truncated;
+use crate::decide::Audience;
+use crate::decide::Kind;
+use crate::decide::Verdict;
+use crate::decide::effects;
+use crate::decide::fault::Change;
+use crate::decide::fault::Fault;
+use crate::decide::fault::FaultKind;
+use crate::decide::fault::Faults;
+use crate::decide::fault::PaneCounts;
+use crate::decide::fault::Untold;
+use crate::decide::gates::reject_ratio;
+use crate::decide::ledger::incident_id;
+use crate::decide::record::Record;
+use crate::decide::time::rfc3339;
+use crate::decide::verdict::VerdictRule;
+use crate::decide::verdict::verdict;
+use crate::histogram::Counts;
+use crate::pipeline::evaluate::Accepting;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::window::ClosedPane;
+use crate::window::Ring;
+
+/// Features that one message names.
+const NAMED: usize = 5;
+
+/// Counts of panes in the window that are no evidence of drift, per feature.
+#[derive(Debug, Default)]
+pub(crate) struct Withheld {
+    /// Panes of which something is withheld, oldest first, and of which features.
+    panes: VecDeque<(Arc<ClosedPane>, Vec<bool>)>,
+    sums: Vec<Counts>,
+}
+
+impl Withheld {
+    /// Makes the sums those of `faults` in the window of `ring`; only panes whose part has changed are
+    /// decoded.
+    pub(super) fn follow(
+        &mut self,
+        faults: &Faults,
+        ring: &Ring,
+        shape: &[usize],
+    ) -> Result<(), Truncated> {
+        if self.panes.is_empty() && !faults.withholds() {
+            return Ok(());
+        }
+        if self.sums.len() != shape.len() {
+            self.sums = shape.iter().map(|&cells| Counts::zero(cells)).collect();
+        }
+        let (from_ms, end_ms) = ring.span_ms().unwrap_or_default();
+        let mut held = std::mem::take(&mut self.panes);
+        for pane in ring.panes() {
+            if !(from_ms..end_ms).contains(&pane.start_ms) {
+                continue;
+            }
+            while let Some((gone, flags)) = held.pop_front_if(|(p, _)| p.start_ms < pane.start_ms) {
+                self.change(&gone, &flags, &vec![false; flags.len()])?;
+            }
+            let known = held.pop_front_if(|(p, _)| p.start_ms == pane.start_ms);
+            let before = known.map_or_else(|| vec![false; shape.len()], |(_, flags)| flags);
+            let flags: Vec<bool> =
+                (0..shape.len()).map(|f| faults.is_withheld(f, pane.start_ms)).collect();
+            self.change(&pane, &before, &flags)?;
+            if flags.contains(&true) {
+                self.panes.push_back((pane, flags));
+            }
+        }
+        for (gone, flags) in held {
+            self.change(&gone, &flags, &vec![false; flags.len()])?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, pane: &ClosedPane, from: &[bool], to: &[bool]) -> Result<(), Truncated> {
+        if from == to {
+            return Ok(());
+        }
+        let shape: Vec<usize> = self.sums.iter().map(|sum| sum.cells.len()).collect();
+        let counts = pane.counts(&shape)?;
+        for (((sum, counts), from), to) in self.sums.iter_mut().zip(&counts).zip(from).zip(to) {
+            match (from, to) {
+                (false, true) => sum.add(counts),
+                (true, false) => sum.subtract(counts),
+                (true, true) | (false, false) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left of a feature's window.
+    fn rest<'a>(&self, feature: usize, live: &'a Counts) -> Cow<'a, Counts> {
+        match self.sums.get(feature).filter(|sum| sum.records() > 0) {
+            None => Cow::Borrowed(live),
+            Some(sum) => {
+                let mut rest = live.clone();
+                rest.subtract(sum);
+                Cow::Owned(rest)
+            }
+        }
+    }
+}
+
+impl ModelEvaluator {
+    /// Looks for faults in the pane that has just entered the window, before drift is decided.
+    pub(super) fn judge_faults(&mut self, counts: &[Counts]) -> Vec<Change> {
+        let Some(watched) = &self.watched else { return Vec::new() };
+        let Some(pane) = self.ring.window().next() else { return Vec::new() };
+        let start_ms = pane.start_ms;
+        let policy = &self.spec.policy;
+        let oldest = i64::try_from(policy.max_age_panes.max(policy.window_panes));
+        let changes = self.state.faults.push(&PaneCounts {
+            features: &watched.baseline.features,
+            counts,
+            start_ms,
+            pane_ms: policy.pane_ms,
+            design_effect: &|feature, span_ms| effects::of_window(feature, policy, span_ms),
+            window_ms: i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms,
+            kept_from_ms: start_ms - oldest.unwrap_or(i64::MAX / 2) * policy.pane_ms,
+        });
+        // The panes in which it began may have been taken for evidence of drift.
+        for change in &changes {
+            if let (Change::Began { feature, from_ms }, Some(rule), Some(state)) =
+                (change, &self.sequential, &mut self.state.sequential)
+            {
+                let panes = (start_ms - from_ms) / self.spec.policy.pane_ms;
+                rule.forget(state, *feature, u64::try_from(panes).unwrap_or_default());
+            }
+        }
+        self.withhold();
+        changes
+    }
+
+    /// Leaves the panes of faults out of the window's scores.
+    pub(super) fn withhold(&mut self) {
+        let Some(watched) = &self.watched else { return };
+        let shape = watched.rules.shape();
+        if self.withheld.follow(&self.state.faults, &self.ring, &shape).is_err() {
+            error!(model = self.spec.name(), "a closed pane can't be read back; this is a bug");
+        }
+    }
+
+    /// What is looked at together with the next panes, after a restart.
+    pub(super) fn refill_faults(&mut self) {
+        let Some(watched) = &self.watched else { return };
+        let shape = watched.rules.shape();
+        let from_ms = self.state.faults.refill_from_ms().unwrap_or(i64::MAX);
+        for pane in self.ring.panes() {
+            if let Ok(counts) = pane.counts(&shape)
+                && pane.start_ms >= from_ms
+            {
+                let features = &watched.baseline.features;
+                self.state.faults.refill(features, pane.start_ms, &counts);
+            }
+        }
+        self.withhold();
+    }
+
+    /// Compares what can be trusted of the window with the reference; a faulty feature's verdict is its
+    /// fault.
+    pub(super) fn score_trusted<'a>(
+        &mut self,
+        features: &[FeatureBaseline],
+        rule: &impl Fn(&FeatureBaseline) -> VerdictRule<'a>,
+    ) {
+        let mut disbelieved = 0;
+        let sides = features.iter().zip(self.ring.live()).enumerate();
+        let now_ms = self.ring.span_ms().map_or(0, |(_, end)| end);
+        let mut verdicts = Vec::with_capacity(features.len());
+        for (at, (feature, live)) in sides {
+            let rule = rule(feature);
+            let rest = self.withheld.rest(at, live);
+            let mut judged = verdict(feature, &rest, &rule);
+            let few = rest.records() < rule.min_records && rest.records() < live.records();
+            if few {
+                // The window holds enough, what is left of it doesn't: nothing is decided by it.
+                judged.scores.clear();
+            }
+            let fault = self.state.faults.fault(at, &feature.name, now_ms);
+            if let Some(fault) = fault.filter(|fault| !fault.accepted) {
+                let believed = verdict(feature, live, &rule).verdict;
+                disbelieved += usize::from(believed == Verdict::Drifted);
+                judged.verdict = Verdict::Fault;
+                judged.reason = Some(fault.sentence);
+                judged.records_needed = None;
+            }
+            verdicts.push(judged);
+        }
+        self.state.faults.disbelieve(disbelieved);
+        self.verdicts = verdicts;
+    }
+
+    /// Every fault at present, the whole feed's first.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let Some(watched) = &self.watched else { return Vec::new() };
+        let policy = &self.spec.policy;
+        let now_ms = self.ring.span_ms().map_or(0, |(_, end)| end);
+        let rejects = reject_ratio(&self.ring, policy.pane_ms);
+        let of_feed = (rejects > policy.max_reject_ratio)
+            .then(|| Fault::of_rejects(rejects, policy.max_reject_ratio, now_ms));
+        let features = watched.baseline.features.iter().enumerate();
+        let of_features =
+            features.filter_map(|(at, f)| self.state.faults.fault(at, &f.name, now_ms));
+        of_feed.into_iter().chain(of_features).collect()
+    }
+
+    fn feature_name(&self, feature: usize) -> &str {
+        let of = self.watched.as_ref().and_then(|w| w.baseline.features.get(feature));
+        of.map_or("", |feature| &feature.name)
+    }
+}
+
+impl Evaluate {
+    /// One line for every fault that begins or ends, and people hear of the end of what they heard of.
+    pub(super) fn follow_faults(
+        &mut self,
+        model: usize,
+        changes: &[Change],
+        (end_ms, now_ms): (i64, i64),
+    ) {
+        let name = self.specs[model].name().to_owned();
+        let mut over = Vec::new();
+        for change in changes {
+            let evaluator = &self.models[model];
+            match *change {
+                Change::Began { feature, .. } => {
+                    let feature_name = evaluator.feature_name(feature).to_owned();
+                    let fault = evaluator.state.faults.fault(feature, &feature_name, end_ms);
+                    if let Some(fault) = fault {
+                        warn!(
+                            model = name,
+                            feature = feature_name,
+                            kind = fault.kind.as_str(),
+                            why = fault.sentence,
+                            "fault: the feature decides nothing until it is over"
+                        );
+                    }
+                }
+                Change::Ended { feature, kind, since_ms, to_ms, told } => {
+                    let feature = evaluator.feature_name(feature);
+                    info!(
+                        model = name,
+                        feature,
+                        kind = kind.as_str(),
+                        since = rfc3339(since_ms),
+                        until = rfc3339(to_ms),
+                        "the fault is over; its panes are no evidence of drift"
+                    );
+                    if told {
+                        over.push(format!("{} of {feature}", kind.as_str()));
+                    }
+                }
+            }
+        }
+        if over.is_empty() || !self.models[model].is_caught_up() {
+            return;
+        }
+        let id = self.message_id(model, &over.join("|"), end_ms, "over");
+        let summary = format!(
+            "{name}: over: {}; the panes it lasted for are no evidence of drift",
+            named(&over)
+        );
+        let about = (Kind::DataQuality, id, None);
+        self.notify(model, about, (summary, "ok"), (end_ms, now_ms));
+    }
+
+    /// Tells people of faults, once, and once more when they have lasted for a day: then those of the
+    /// model. While catching up nothing is news.
+    pub(super) fn tell_faults(&mut self, model: usize, now_ms: i64) {
+        if !self.models[model].is_caught_up() {
+            return;
+        }
+        let end_ms = self.decided_end_ms(model);
+        let untold = self.models[model].state.faults.untold(end_ms);
+        if untold.is_empty() {
+            return;
+        }
+        let (old, new): (Vec<Untold>, Vec<Untold>) = untold.iter().partition(|fault| fault.old);
+        for (faults, audience) in [(new, Audience::Sre), (old, Audience::Ml)] {
+            self.tell(model, &faults, audience, (end_ms, now_ms));
+        }
+        self.models[model].save(&self.store);
+    }
+
+    fn tell(&mut self, model: usize, faults: &[Untold], audience: Audience, at: (i64, i64)) {
+        let Some(first) = faults.first() else { return };
+        let name = self.specs[model].name().to_owned();
+        let evaluator = &self.models[model];
+        let sentences: Vec<String> = faults
+            .iter()
+            .filter_map(|fault| {
+                let feature = evaluator.feature_name(fault.feature);
+                Some(evaluator.state.faults.fault(fault.feature, feature, at.0)?.sentence)
+            })
+            .collect();
+        let of =
+            format!("{} of {} since", first.kind.as_str(), evaluator.feature_name(first.feature));
+        let (suffix, lasting) = match audience {
+            Audience::Sre => ("data_quality", ""),
+            Audience::Ml => ("data_quality_old", " for more than a day"),
+        };
+        let id = self.message_id(model, &of, first.since_ms, suffix);
+        let summary = format!(
+            "{name}: a fault of the data{lasting}, no drift: {}; accept it as drift if it is meant",
+            named(&sentences)
+        );
+        let about = (Kind::DataQuality, id, None);
+        // What can't be written is told at the next look.
+        if self.notify_audience(model, about, (summary, "fault"), at, audience) {
+            for fault in faults {
+                self.models[model].state.faults.told(*fault);
+            }
+        }
+    }
+
+    /// The same faults give the same id after a crash, and one that flaps has one in a window's length:
+    /// people are not told twice.
+    fn message_id(&self, model: usize, about: &str, ms: i64, suffix: &str) -> String {
+        let (name, policy) = (self.specs[model].name(), &self.specs[model].policy);
+        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX) * policy.pane_ms;
+        let period = (ms / window_ms.max(1)).cast_unsigned();
+        format!("{}.{suffix}", incident_id(name, about, period))
+    }
+
+    /// A person says that the present faults of a model are drift.
+    pub(super) fn accept_faults(&mut self, name: &str, by: &str, now_ms: i64) -> Accepting {
+        let Some(model) = self.specs.iter().position(|spec| spec.name() == name) else {
+            return Accepting::Unknown;
+        };
+        let end_ms = self.decided_end_ms(model);
+        let evaluator = &mut self.models[model];
+        if !evaluator.state.faults.any() {
+            return Accepting::NoFault;
+        }
+        let mut faults = evaluator.state.faults.clone();
+        let accepted = faults.accept();
+        let told: Vec<String> = accepted
+            .iter()
+            .map(|(at, kind): &(usize, FaultKind)| {
+                format!("{} of {}", kind.as_str(), evaluator.feature_name(*at))
+            })
+            .collect();
+        let record = Record::Accepted {
+            model: name.to_owned(),
+            faults: told.clone(),
+            event_ms: end_ms,
+            at_ms: now_ms,
+            by: by.to_owned(),
+        };
+        if !self.log.append(&record) {
+            return Accepting::NotDurable;
+        }
+        let evaluator = &mut self.models[model];
+        evaluator.state.faults = faults;
+        evaluator.withhold();
+        evaluator.score();
+        evaluator.save(&self.store);
+        self.review(model);
+        self.dirty = true;
+        let said = named(&told);
+        info!(model = name, faults = said, by, "accepted as drift: it decides again");
+        Accepting::Done(said)
+    }
+}
+
+/// The first few, and how many there are besides.
+fn named(all: &[String]) -> String {
+    let shown = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    match all.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}

@@ -1,0 +1,165 @@
+//! Files through the whole ordinary path, as fast as they can be read: decode, count, merge, decide.
+//!
+//! The stages are the daemon's own; what differs is that nothing is sent or stored, and that the
+//! clock is event time. So the same file and policy always give the same answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::baseline::Baseline;
+use crate::config::Model;
+use crate::decode::Batch;
+use crate::pipeline::BadInput;
+use crate::pipeline::baselines::check;
+use crate::pipeline::replay::reader::RowReader;
+use crate::pipeline::replay::track::Track;
+use crate::pipeline::spec::Spec;
+use crate::pipeline::spec::Watched;
+use crate::report::replay::Input;
+use crate::report::replay::Replay;
+use crate::source::file;
+use crate::source::file::FileSource;
+use crate::source::file::Kind;
+use crate::source::file::RowTime;
+use crate::source::file::TimeAsked;
+
+mod judge;
+mod order;
+mod reader;
+mod shuffle;
+mod tape;
+mod track;
+
+pub use shuffle::DAYS_MIN;
+
+/// Decoded batches that may wait to be counted.
+const WAITING: usize = 16;
+
+/// One policy to be replayed.
+pub struct Policy {
+    /// What people call it: the configuration file.
+    pub label: String,
+    pub model: Model,
+    pub baseline: Baseline,
+}
+
+/// How often the days are shuffled, and by which seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Shuffles {
+    pub n: u32,
+    pub seed: u64,
+}
+
+/// What is replayed, and how.
+pub struct Request {
+    pub source: FileSource,
+    pub time: TimeAsked,
+    pub policies: Vec<Policy>,
+    /// Put the rows in order of time first; they must fit in memory.
+    pub sort: bool,
+    /// Close an incident after so long, as a finished retraining would.
+    pub close_after_ms: Option<i64>,
+    pub shuffles: Option<Shuffles>,
+}
+
+/// A piece of the file as columns, one batch for each way of counting.
+struct Parcel {
+    batches: Vec<Batch>,
+    /// The row behind the last one.
+    next: i64,
+    /// Bytes of the files read so far.
+    read: u64,
+}
+
+/// Replays; `progress` is told how many bytes have been counted.
+///
+/// # Errors
+/// `BadInput` for files or baselines that can't be used.
+pub fn replay(request: &Request, progress: &dyn Fn(u64)) -> anyhow::Result<Replay> {
+    let (mut readers, mut tracks) = tracks(request)?;
+    let (send, parcels) = mpsc::sync_channel(WAITING);
+    let source = &request.source;
+    let read = thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut next = 0;
+            source.for_each(&mut |chunk, read| {
+                let first = next;
+                next += i64::try_from(chunk.len()).unwrap_or(i64::MAX);
+                let batches = readers.iter_mut().map(|reader| reader.read(&chunk, first)).collect();
+                send.send(Parcel { batches, next, read }).is_ok()
+            })
+        });
+        let mut kept: Vec<Vec<Batch>> = tracks.iter().map(|_| Vec::new()).collect();
+        let mut end = 0;
+        for Parcel { batches, next, read } in parcels {
+            for ((track, batch), kept) in tracks.iter_mut().zip(batches).zip(&mut kept) {
+                if request.sort { kept.push(batch) } else { track.apply(&batch, next) }
+            }
+            end = next;
+            progress(read);
+        }
+        for (track, batches) in tracks.iter_mut().zip(&kept).filter(|_| request.sort) {
+            order::by_time(batches, &mut |batch| {
+                let next = batch.offsets.last().map_or(end, |last| last + 1);
+                track.apply(batch, next);
+            })?;
+        }
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(bad_file)
+    });
+    read?;
+    let mut runs: Vec<_> = tracks.into_iter().flat_map(|track| track.finish(request)).collect();
+    runs.sort_by_key(|(at, _)| *at);
+    Ok(Replay {
+        input: Input {
+            source: source.location().to_owned(),
+            files: source.files.len(),
+            format: match source.kind {
+                Kind::Ndjson => "ndjson",
+                Kind::Parquet => "parquet",
+            },
+            bytes: source.bytes,
+            sorted: request.sort,
+        },
+        runs: runs.into_iter().map(|(_, run)| run).collect(),
+    })
+}
+
+/// Policies that count alike share a track: the file is decoded and counted once for them.
+fn tracks(request: &Request) -> anyhow::Result<(Vec<RowReader>, Vec<Track>)> {
+    let mut by_rules: BTreeMap<u64, usize> = BTreeMap::new();
+    let (mut readers, mut tracks): (Vec<RowReader>, Vec<Track>) = (Vec::new(), Vec::new());
+    for (at, policy) in request.policies.iter().enumerate() {
+        let configured = policy.model.fields.event_time.as_ref();
+        let time = request.source.find_time(&request.time, configured).map_err(bad_file)?;
+        let spec = spec_of(policy, &time);
+        check(&spec, &policy.baseline).map_err(BadInput)?;
+        let watched = Watched::new(&spec, Arc::new(policy.baseline.clone()), i64::MIN);
+        let track = *by_rules.entry(watched.rules.hash).or_insert_with(|| {
+            readers.push(RowReader::new(&spec, &watched, time.clone()));
+            tracks.push(Track::new(watched.clone(), time.describe()));
+            tracks.len() - 1
+        });
+        tracks[track].judge((at, &policy.label), spec, watched, request);
+    }
+    anyhow::ensure!(!tracks.is_empty(), "no policy to replay");
+    Ok((readers, tracks))
+}
+
+/// The model with the file's own time; its trigger acts, whether or not one is configured.
+fn spec_of(policy: &Policy, time: &RowTime) -> Spec {
+    let mut model = policy.model.clone();
+    model.fields.event_time = match time {
+        RowTime::Field(at) => Some(at.clone()),
+        RowTime::Column { .. } | RowTime::Spread { .. } => None,
+    };
+    let mut policy = model.policy();
+    policy.has_trigger = true;
+    policy.dry_run = false;
+    Spec { model, policy, trigger: None, people: None, url: None }
+}
+
+fn bad_file(error: file::Error) -> anyhow::Error {
+    BadInput(anyhow::Error::new(error)).into()
+}

@@ -1,0 +1,196 @@
+//! The user's own data without drift: whole days in another order. What happens within a day is kept,
+//! what changes over the days is not, so every trigger that is left is a false one.
+
+use std::sync::Arc;
+
+use crate::baseline::Baseline;
+use crate::compare::Statistic;
+use crate::histogram::Counts;
+use crate::pipeline::replay::Shuffles;
+use crate::pipeline::replay::judge::Bench;
+use crate::pipeline::spec::Spec;
+use crate::pipeline::spec::Watched;
+use crate::report::replay::Null;
+use crate::report::replay::Rate;
+use crate::window::ClosedPane;
+
+const DAY_MS: i64 = 86_400_000;
+/// The line that is compared with.
+const CUSTOMARY_PSI: f64 = 0.2;
+/// Fewer days than this have no order to speak of.
+pub const DAYS_MIN: usize = 5;
+
+/// What the policy, and PSI above 0.2 alone, do about shuffled days. The first 40 % of each shuffle
+/// are the reference, counted into the baseline's own cells; a false alarm ends after the length of
+/// the window, and the next may come. `None` when there are not enough whole days.
+pub(super) fn null(
+    spec: &Spec,
+    watched: &Watched,
+    panes: &[ClosedPane],
+    shuffles: Shuffles,
+) -> Option<Null> {
+    let days = whole_days(panes, spec.policy.pane_ms);
+    let reference_days = (days.len() * 2).div_ceil(5);
+    if days.len() < DAYS_MIN {
+        return None;
+    }
+    let mut null = Null {
+        shuffles: shuffles.n,
+        seed: shuffles.seed,
+        days: days.len(),
+        reference_days,
+        stream_days: 0,
+        policy: Rate::default(),
+        psi_above_0_2: Rate::default(),
+    };
+    let mut random = Random(shuffles.seed);
+    for _ in 0..shuffles.n {
+        let mut order: Vec<usize> = (0..days.len()).collect();
+        random.shuffle(&mut order);
+        let (reference, live) = order.split_at(reference_days);
+        let reference: Vec<&[ClosedPane]> = reference.iter().map(|&day| days[day]).collect();
+        let baseline = rebased(&watched.baseline, &reference)?;
+        let live: Vec<&[ClosedPane]> = live.iter().map(|&day| days[day]).collect();
+        let (triggers, crossed) = alarms(spec, watched, baseline, &live);
+        null.stream_days += live.len();
+        null.policy.count += triggers;
+        null.psi_above_0_2.count += crossed;
+    }
+    for rate in [&mut null.policy, &mut null.psi_above_0_2] {
+        rate.per_30_days = 30.0 * rate.count as f64 / null.stream_days.max(1) as f64;
+    }
+    Some(null)
+}
+
+/// Panes of the days that are there from midnight to midnight (UTC); a pane divides a day.
+fn whole_days(panes: &[ClosedPane], pane_ms: i64) -> Vec<&[ClosedPane]> {
+    let per_day = usize::try_from(DAY_MS / pane_ms.max(1)).unwrap_or(usize::MAX).max(1);
+    let first = panes.iter().position(|pane| pane.start_ms.rem_euclid(DAY_MS) == 0);
+    let days = first.map_or(&[][..], |first| &panes[first..]).chunks_exact(per_day);
+    // A day without a record says nothing about days.
+    days.filter(|day| day.iter().any(|pane| pane.records > 0)).collect()
+}
+
+/// The baseline with what these days hold as its reference.
+fn rebased(baseline: &Baseline, days: &[&[ClosedPane]]) -> Option<Baseline> {
+    let shape: Vec<usize> = baseline.features.iter().map(|f| f.cells.len()).collect();
+    let mut sums: Vec<Counts> = shape.iter().map(|&n| Counts::zero(n)).collect();
+    let mut rows = 0;
+    for pane in days.iter().copied().flatten() {
+        rows += pane.records;
+        let counts = pane.counts(&shape).ok()?;
+        sums.iter_mut().zip(&counts).for_each(|(sum, counts)| sum.add(counts));
+    }
+    let mut rebased = baseline.clone();
+    rebased.rows = rows;
+    for (feature, sum) in rebased.features.iter_mut().zip(sums) {
+        feature.reference = sum;
+    }
+    Some(rebased)
+}
+
+/// How often the policy triggers over the days, and in how many windows, one after the other, a
+/// windowed PSI is above 0.2.
+fn alarms(
+    spec: &Spec,
+    watched: &Watched,
+    baseline: Baseline,
+    days: &[&[ClosedPane]],
+) -> (u64, u64) {
+    let policy = &spec.policy;
+    let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
+    let watched = Watched { baseline: Arc::new(baseline), ..watched.clone() };
+    let mut bench = Bench::new(spec.clone(), watched, Some(window_ms));
+    let (mut triggers, mut crossed) = (0, 0);
+    let mut quiet_until = i64::MIN;
+    let mut start_ms = 0;
+    for pane in days.iter().copied().flatten() {
+        let mut pane = pane.clone();
+        pane.start_ms = start_ms;
+        let outcome = bench.pane(pane);
+        start_ms += policy.pane_ms;
+        triggers += u64::from(outcome.opened.is_some());
+        let above = bench.evaluator.verdicts.iter().any(|verdict| {
+            verdict.scores.get(&Statistic::Psi).is_some_and(|psi| psi.value > CUSTOMARY_PSI)
+        });
+        if above && bench.evaluator.ring.is_full() && start_ms >= quiet_until {
+            crossed += 1;
+            quiet_until = start_ms + window_ms;
+        }
+    }
+    (triggers, crossed)
+}
+
+/// SplitMix64: the same seed gives the same order on any machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Fisher and Yates.
+    fn shuffle(&mut self, items: &mut [usize]) {
+        for last in (1..items.len()).rev() {
+            let bound = last as u128 + 1;
+            let at = usize::try_from((u128::from(self.next()) * bound) >> 64).unwrap_or(0);
+            items.swap(last, at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::window::Pane;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn hour(n: i64, records: u64) -> ClosedPane {
+        let mut pane = Pane::empty(n * HOUR_MS, &[1]);
+        pane.records = records;
+        pane.features[0].cells = vec![records];
+        ClosedPane::new(&pane, true)
+    }
+
+    #[test]
+    fn only_whole_days_with_records_count() {
+        // From 20:00 on: four hours, two days, one empty day, a day, and five hours.
+        let panes: Vec<_> =
+            (20..24 + 4 * 24 + 5).map(|n| hour(n, u64::from(!(72..96).contains(&n)))).collect();
+        let days = whole_days(&panes, HOUR_MS);
+        let starts: Vec<_> = days.iter().map(|day| day[0].start_ms / DAY_MS).collect();
+        assert_eq!(starts, [1, 2, 4]);
+        assert!(days.iter().all(|day| day.len() == 24));
+    }
+
+    #[test]
+    fn a_shuffle_is_a_permutation_and_depends_on_the_seed_only() {
+        let order = |seed| {
+            let mut order: Vec<usize> = (0..50).collect();
+            Random(seed).shuffle(&mut order);
+            order
+        };
+        assert_eq!(order(7), order(7));
+        assert_ne!(order(7), order(8));
+        let mut sorted = order(7);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_place_is_favoured() {
+        let (mut random, mut first) = (Random(1), [0u32; 5]);
+        for _ in 0..10_000 {
+            let mut order = [0, 1, 2, 3, 4];
+            random.shuffle(&mut order);
+            first[order[0]] += 1;
+        }
+        // Each 2000 times, give or take six deviations.
+        assert!(first.iter().all(|&n| n.abs_diff(2000) < 240), "{first:?}");
+    }
+}
