@@ -4,26 +4,30 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
 
-use crate::pipeline::BadInput;
-
+use crate::baseline::Convention;
 use crate::fetch;
+use crate::pipeline::BadInput;
 
 mod baseline;
 mod compare;
 mod config;
 mod demo;
+mod incidents;
 mod init;
+mod replay;
 mod run;
 mod validate;
 
-/// Success; for `compare`, no drift.
+/// Success; for `compare`, no drift; for `replay`, no trigger.
 pub const OK: u8 = 0;
 /// Something failed while running.
 pub const FAILURE: u8 = 1;
 /// The command line itself was wrong (clap's own code).
 pub const USAGE: u8 = 2;
-/// `compare` found drift.
+/// `compare` found drift, `replay` a trigger.
 pub const DRIFT: u8 = 3;
 /// Bad configuration or unreadable input (`EX_CONFIG`).
 pub const BAD_INPUT: u8 = 78;
@@ -53,6 +57,10 @@ enum Command {
     Baseline(baseline::Command),
     /// Compare two Parquet files, folders or profiles.
     Compare(compare::Args),
+    /// List incidents of a running driftd, close one, or accept a model's faults as drift.
+    Incidents(incidents::Args),
+    /// Put recorded data through the whole path: when it would have warned and triggered, and why.
+    Replay(replay::Args),
     /// The process that reads Parquet; driftd starts it itself.
     #[command(hide = true)]
     BaselineWorker,
@@ -67,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Baseline(command) => baseline::run(command),
         Command::Compare(args) => compare::run(args),
+        Command::Incidents(args) => incidents::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::BaselineWorker => return fetch::worker_main(),
     };
     match result {
@@ -76,6 +86,14 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is::<BadInput>() { BAD_INPUT } else { FAILURE })
         }
     }
+}
+
+/// The values of `--profile`.
+fn profiles() -> impl TypedValueParser<Value = Convention> {
+    PossibleValuesParser::new(Convention::ALL.map(Convention::as_str)).map(|given| {
+        let found = Convention::ALL.into_iter().find(|convention| convention.as_str() == given);
+        found.unwrap_or_default()
+    })
 }
 
 /// One line for people: the error and its causes, each said once.

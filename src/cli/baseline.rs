@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::baseline::{Baseline, FeatureBaseline, FeatureOverride, Overrides};
-use crate::cli::{BAD_INPUT, OK};
+use crate::baseline::{Baseline, Convention, FeatureBaseline, FeatureOverride, Overrides};
+use crate::cli::{BAD_INPUT, OK, profiles};
 use crate::feature::Kind;
 use crate::fetch;
 use crate::histogram::Cells;
@@ -41,6 +41,9 @@ pub(super) struct BuildArgs {
     /// A column whose values are categories, such as numeric codes; may be repeated.
     #[arg(long, value_name = "COLUMN")]
     categorical: Vec<String>,
+    /// Whose numbers it will be compared by: its cells get the edges that these need.
+    #[arg(long, value_name = "NAME", default_value = "driftd", value_parser = profiles())]
+    profile: Convention,
     /// The column that holds what the model answered [default: prediction].
     #[arg(long, value_name = "COLUMN")]
     prediction: Option<String>,
@@ -79,6 +82,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
         features: args.categorical.iter().map(|name| (name.clone(), categorical)).collect(),
         ignore: args.ignore.iter().cloned().collect(),
         prediction: args.prediction.clone(),
+        convention: Some(args.profile),
     };
     let Some(baseline) = read(&args.reference, &overrides)? else { return Ok(BAD_INPUT) };
     write_whole(&args.output, baseline.to_json().as_bytes())
@@ -198,6 +202,12 @@ fn in_short(feature: &FeatureBaseline) -> Value {
             value["singletons"] = json!(feature.singletons);
             value["cells"] = json!(feature.cells.len());
             value["bins"] = json!(feature.bins.len());
+            if let Some(sample) = feature.sample {
+                value["sample"] = json!(sample);
+            }
+            if let Some(measured) = &feature.design_effect {
+                value["design_effect"] = json!(measured.effects);
+            }
             value["mean"] = json!(feature.mean);
             value["sd"] = json!(feature.sd);
             if let Cells::Numeric(cells) = &feature.cells {

@@ -10,9 +10,11 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 
 use crate::baseline::Baseline;
+use crate::baseline::Convention;
 use crate::baseline::Overrides;
 use crate::cli;
 use crate::cli::config::Source;
+use crate::cli::profiles;
 use crate::compare::FLOOR_ALPHA;
 use crate::compare::Statistic;
 use crate::config::Config;
@@ -24,6 +26,7 @@ use crate::decide::Verdict;
 use crate::decide::VerdictRule;
 use crate::decide::default_thresholds;
 use crate::decide::verdict;
+use crate::decide::with_lines_of;
 use crate::fetch;
 use crate::histogram::Counts;
 use crate::report::compare::Comparison;
@@ -54,6 +57,9 @@ pub(super) struct Args {
     /// A statistic to show; may be repeated [default: psi, ks, js in the table, all in JSON]
     #[arg(long = "statistic", value_name = "STATISTIC")]
     statistics: Vec<Statistic>,
+    /// Whose numbers: driftd's own or Evidently's [default: the model's, else driftd]
+    #[arg(long, value_name = "NAME", value_parser = profiles())]
+    profile: Option<Convention>,
     /// Judge by a model's policy in this configuration: its columns, thresholds, design effect and
     /// least records
     #[arg(short, long, value_name = "FILE")]
@@ -147,6 +153,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         Ok(settings) => settings,
         Err(code) => return Ok(code),
     };
+    if let Some(convention) = args.profile {
+        settings.overrides.convention = Some(convention);
+        settings.thresholds = with_lines_of(convention, settings.thresholds);
+    }
     replace(&mut settings.thresholds, &args.thresholds, args.fail_on.level());
     let (reference, live) = match read(&args, &settings) {
         Ok(both) => both,
@@ -217,7 +227,8 @@ fn replace(lines: &mut Vec<(Statistic, Level, f64)>, given: &[(Statistic, f64)],
 fn read(args: &Args, settings: &Settings) -> Result<(Baseline, Vec<Counts>), fetch::Error> {
     let progress = progress();
     progress.set_message(format!("reading {}", args.reference));
-    let reference = fetch::load_blocking(&settings.fetch, &args.reference, &settings.overrides)?;
+    let reference =
+        fetch::load_once_blocking(&settings.fetch, &args.reference, &settings.overrides)?;
     progress.set_message(format!("counting {}", args.live));
     let live = fetch::count_live_blocking(&settings.fetch, &args.live, &reference)?;
     progress.finish_and_clear();

@@ -194,7 +194,6 @@ impl Story {
         self.watch(HEALTHY).await?;
         self.cues.drifted.store(true, Ordering::Relaxed);
         self.screen.chapter("the world changes: amounts are 2.5 times what they were");
-        self.until("warning", |model| model["drift"] == "warning").await?;
         let drifted = self
             .until("drifted, with an incident", |model| {
                 model["drift"] == "drifted" && model["incident"] != "none"

@@ -63,6 +63,7 @@ struct Findings {
     /// What `--offline` left out.
     skipped: Vec<String>,
     queue_bytes: u64,
+    consumers: usize,
     max_series: u64,
 }
 
@@ -90,6 +91,7 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
     findings.warnings.clone_from(&loaded.warnings);
     findings.faults.extend(loaded.check_files());
     findings.queue_bytes = config.kafka.memory_bytes();
+    findings.consumers = config.kafka.consumers;
     findings.max_series = config.max_series;
     let wanted = |model: &Model| args.model.as_ref().is_none_or(|name| *name == model.name);
     if !config.models.iter().any(wanted) {
@@ -238,6 +240,7 @@ impl Findings {
             "models": self.plans,
             "memory_bytes": self.memory(),
             "queue_bytes": self.queue_bytes,
+            "consumers": self.consumers,
             "series": self.series(),
             "max_series": self.max_series,
         })
@@ -260,7 +263,8 @@ impl Findings {
             let (memory, queue) = (size(self.memory()), size(self.queue_bytes));
             out.push_str(&format!(
                 "whole: at most {memory} of memory with one partition a topic (librdkafka's queue \
-                 {queue}), about {} of {} time series\n",
+                 {queue}, consumers: {}), about {} of {} time series\n",
+                self.consumers,
                 self.series(),
                 self.max_series
             ));
@@ -305,11 +309,15 @@ fn model_text(plan: &Plan) -> String {
     }
     let memory = plan.memory;
     out.push_str(&format!(
-        "  memory: at most {} for the baseline, {} for open panes per partition, {} for closed \
-         panes; about {} time series\n",
+        "  memory: at most {} for the baseline, {} for the window's sums, {} for open panes per \
+         partition, {} for closed panes: {} a feature, {} with the panes of 24 h; about {} time \
+         series\n",
         size(memory.baseline),
+        size(memory.window),
         size(memory.open_panes_per_partition),
         size(memory.closed_panes),
+        size(memory.per_feature),
+        size(memory.per_feature_day),
         plan.series
     ));
     out

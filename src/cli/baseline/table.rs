@@ -7,9 +7,9 @@ use crate::baseline::{Baseline, FeatureBaseline};
 use crate::feature::{Kind, Role};
 use crate::histogram::{Cells, NumericCells, Storage};
 
-const HEADINGS: [&str; 11] = [
-    "feature", "role", "kind", "type", "values", "missing", "distinct", "cells", "bins", "range",
-    "usable",
+const HEADINGS: [&str; 12] = [
+    "feature", "role", "kind", "type", "values", "missing", "distinct", "cells", "bins", "effect",
+    "range", "usable",
 ];
 
 /// Every feature in one line, below what the whole is.
@@ -21,8 +21,9 @@ pub(super) fn table(baseline: &Baseline) -> String {
         baseline.rows,
         baseline.time_column.as_deref().unwrap_or("no time column found"),
     );
-    if baseline.sampled {
-        out.push_str("sampled  edges come from a sample of the rows, counts from all of them\n");
+    if let Some(least) = baseline.features.iter().filter_map(|feature| feature.sample).min() {
+        let line = "edges come from a sample of the values, counts from all of them";
+        out.push_str(&format!("sampled  {line}; {least} in a column, or more\n"));
     }
     let mut ignored: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for column in &baseline.ignored {
@@ -42,7 +43,7 @@ pub(super) fn table(baseline: &Baseline) -> String {
             .zip(widths)
             .enumerate()
             .map(|(i, (cell, width))| {
-                if (4..9).contains(&i) {
+                if (4..10).contains(&i) {
                     format!("{cell:>width$}")
                 } else {
                     format!("{cell:<width$}")
@@ -66,7 +67,16 @@ fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
     let tail = match feature.unusable {
         Some(why) => {
             let dash = || "-".to_owned();
-            [dash(), dash(), dash(), dash(), dash(), dash(), format!("no: {}", why.reason())]
+            [
+                dash(),
+                dash(),
+                dash(),
+                dash(),
+                dash(),
+                dash(),
+                dash(),
+                format!("no: {}", why.reason()),
+            ]
         }
         None => {
             let range = match &feature.cells {
@@ -89,6 +99,7 @@ fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
                 feature.distinct.to_string(),
                 feature.cells.len().to_string(),
                 feature.bins.len().to_string(),
+                effect(feature),
                 range,
                 "yes".to_owned(),
             ]
@@ -96,6 +107,12 @@ fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
     };
     let mut cells = head.into_iter().chain(tail);
     std::array::from_fn(|_| cells.next().unwrap_or_default())
+}
+
+/// The design effect of the body.
+fn effect(feature: &FeatureBaseline) -> String {
+    let measured = feature.design_effect.as_ref();
+    measured.map_or("?".to_owned(), |measured| format!("{:.1}", measured.effects.body))
 }
 
 fn kind(feature: &FeatureBaseline) -> &'static str {

@@ -64,16 +64,7 @@ impl Screen {
         let changed = state != self.state;
         self.state = state;
         self.shown = Some(Instant::now());
-        let amount = model["features"].as_array().into_iter().flatten();
-        let psi = amount.filter(|f| f["feature"] == "amount").map(|f| &f["scores"]["psi"]).next();
-        let number = |key: &str| psi.and_then(|psi| psi[key].as_f64());
-        let score = match (number("value"), number("noise_floor")) {
-            (Some(value), Some(floor)) => {
-                format!("amount psi {value:.4} (warning 0.1, retrain 0.2, noise floor {floor:.4})")
-            }
-            (Some(value), None) => format!("amount psi {value:.4}"),
-            (None, _) => "no score yet".to_owned(),
-        };
+        let score = amount(model);
         let end =
             model["window"]["end"].as_str().and_then(|end| end.get(11..16)).unwrap_or("--:--");
         let incident = match model["incident_id"].as_str() {
@@ -127,6 +118,29 @@ impl Screen {
             "\nstaying up (--keep-running); event time runs like the wall clock now; Ctrl-C ends it"
         );
     }
+}
+
+/// What the demo is about: the PSI of the amount over the window, and since it changed.
+fn amount(model: &Value) -> String {
+    let features = model["features"].as_array().into_iter().flatten();
+    let Some(amount) = features.into_iter().find(|feature| feature["feature"] == "amount") else {
+        return "no score yet".to_owned();
+    };
+    let number = |value: &Value| value.as_f64().unwrap_or_default();
+    let Some(window) = amount["scores"]["psi"]["value"].as_f64() else {
+        return "no score yet".to_owned();
+    };
+    let onset = &amount["onset"];
+    let evidence = number(&onset["log_evidence"]) / number(&onset["log_needed"]).max(1.0);
+    if evidence < 1.0 {
+        return format!("amount psi {window:.4} over the hour; evidence {evidence:.2} of 1");
+    }
+    format!(
+        "amount psi {window:.4} over the hour, {:.2} over the {} records since {}; evidence {evidence:.1} of 1",
+        number(&onset["psi"]["value"]),
+        onset["records"],
+        onset["since"].as_str().and_then(|since| since.get(11..16)).unwrap_or("--:--"),
+    )
 }
 
 /// `VmHWM` of this process.

@@ -8,7 +8,9 @@ use crate::compare::Statistic;
 use crate::config::Model;
 use crate::decide::Level;
 use crate::feature::{Kind, Role};
+use crate::window::ClosedPane;
 
+const DAY_MS: i64 = 24 * 3_600_000;
 /// Counts beside the cells: nine small ones and four sums.
 const COUNTS_BYTES: u64 = 9 * 8 + 4 * 16;
 /// Design effect that is taken while none is known.
@@ -68,15 +70,21 @@ pub(super) struct Need {
 pub(super) struct Memory {
     /// Cells, edges and reference counts.
     pub(super) baseline: u64,
+    /// The sum over the window: one that is kept up, one that readers see.
+    pub(super) window: u64,
     /// Per partition of the topic: features x cells x panes that are still open.
     pub(super) open_panes_per_partition: u64,
     /// Features x cells x panes of `max_age`, as they are kept.
     pub(super) closed_panes: u64,
+    /// All of it for one feature of average width, with one partition.
+    pub(super) per_feature: u64,
+    /// The same if only the closed panes of 24 hours were kept.
+    pub(super) per_feature_day: u64,
 }
 
 /// Plans `model` on its baseline, with `exported` statistics.
 pub(super) fn plan(model: &Model, baseline: &Baseline, exported: &[Statistic]) -> Plan {
-    let lines = model.drift_config.thresholds.lines();
+    let lines = model.drift_config.lines();
     let usable: Vec<&FeatureBaseline> =
         baseline.features.iter().filter(|feature| feature.unusable.is_none()).collect();
     let lines_exported = lines.iter().filter(|line| exported.contains(&line.0)).count() as u64;
@@ -110,13 +118,15 @@ fn feature_plan(
     let m = feature.reference.in_cells();
     let need = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
         let alpha = compare::WINDOW_ALPHA;
-        let records = compare::records_needed(statistic, threshold, bins, m, phi, alpha);
+        let unit = compare::unit(feature.convention, statistic);
+        let records = compare::records_needed(statistic, threshold / unit, bins, m, phi, alpha);
         Need {
             statistic,
             level,
             threshold,
             records: records.map(|records| records.max(model.drift_config.min_records)),
-            supported: compare::supported_threshold(statistic, bins, m, phi, alpha),
+            supported: compare::supported_threshold(statistic, bins, m, phi, alpha)
+                .map(|least| least * unit),
         }
     };
     let lines = lines.iter().filter(|line| usable && applies(line.0));
@@ -136,24 +146,32 @@ fn feature_plan(
 fn memory(model: &Model, usable: &[&FeatureBaseline]) -> Memory {
     let cells: u64 = usable.iter().map(|feature| feature.reference.cells.len() as u64).sum();
     let features = usable.len() as u64;
-    let per_pane = cells * 8 + features * COUNTS_BYTES;
+    let counts = cells * 8 + features * COUNTS_BYTES;
     let pane_ms = model.pane.as_ms().max(1);
     let panes = |ms: i64| u64::try_from(ms / pane_ms).unwrap_or(0);
+    let closed_pane: u64 =
+        usable.iter().map(|f| ClosedPane::bytes_max(f.reference.cells.len() as u64)).sum();
+    // Reference counts and edges or categories.
+    let baseline = cells * 24 + features * COUNTS_BYTES;
+    let window = counts * 2;
     // A pane is open until lateness after its end, and the newest is open too.
-    let open = panes(model.lateness.as_ms()) + 2;
-    // Encoded, a count takes a byte until 127 and two until 16,383; the sums take their bytes.
-    let encoded = cells * 3 / 2 + features * COUNTS_BYTES / 2;
+    let open_panes_per_partition = counts * (panes(model.lateness.as_ms()) + 2);
+    let kept_ms = model.drift_config.max_age.as_ms().max(model.window().as_ms());
+    let closed_panes = closed_pane * panes(kept_ms);
+    let others = baseline + window + open_panes_per_partition;
     Memory {
-        // Reference counts and edges or categories.
-        baseline: cells * 24 + features * COUNTS_BYTES,
-        open_panes_per_partition: per_pane * open,
-        closed_panes: encoded * panes(model.drift_config.max_age.as_ms()),
+        baseline,
+        window,
+        open_panes_per_partition,
+        closed_panes,
+        per_feature: (others + closed_panes).div_ceil(features.max(1)),
+        per_feature_day: (others + closed_pane * panes(DAY_MS)).div_ceil(features.max(1)),
     }
 }
 
 impl Memory {
     /// With one partition.
     pub(super) fn total(self) -> u64 {
-        self.baseline + self.open_panes_per_partition + self.closed_panes
+        self.baseline + self.window + self.open_panes_per_partition + self.closed_panes
     }
 }
