@@ -1,0 +1,4 @@
+//! A configuration file of any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::config::check(data));
