@@ -22,6 +22,10 @@ broker-test *filter:
 bench *stage:
     benches/run.sh {{stage}}
 
+# Every fuzz target for that many seconds, where a nightly toolchain and cargo-fuzz are installed.
+fuzz seconds="60":
+    fuzz/run.sh {{seconds}}
+
 # See it work: an embedded Kafka, a drifting feature, one webhook.
 demo:
     cargo run --release -- demo

@@ -1,18 +1,21 @@
-//! Scores of 30 features from ready counts, as ratios within one run:
+//! Scores from ready counts, in CPU time of the thread that computes them:
 //!
 //! ```text
 //! cargo bench --bench compare
 //! ```
 //!
-//! - over a straightforward twin: the same statistics written from their formulas with `Vec`s, and a
-//!   quantile from statrs wherever one is needed;
-//! - over one pass that only adds up the cells: what reading the counts costs at least.
+//! - 30 and 1,000 features against the time that they may take;
+//! - a closed pane that enters a window of 288 panes against one of 12;
+//! - 30 features against a straightforward twin: the same statistics written from their formulas
+//!   with `Vec`s, and a quantile from statrs wherever one is needed;
+//! - 30 features against one pass that only adds up the cells: what reading them costs at least.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use std::f64::consts::LN_2;
 use std::hint::black_box;
 
 use driftd::baseline::Baseline;
+use driftd::baseline::Convention;
 use driftd::baseline::FeatureBaseline;
 use driftd::compare;
 use driftd::compare::Statistic;
@@ -25,49 +28,93 @@ use driftd::histogram::Counts;
 use driftd::histogram::NumericCells;
 use driftd::histogram::Scale;
 use driftd::histogram::Storage;
+use driftd::window::ClosedPane;
+use driftd::window::Pane;
+use driftd::window::Ring;
 use statrs::distribution::ChiSquared;
 use statrs::distribution::ContinuousCDF;
-use tokio::time::Instant;
+
+mod clock;
+mod table;
 
 const FEATURES: usize = 30;
+const MANY_FEATURES: usize = 1_000;
+/// Seconds that they may take.
+const MAY_TAKE: f64 = 1e-3;
+const MANY_MAY_TAKE: f64 = 50e-3;
+/// An hour and a day of panes of 5 minutes.
+const WINDOWS: [usize; 2] = [12, 288];
 const CELLS: u32 = 240;
 /// Every fifth feature is categorical with this many bins.
 const CATEGORIES: u32 = 50;
 const ROUNDS: usize = 41;
 
 fn main() {
-    let (baseline, live) = (baseline(), live());
-    check(&baseline, &live);
-    let ours = median(|| {
-        black_box(compare::evaluate(black_box(&baseline), black_box(&live), 1.0, 1e-3));
-    });
-    let naive = median(|| {
-        for (feature, live) in baseline.features.iter().zip(&live) {
+    let (features, live) = (baseline(FEATURES), live(FEATURES));
+    check(&features, &live);
+    let score = || {
+        black_box(compare::evaluate(black_box(&features), black_box(&live), 1.0, 1e-3));
+    };
+    let (ours, twin) = clock::fastest(ROUNDS, score, || {
+        for (feature, live) in features.features.iter().zip(&live) {
             black_box(naive(black_box(feature), black_box(live)));
         }
     });
-    let pass = median(|| {
-        for (feature, live) in baseline.features.iter().zip(&live) {
+    let (_, pass) = clock::fastest(ROUNDS, score, || {
+        for (feature, live) in features.features.iter().zip(&live) {
             black_box((feature.reference.in_cells(), black_box(live).in_cells()));
         }
     });
-    println!("scores of {FEATURES} features, {CELLS} cells, all statistics");
-    println!("  straightforward twin / ours   {:7.2}", naive / ours);
-    println!("  ours / one pass over cells    {:7.2}", ours / pass);
+    println!("{FEATURES} features, {CELLS} cells, all statistics: {:.1} us", ours * 1e6);
+    println!("  one pass over the cells: {:.1} us, ours / pass {:.2}", pass * 1e6, ours / pass);
+    row("scores of 30 features", "1 ms", MAY_TAKE / ours, 1.0);
+    row("scores of 30 features", "straightforward twin", twin / ours, 1.0);
+    many();
+    windows();
 }
 
-/// Median seconds of `ROUNDS` runs, after as many to warm up.
-fn median(mut work: impl FnMut()) -> f64 {
-    let mut times: Vec<f64> = (0..2 * ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
-        })
-        .skip(ROUNDS)
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[ROUNDS / 2]
+fn row(what: &str, peer: &str, better: f64, reach: f64) {
+    table::row("compare", what, peer, better, Some(reach));
+}
+
+fn many() {
+    let (features, live) = (baseline(MANY_FEATURES), live(MANY_FEATURES));
+    let score = || {
+        black_box(compare::evaluate(black_box(&features), black_box(&live), 1.0, 1e-3));
+    };
+    let (first, again) = clock::fastest(ROUNDS, score, score);
+    let ours = first.min(again);
+    println!("{MANY_FEATURES} features: {:.2} ms", ours * 1e3);
+    row("scores of 1,000 features", "50 ms", MANY_MAY_TAKE / ours, 1.0);
+}
+
+/// A pane enters a full window and all features are scored: what happens when a pane closes.
+fn windows() {
+    let features = baseline(FEATURES);
+    let mut rings = WINDOWS.map(|panes| {
+        let shape = live(FEATURES).iter().map(|counts| counts.cells.len()).collect();
+        let mut ring = Ring::new(shape, 1, panes, panes, 1);
+        (0..panes).for_each(|_| ring.push(pane()).expect("it is of this shape"));
+        ring
+    });
+    let next = pane();
+    let [short, long] = &mut rings;
+    let enter = |ring: &mut Ring| {
+        ring.push(next.clone()).expect("it is of this shape");
+        black_box(compare::evaluate(black_box(&features), ring.live(), 1.0, 1e-3));
+    };
+    let (short, long) = clock::fastest(ROUNDS, || enter(short), || enter(long));
+    println!(
+        "a pane enters and 30 features are scored: {:.1} and {:.1} us",
+        short * 1e6,
+        long * 1e6
+    );
+    row("a pane enters a window of 288 panes", "a window of 12 panes", short / long, 0.9);
+}
+
+fn pane() -> ClosedPane {
+    let features = live(FEATURES);
+    ClosedPane::new(&Pane { records: 15_000, features, ..Pane::empty(0, &[]) }, true)
 }
 
 /// Both must have computed the same thing.
@@ -85,13 +132,13 @@ fn check(baseline: &Baseline, live: &[Counts]) {
     }
 }
 
-fn baseline() -> Baseline {
+fn baseline(features: usize) -> Baseline {
     Baseline {
         format: 1,
         digest: String::new(),
         source: "bench".to_owned(),
         rows: 100_000,
-        features: (0..FEATURES).map(feature).collect(),
+        features: (0..features).map(feature).collect(),
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
@@ -128,10 +175,13 @@ fn feature(i: usize) -> FeatureBaseline {
         mean: Some(120.0),
         sd: Some(69.0),
         distinct: 1000,
+        design_effect: None,
+        sample: None,
+        convention: Convention::Driftd,
     }
 }
 
-fn live() -> Vec<Counts> {
+fn live(features: usize) -> Vec<Counts> {
     let mut state = 1u64;
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -151,7 +201,7 @@ fn live() -> Vec<Counts> {
             ..Counts::default()
         }
     };
-    (0..FEATURES).map(counts).collect()
+    (0..features).map(counts).collect()
 }
 
 type Naive = Vec<(Statistic, f64, Option<f64>)>;

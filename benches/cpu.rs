@@ -12,12 +12,13 @@ pub(crate) fn process_seconds() -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
 }
 
-/// The running threads of this name together.
+/// The running threads of this name together, those numbered behind it too.
 pub(crate) fn thread_seconds(name: &str) -> f64 {
     let tasks = fs::read_dir("/proc/self/task").expect("Linux has it");
     let seconds = tasks.flatten().filter_map(|task| {
         let named = fs::read_to_string(task.path().join("comm")).ok()?;
-        if named.trim() != name {
+        let number = named.trim().strip_prefix(name)?;
+        if !number.chars().all(|c| c == '-' || c.is_ascii_digit()) {
             return None;
         }
         let spent = fs::read_to_string(task.path().join("schedstat")).ok()?;

@@ -1,174 +1,234 @@
 //! Records from Kafka to counts by the path of `driftd run`, over raw batch consumption of the same
-//! topic, in one run. The broker is librdkafka's mock cluster in a process of its own.
+//! topic and beside a peer in Python, in one run; and how long a start takes until records count.
 //!
 //! Raw is our own source with its batches dropped: what reading the topic costs at least.
-#![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a benchmark prints its result, and ends where it can't go on"
+)]
 
 use std::env;
 use std::fs;
-use std::io::BufRead;
-use std::io::BufReader;
 use std::path::Path;
-use std::process::Child;
-use std::process::Command;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
 
 use driftd::config;
 use driftd::config::Config;
-use driftd::deliver::Schedule;
-use driftd::fetch::WorkerCommand;
-use driftd::kafka::mock::MockBroker;
-use driftd::kafka::mock::Producer;
-use driftd::pipeline;
-use driftd::source::Event;
-use driftd::source::Start;
-use driftd::source::kafka::KafkaSource;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use serde_json::Value;
 
+mod affinity;
+mod brokers;
+mod counted;
 mod cpu;
+mod daemon;
 mod payments;
+mod peer;
+mod start;
+mod table;
 
-const TOPIC: &str = "payments";
-/// The mock cluster keeps 5 MiB of a partition.
-const PARTITIONS: i32 = 64;
-const PER_PARTITION: u32 = 6_000;
-const RECORDS: u64 = PARTITIONS as u64 * PER_PARTITION as u64;
+use brokers::{Kafka, Mock, RECORDS, TOPIC};
+use counted::Counted;
+use daemon::Run;
+use peer::Peer;
+
+const MODEL: &str = "fraud";
 const ROUNDS: usize = 5;
-/// Starting, joining the group and reading everything takes a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often the daemon is asked how far it is.
-const ASK: Duration = Duration::from_millis(10);
+/// CPUs that raw reading keeps busy if it is what limits itself.
+const ENOUGH: f64 = 0.8;
 /// Arguments by which this program is started as one of its helpers.
 const BROKER: &str = "broker";
+const DAEMON: &str = "daemon";
 const WORKER: &str = "baseline-worker";
 
 fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
-        Some(BROKER) => broker(),
+        Some(BROKER) => brokers::serve(),
+        Some(DAEMON) => start::serve(),
         Some(WORKER) => return driftd::fetch::worker_main(),
         Some(_) | None => compare(),
     }
     ExitCode::SUCCESS
 }
 
-/// Fills a topic, tells where it is and how many bytes it has, and serves it until nobody listens.
-fn broker() {
-    let broker = MockBroker::start().expect("the mock cluster starts");
-    broker.create_topic(TOPIC, PARTITIONS).expect("the topic is new");
-    let producer = Producer::connect(&broker.bootstrap_servers()).expect("the broker is there");
-    let mut payments = payments::Payments::new(1);
-    let mut bytes = 0;
-    // Partition by partition, so that batches are large: a fetch gets one batch of each partition
-    // from the mock cluster, but whole megabytes from a broker.
-    for partition in 0..PARTITIONS {
-        for i in 0..PER_PARTITION {
-            let (event_ms, payload) = payments.record(i, PER_PARTITION);
-            bytes += payload.len();
-            let at = event_ms + 200;
-            let sent = producer.produce(TOPIC, partition, None, at, Some(payload.as_bytes()));
-            sent.expect("the record is queued");
-        }
-    }
-    producer.flush(PATIENCE).expect("every record is written");
-    println!("{} {bytes}", broker.bootstrap_servers());
-    let mut end = String::new();
-    std::io::stdin().read_line(&mut end).expect("standard input is a pipe");
-}
-
-/// The other process, ended with this one.
-struct Broker {
-    process: Child,
-    servers: String,
-    bytes: u64,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let program = env::current_exe().expect("this program has a path");
-        let mut process = Command::new(program)
-            .arg(BROKER)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program starts again");
-        let output = process.stdout.take().expect("it is a pipe");
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).expect("the broker tells where it is");
-        let (servers, bytes) = line.trim().split_once(' ').expect("two words");
-        let (servers, bytes) = (servers.to_owned(), bytes.parse().expect("a number"));
-        Self { process, servers, bytes }
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        self.process.wait().ok();
-    }
-}
-
-/// What reading the topic took, from the first batch on.
-#[derive(Clone, Copy)]
-struct Run {
-    per_second: f64,
-    /// All threads of this process, ns a record.
-    process: f64,
-    /// The thread that takes the records, ns a record.
-    thread: f64,
-}
-
-/// Where a run stands.
-struct Mark {
-    records: u64,
-    at: Instant,
-    process: f64,
-    thread: f64,
-}
-
-impl Mark {
-    fn now(records: u64, thread: &str) -> Self {
-        let (process, thread) = (cpu::process_seconds(), cpu::thread_seconds(thread));
-        Self { records, at: Instant::now(), process, thread }
-    }
-
-    fn until(&self, end: &Mark) -> Run {
-        let records = (end.records - self.records) as f64;
-        Run {
-            per_second: records / (end.at - self.at).as_secs_f64(),
-            process: (end.process - self.process) * 1e9 / records,
-            thread: (end.thread - self.thread) * 1e9 / records,
-        }
-    }
-}
-
 fn compare() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let reference = folder.path().join("reference.parquet");
-    payments::write_reference(&reference);
-    let broker = Broker::start();
+    let bench = Bench::new();
+    let mut mock = Mock::start(BROKER);
     println!(
         "{RECORDS} records of {} bytes, {} features",
-        broker.bytes / RECORDS,
+        mock.bytes / RECORDS,
         payments::FEATURES
     );
-    println!("round   raw/s   cpu ns (thread)   driftd/s   cpu ns (thread)   driftd / raw");
-    let (mut raw, mut ours) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let config = |group: &str| {
-            let state = folder.path().join(format!("{group}-{round}"));
-            fs::create_dir(&state).expect("the folder is new");
-            configuration(&broker.servers, &format!("{group}-{round}"), &reference, &state)
-        };
-        raw.push(read(&config("raw")));
-        ours.push(count(config("driftd")));
-        show(&round.to_string(), raw[round], ours[round]);
+    // One part alone: `cargo bench --bench pipeline -- start`.
+    let only = env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("mock") {
+        bench.broker("mock", &mock.servers, mock.process());
     }
-    show("best", best(&raw), best(&ours));
+    if wanted("peer") {
+        bench.peer(&mock.servers);
+    }
+    if wanted("start") {
+        start::measure(&bench, &mut mock);
+    }
+    drop(mock);
+    if !wanted("kafka") {
+        return;
+    }
+    if let Some(kafka) = Kafka::start() {
+        bench.broker("kafka", &kafka.servers, kafka.process());
+    }
+}
+
+/// Where the states lie, and what the model was trained on.
+struct Bench {
+    folder: tempfile::TempDir,
+    reference: PathBuf,
+}
+
+/// What is measured on a broker.
+struct Side {
+    name: &'static str,
+    cpus: Vec<usize>,
+    consumers: usize,
+    reach: Option<f64>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let reference = folder.path().join("reference.parquet");
+        payments::write_reference(&reference);
+        Self { folder, reference }
+    }
+
+    /// A configuration whose state, in a folder of its own, is called `name`, as is its group.
+    fn configuration(&self, servers: &str, name: &str, consumers: usize) -> (Config, PathBuf) {
+        let state = self.folder.path().join(name);
+        let text = self.text(servers, name, consumers, &state);
+        (config::parse(&text, &|_| None).expect("this configuration is valid").config, state)
+    }
+
+    fn text(&self, servers: &str, group: &str, consumers: usize, state: &Path) -> String {
+        fs::create_dir_all(state).expect("there is room");
+        // For trying librdkafka's settings: `name: value, ...`.
+        let more = env::var("DRIFTD_BENCH_OPTIONS").unwrap_or_default();
+        format!(
+            r#"kafka:
+  brokers: "{servers}"
+  group: {group}
+  consumers: {consumers}
+  options: {{session.timeout.ms: 6000, {more}}}
+models:
+  - name: {MODEL}
+    topic: {TOPIC}
+    fields: {{event_time: {{pointer: /ts, unit: ms}}}}
+    start: earliest
+    drift_config:
+      reference_dataset: "{}"
+      thresholds: {{psi_alert: 0.1, psi_retrain: 0.2}}
+state: {{dir: "{}"}}
+http: {{public: "127.0.0.1:0", admin: "127.0.0.1:0"}}
+"#,
+            self.reference.display(),
+            state.display(),
+        )
+    }
+
+    /// Ours over raw: on one CPU with the broker on the other, on all of them, with two consumers.
+    fn broker(&self, broker: &str, servers: &str, process: u32) {
+        let all: Vec<usize> = (0..affinity::count()).collect();
+        let sides = [
+            Side { name: "one core", cpus: vec![0], consumers: 1, reach: Some(0.55) },
+            Side { name: "all cores", cpus: all.clone(), consumers: 1, reach: Some(0.9) },
+            Side { name: "two consumers", cpus: all.clone(), consumers: 2, reach: None },
+        ];
+        let mut expected = None;
+        for Side { name, cpus, consumers, reach } in sides {
+            println!("\n{broker}, {name}");
+            println!("round   raw/s   cpu ns (thread)   driftd/s   cpu ns (thread)   driftd / raw");
+            let apart = cpus.len() < all.len();
+            affinity::pin(std::process::id(), &cpus);
+            affinity::pin(process, if apart { &all[1..] } else { &all });
+            let (mut raw, mut ours) = (Vec::new(), Vec::new());
+            for round in 0..ROUNDS {
+                let name =
+                    |side: &str| format!("{broker}-{}-{consumers}-{side}{round}", cpus.len());
+                raw.push(daemon::read(&self.configuration(servers, &name("raw"), 1).0));
+                let (config, state) = self.configuration(servers, &name("ours"), consumers);
+                ours.push(daemon::count(config));
+                let found = counted::counted(&state, MODEL, TOPIC);
+                assert_eq!(found.records, RECORDS);
+                let expected = expected.get_or_insert_with(|| copy(&found));
+                assert_eq!(found, *expected, "every run counts the same");
+                show(&round.to_string(), raw[round], ours[round]);
+            }
+            let busy = raw.iter().map(Run::busy).fold(0.0, f64::max);
+            let (raw, ours) = (best(&raw), best(&ours));
+            show("best", raw, ours);
+            println!("raw kept {busy:.2} CPUs busy");
+            // Where even raw reading waited for the broker, the ratio says how busy the machine was.
+            let starved = busy < ENOUGH;
+            let why = if starved { " (raw waited for the broker)" } else { "" };
+            let what = format!("messages/s, {broker}, {name}{why}");
+            let reach = reach.filter(|_| !starved);
+            table::row(
+                "pipeline",
+                &what,
+                "raw consumption",
+                ours.per_second / raw.per_second,
+                reach,
+            );
+        }
+    }
+
+    /// CPU time a record of the threads that the application itself has.
+    fn peer(&self, servers: &str) {
+        let (config, state) = self.configuration(servers, "peer", 1);
+        daemon::count(config);
+        let plan = state.join("plan.json");
+        fs::write(&plan, counted::plan(&state, MODEL).to_string()).expect("there is room");
+        let records = RECORDS.to_string();
+        let arguments = [Path::new(servers), Path::new(TOPIC), Path::new(&records), &plan];
+        let Some(mut peer) = Peer::start("pipeline.py", "fast", &arguments) else { return };
+        let (mut ours, mut theirs, mut raw) = (Vec::new(), f64::INFINITY, f64::INFINITY);
+        for round in 0..ROUNDS.min(3) {
+            let (config, state) = self.configuration(servers, &format!("beside-{round}"), 1);
+            ours.push(daemon::count(config));
+            let answer = peer.turn("count");
+            let found = counted::counted(&state, MODEL, TOPIC);
+            assert_eq!(theirs_as_counted(&answer, &found), found, "both count the same");
+            let seconds = answer["cpu_seconds"].as_f64().expect("every turn is timed");
+            theirs = theirs.min(seconds * 1e9 / RECORDS as f64);
+            raw = raw.min(peer.seconds("raw") * 1e9 / RECORDS as f64);
+        }
+        let ours = best(&ours);
+        println!(
+            "\nns a record: driftd {:.0}, confluent-kafka + orjson + numpy {theirs:.0} (reading only: {raw:.0})",
+            ours.thread
+        );
+        let peer = "confluent-kafka + orjson + numpy";
+        let what = "CPU a record, application threads";
+        table::row("pipeline", what, peer, theirs / ours.thread, Some(10.0));
+    }
+}
+
+/// What the peer counted, with the cells that it does not have: other known categories.
+fn theirs_as_counted(answer: &Value, ours: &Counted) -> Counted {
+    let cells = |name: &String, like: &Vec<u64>| {
+        let cells = answer["counts"][name].as_array().expect("it counts every feature");
+        let mut cells: Vec<u64> = cells.iter().filter_map(Value::as_u64).collect();
+        cells.resize(like.len(), 0);
+        (name.clone(), cells)
+    };
+    let cells = ours.cells.iter().map(|(name, like)| cells(name, like)).collect();
+    Counted { records: RECORDS, cells }
+}
+
+fn copy(counted: &Counted) -> Counted {
+    Counted { records: counted.records, cells: counted.cells.clone() }
 }
 
 fn show(round: &str, raw: Run, ours: Run) {
@@ -189,109 +249,4 @@ fn best(runs: &[Run]) -> Run {
     let least = |of: fn(&Run) -> f64| runs.iter().map(of).fold(f64::INFINITY, f64::min);
     let per_second = runs.iter().map(|run| run.per_second).fold(0.0, f64::max);
     Run { per_second, process: least(|run| run.process), thread: least(|run| run.thread) }
-}
-
-fn configuration(brokers: &str, group: &str, reference: &Path, state: &Path) -> Config {
-    let text = format!(
-        r#"kafka:
-  brokers: "{brokers}"
-  group: {group}
-  options: {{session.timeout.ms: 6000}}
-models:
-  - name: fraud
-    topic: {TOPIC}
-    fields: {{event_time: {{pointer: /ts, unit: ms}}}}
-    start: earliest
-    drift_config:
-      reference_dataset: "{}"
-      thresholds: {{psi_alert: 0.1, psi_retrain: 0.2}}
-state: {{dir: "{}"}}
-http: {{public: "127.0.0.1:0", admin: "127.0.0.1:0"}}
-"#,
-        reference.display(),
-        state.display(),
-    );
-    config::parse(&text, &|_| None).expect("this configuration is valid").config
-}
-
-/// Reads the topic and drops what comes.
-fn read(config: &Config) -> Run {
-    const NAME: &str = "raw";
-    let kafka = config.kafka.clone();
-    let reading = move || {
-        let starts = Box::new(|_: &_| vec![Start::Earliest]);
-        let mut source =
-            KafkaSource::connect(&kafka, &[TOPIC.to_owned()], starts).expect("the broker is there");
-        let until = Instant::now() + PATIENCE;
-        let mut records = 0;
-        let mut first = None;
-        while records < RECORDS {
-            assert!(Instant::now() < until, "raw reading stopped at {records}");
-            if let Event::Batch(batch) = source.next(Duration::from_millis(100)) {
-                records += batch.len() as u64;
-                drop(batch);
-                first.get_or_insert_with(|| Mark::now(records, NAME));
-            }
-        }
-        let run = first.expect("there are records").until(&Mark::now(records, NAME));
-        source.close(Duration::from_secs(5)).expect("the group lets it go");
-        run
-    };
-    let thread = thread::Builder::new().name(NAME.to_owned()).spawn(reading);
-    thread.expect("a thread starts").join().expect("reading succeeds")
-}
-
-/// Runs the daemon until it has counted the whole topic.
-fn count(config: Config) -> Run {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    runtime.block_on(async {
-        let program = env::current_exe().expect("this program has a path");
-        let options =
-            pipeline::Options { worker: WorkerCommand::of(program), schedule: Schedule::default() };
-        let stop = CancellationToken::new();
-        let (ready, addresses) = oneshot::channel();
-        let daemon = tokio::spawn(pipeline::run(config, options, stop.clone(), move |addresses| {
-            ready.send(addresses).ok();
-        }));
-        let addresses = addresses.await.expect("the daemon starts");
-        let url = format!("http://{}/metrics", addresses.public);
-        let run =
-            tokio::time::timeout(PATIENCE, follow(&url)).await.expect("all is counted in time");
-        stop.cancel();
-        daemon.await.expect("the daemon does not panic").expect("the daemon ends well");
-        run
-    })
-}
-
-/// Asks the daemon's own metrics how far it is.
-async fn follow(url: &str) -> Run {
-    const NAME: &str = "ingest";
-    let client = reqwest::Client::new();
-    let mut first = None;
-    loop {
-        let answer = client.get(url).send().await.expect("the daemon answers");
-        let text = answer.text().await.expect("the daemon answers");
-        let records = total(&text, "driftd_records_consumed_total");
-        if records > 0 {
-            let now = Mark::now(records, NAME);
-            if records == RECORDS {
-                for wrong in ["driftd_records_rejected_total", "driftd_records_late_total"] {
-                    assert_eq!(total(&text, wrong), 0, "{wrong}");
-                }
-                return first.unwrap_or(Mark { records: 0, ..now }).until(&now);
-            }
-            first.get_or_insert(now);
-        }
-        tokio::time::sleep(ASK).await;
-    }
-}
-
-/// Sum of a counter over its labels.
-fn total(text: &str, name: &str) -> u64 {
-    let lines = text.lines().filter(|line| line.starts_with(name));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
