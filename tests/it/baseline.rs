@@ -528,3 +528,54 @@ fn a_worker_that_is_killed_is_an_error_that_says_so() {
     assert!(error.to_string().contains("signal 9"), "{error}");
     assert!(!error.is_unreachable());
 }
+
+/// Minutes of event time, an independent column and one that keeps its value for an hour.
+fn dependent_rows(order: impl Fn(i64) -> i64) -> Vec<(&'static str, ArrayRef)> {
+    let rows: Vec<i64> = (0..40_000).map(order).collect();
+    let mixed = |n: i64| {
+        let n = n.cast_unsigned().wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (n >> 40) as f64 / 16_777_216.0
+    };
+    let column = |value: &dyn Fn(i64) -> f64| -> ArrayRef {
+        Arc::new(rows.iter().map(|&row| Some(value(row))).collect::<Float64Array>())
+    };
+    let times: Int64Array = rows.iter().map(|row| Some(1_767_225_600_000 + row * 60_000)).collect();
+    vec![
+        ("ts", Arc::new(times)),
+        ("independent", column(&|row| mixed(row))),
+        ("hourly", column(&|row| mixed(-row / 60))),
+    ]
+}
+
+#[test]
+fn how_much_records_depend_on_each_other_is_measured_by_the_time_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let write_as = |name: &str, columns: &[(&str, ArrayRef)]| {
+        let path = folder.path().join(name);
+        write(&path, columns);
+        path.display().to_string()
+    };
+    let in_order = load(&write_as("in_order.parquet", &dependent_rows(|row| row))).unwrap();
+    assert_eq!(in_order.time_column.as_deref(), Some("ts"));
+    let effect = |baseline: &Baseline, name: &str| {
+        feature(baseline, name).design_effect.clone().map(|measured| measured.effects.body)
+    };
+    let independent = effect(&in_order, "independent").unwrap();
+    assert!((1.0..2.0).contains(&independent), "{independent}");
+    // Sixty rows say what one says; with the safety of 1.2.
+    let hourly = effect(&in_order, "hourly").unwrap();
+    assert!((40.0..120.0).contains(&hourly), "{hourly}");
+    // 7919 has no divisor in common with the number of rows: every row is there once, in disorder.
+    let shuffled = load(&write_as("shuffled.parquet", &dependent_rows(|n| n * 7_919 % 40_000)));
+    let shuffled = shuffled.unwrap();
+    for name in ["independent", "hourly"] {
+        let (there, here) = (feature(&in_order, name), feature(&shuffled, name));
+        assert_eq!(there.design_effect, here.design_effect);
+    }
+    let without: Vec<_> = dependent_rows(|row| row).into_iter().skip(1).collect();
+    let without = load(&write_as("without.parquet", &without)).unwrap();
+    assert_eq!(effect(&without, "hourly"), None);
+    let profile = Baseline::from_json(in_order.to_json().as_bytes()).unwrap();
+    assert_eq!(profile, in_order);
+}

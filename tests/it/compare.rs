@@ -350,3 +350,65 @@ fn a_models_policy_is_taken_from_its_configuration() {
     assert_eq!(code(&compare(&reference, &live, &["--model", "a"])), 2);
     assert_eq!(code(&compare(&reference, &live, &["-c", "nowhere.yaml"])), 78);
 }
+
+/// `numpy.histogram_bin_edges(both, "sturges")` and Evidently's PSI over it, from the values.
+fn evidentlys_psi(reference: &[f64], live: &[f64]) -> f64 {
+    let both = || reference.iter().chain(live);
+    let (low, high) = both().fold((f64::MAX, f64::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+    let values = (reference.len() + live.len()) as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few bins")]
+    let bins = (values.log2() + 1.0).ceil() as usize;
+    let width = (high - low) / bins as f64;
+    let shares = |side: &[f64]| -> Vec<f64> {
+        let mut counts = vec![0.0; bins];
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floored")]
+        side.iter().for_each(|x| counts[(((x - low) / width) as usize).min(bins - 1)] += 1.0);
+        let shares = counts.iter().map(|count| count / side.len() as f64);
+        let least = shares.clone().filter(|&share| share > 0.0).fold(1.0, f64::min);
+        let fill = if least <= 1e-4 { least / 1e6 } else { 1e-4 };
+        shares.map(|share| if share > 0.0 { share } else { fill }).collect()
+    };
+    shares(reference).iter().zip(shares(live)).map(|(r, c)| (r - c) * (r / c).ln()).sum()
+}
+
+#[test]
+fn the_profile_of_evidently_gives_its_numbers_and_needs_its_own_cells() {
+    let folder = TempDir::new().unwrap();
+    let reference = rows(1, 20_000, 0.0);
+    let values = |rows: &Rows| rows.amount.iter().flatten().copied().collect::<Vec<f64>>();
+    let (low, high) =
+        values(&reference).iter().fold((f64::MAX, f64::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+    let mut live = rows(2, 4_000, 0.5);
+    live.amount.retain(|x| x.is_some_and(|x| (low..=high).contains(&x)));
+    live.country.truncate(live.amount.len());
+    let (r, l) = (reference.write(&folder, "r.parquet"), live.write(&folder, "l.parquet"));
+    let output = compare(&r, &l, &["--format", "json", "--profile", "evidently"]);
+    assert_eq!(code(&output), 3, "{output:?}");
+    let whole = json(&output);
+    let scores = &feature(&whole, "amount")["scores"];
+    let psi = evidentlys_psi(&values(&reference), &values(&live));
+    assert!((scores["psi"]["value"].as_f64().unwrap() / psi - 1.0).abs() < 1e-9, "{scores} {psi}");
+    assert_eq!(scores["js_distance"]["threshold"], 0.1);
+    let usual = json(&compare(&r, &l, &["--format", "json"]));
+    assert!(feature(&usual, "amount")["scores"]["js_distance"]["threshold"].is_null());
+
+    let build = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_driftd"));
+        command.args(["baseline", "build"]).arg(&r).arg("-o").arg(&path).args(more);
+        assert_eq!(code(&command.output().unwrap()), 0);
+        path
+    };
+    let theirs = build("theirs.json", &["--profile", "evidently"]);
+    // A profile says itself whose numbers it was built for.
+    assert_eq!(
+        json(&compare(&theirs, &l, &["--format", "json"]))["features"][0]["scores"]["psi"],
+        scores["psi"]
+    );
+    let ours = build("ours.json", &[]);
+    let refused = compare(&ours, &l, &["--profile", "evidently"]);
+    assert_eq!(code(&refused), 78);
+    let text = stderr(&refused);
+    assert!(text.contains("`amount`") && text.contains("--profile evidently"), "{text}");
+    assert_eq!(code(&compare(&r, &l, &["--profile", "nannyml"])), 2);
+}

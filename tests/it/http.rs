@@ -15,7 +15,7 @@ use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftd::baseline::{Baseline, FeatureBaseline, Unusable};
+use driftd::baseline::{Baseline, Convention, FeatureBaseline, Unusable};
 use driftd::compare::Statistic;
 use driftd::decide::incident::{Attempt, CloseReason, Evidence, Incident, IncidentState};
 use driftd::decide::policy::Level;
@@ -74,6 +74,9 @@ fn feature(name: &str, cells: Cells) -> FeatureBaseline {
         mean: None,
         sd: None,
         distinct: 4,
+        design_effect: None,
+        sample: None,
+        convention: Convention::Driftd,
     }
 }
 
@@ -100,6 +103,7 @@ fn verdict(name: &str, verdict: Verdict, psi: f64) -> FeatureVerdict {
         ]),
         reason: None,
         records_needed: None,
+        onset: None,
     }
 }
 
@@ -158,6 +162,7 @@ fn fraud() -> ModelView {
             verdict(&long, Verdict::InsufficientSamples, f64::NAN),
             FeatureVerdict { scores: BTreeMap::new(), ..verdict("id", Verdict::Unusable, 0.0) },
         ],
+        faults: Vec::new(),
         suppressed_by: vec![Suppression::IncidentOpen],
         explanation: "zeta: psi 0.3 is above 0.2".to_owned(),
         baseline: Some(Arc::new(baseline)),
@@ -538,8 +543,9 @@ async fn commands_need_the_token() {
 #[tokio::test]
 async fn commands_reach_the_pipeline_and_its_answer_comes_back() {
     let mut running = Running::start(|_| {}).await;
-    let (close, baseline, reload) = (
+    let (close, accept, baseline, reload) = (
         running.admin("/api/v1/incidents/i-1/close"),
+        running.admin("/api/v1/models/fraud/accept"),
         running.admin("/api/v1/models/fraud/baseline"),
         running.admin("/-/reload"),
     );
@@ -554,6 +560,10 @@ async fn commands_reach_the_pipeline_and_its_answer_comes_back() {
                     reply
                         .send(if seen.len() == 1 { Ok("closed".to_owned()) } else { Err(closed) })
                         .unwrap();
+                }
+                Command::AcceptFault { model, by, reply } => {
+                    seen.push(format!("accept {model} by {by}"));
+                    reply.send(Ok("accepted".to_owned())).unwrap();
                 }
                 Command::ReplaceBaseline { model, uri, reply } => {
                     seen.push(format!("baseline {model} {uri:?}"));
@@ -580,6 +590,12 @@ async fn commands_reach_the_pipeline_and_its_answer_comes_back() {
     }
     assert_eq!(send(Method::PUT, &baseline, "").await.0, 200);
     assert_eq!(send(Method::PUT, &baseline, r#"{"uri":"s3://b/r.parquet"}"#).await.0, 200);
+    assert_eq!(
+        send(Method::POST, &accept, "").await,
+        (200, r#"{"message":"accepted"}"#.to_owned())
+    );
+    assert_eq!(send(Method::POST, &accept, r#"{"by":"ana"}"#).await.0, 200);
+    assert_eq!(send(Method::POST, &accept, r#"{"as":"drift"}"#).await.0, 400);
     let long: &str = "x".repeat(65 << 10).leak();
     assert_eq!(send(Method::PUT, &baseline, long).await.0, 413);
     assert_eq!(send(Method::POST, &reload, "").await, (422, r#"{"error":"line 3"}"#.to_owned()));
@@ -592,6 +608,8 @@ async fn commands_reach_the_pipeline_and_its_answer_comes_back() {
             "close i-1 Rejected by api, from 127.0.0.1".to_owned(),
             "baseline fraud None".to_owned(),
             "baseline fraud Some(\"s3://b/r.parquet\")".to_owned(),
+            "accept fraud by api, from 127.0.0.1".to_owned(),
+            "accept fraud by ana".to_owned(),
         ]
     );
 }

@@ -58,7 +58,7 @@ fn fill(producer: &Producer, partitions: i32, records: std::ops::Range<i64>) {
 }
 
 fn starting(start: Start) -> StartsFn {
-    Box::new(move |_| vec![start])
+    Box::new(move |_| Some(vec![start]))
 }
 
 fn connect(config: &Config, starts: StartsFn) -> KafkaSource {
@@ -164,12 +164,14 @@ fn every_record_is_read_once_in_order_with_the_new_group_protocol() {
 fn each_partition_resumes_where_its_models_want_it() {
     let (_broker, config, producer) = cluster(4);
     fill(&producer, 4, 0..100);
-    let starts: StartsFn = Box::new(|partition| match partition.partition {
-        0 => vec![Start::Offset(70), Start::Offset(40)],
-        1 => vec![Start::Offset(100)],
-        2 => vec![Start::Latest, Start::Earliest],
-        // The mock answers every time with the end.
-        _ => vec![Start::Time(1_050)],
+    let starts: StartsFn = Box::new(|partition| {
+        Some(match partition.partition {
+            0 => vec![Start::Offset(70), Start::Offset(40)],
+            1 => vec![Start::Offset(100)],
+            2 => vec![Start::Latest, Start::Earliest],
+            // The mock answers every time with the end.
+            _ => vec![Start::Time(1_050)],
+        })
     });
     let mut source = connect(&config, starts);
     let mut heard = Heard::until(&mut source, |heard| heard.assigned.len() == 4);
@@ -182,6 +184,22 @@ fn each_partition_resumes_where_its_models_want_it() {
         assert!(is_range(&heard.read[&partition], from..110), "partition {partition}");
     }
     assert!(heard.lost.is_empty());
+}
+
+#[test]
+fn a_partition_waits_until_it_is_known_where_to_start() {
+    let (_broker, config, producer) = cluster(2);
+    fill(&producer, 2, 0..100);
+    let mut asked = [0; 2];
+    let starts: StartsFn = Box::new(move |partition| {
+        let asked = &mut asked[usize::try_from(partition.partition).unwrap()];
+        *asked += 1;
+        (*asked > 3).then(|| vec![Start::Offset(40)])
+    });
+    let mut source = connect(&config, starts);
+    let heard = Heard::until(&mut source, |heard| heard.records == 120);
+    assert_eq!(heard.assigned.len(), 2);
+    assert!((0..2).all(|partition| is_range(&heard.read[&partition], 40..100)));
 }
 
 /// A member of a group whose state (next offset per partition) outlives its owners, as ours does.
@@ -197,7 +215,7 @@ impl Member {
         let state = Arc::clone(state);
         let starts: StartsFn = Box::new(move |partition| {
             let next = state.lock().unwrap().get(&partition.partition).copied();
-            vec![next.map_or(Start::Earliest, Start::Offset)]
+            Some(vec![next.map_or(Start::Earliest, Start::Offset)])
         });
         Self { source: connect(config, starts), heard: Heard::default() }
     }
@@ -323,7 +341,8 @@ fn offsets(
 fn what_retention_took_before_the_start_is_counted_exactly() {
     let (_broker, config, producer) = cluster(1);
     overflow(&producer, 200);
-    let mut source = connect(&config, Box::new(|_| vec![Start::Offset(150), Start::Offset(3)]));
+    let mut source =
+        connect(&config, Box::new(|_| Some(vec![Start::Offset(150), Start::Offset(3)])));
     let (read, lost, assigned) = offsets(&mut source, |read| read.last() == Some(&199));
     let low = assigned[0].low;
     assert!(low > 3 && low < 200, "{assigned:?}");

@@ -103,6 +103,14 @@ impl Daemon {
         (status, self.log())
     }
 
+    /// Runs another command of the program against the admin listener: its code, output and errors.
+    pub(super) fn command(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let url = format!("http://{}", self.admin);
+        let output = Command::new(DRIFTD).args(args).args(["--url", &url]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
     pub(super) fn get(&self, path: &str) -> (u16, String) {
         get(self.admin, path)
     }
