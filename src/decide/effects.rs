@@ -64,3 +64,65 @@ pub fn of_window(feature: &FeatureBaseline, policy: &Policy, window_ms: i64) -> 
     let measured = || Some(feature.design_effect.as_ref()?.of_window(window_ms));
     policy.design_effect.or_else(measured).unwrap_or(UNCALIBRATED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Convention;
+    use crate::feature::{Kind, Role};
+    use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
+    use crate::window::Pane;
+
+    const PANE_MS: i64 = 3_600_000;
+
+    fn baseline() -> Baseline {
+        let scale = Scale { center: 0.0, unit: 1.0 };
+        let edges = vec![1.0, 2.0, 3.0];
+        let feature = FeatureBaseline {
+            name: "amount".to_owned(),
+            role: Role::Feature,
+            kind: Kind::Numeric,
+            column_type: "Float64".to_owned(),
+            unusable: None,
+            cells: Cells::Numeric(NumericCells::new(edges, 0.0, 4.0, scale, Storage::F64)),
+            bins: Bins { starts: vec![0, 1, 2, 3] },
+            reference: Counts { cells: vec![250; 4], ..Counts::default() },
+            singletons: 0,
+            mean: None,
+            sd: None,
+            distinct: 500,
+            design_effect: None,
+            sample: None,
+            convention: Convention::Driftd,
+        };
+        Baseline {
+            format: 1,
+            digest: String::new(),
+            source: String::new(),
+            rows: 1000,
+            features: vec![feature],
+            time_column: None,
+            ignored: Vec::new(),
+            sampled: false,
+        }
+    }
+
+    /// Panes of an hour in which all records are alike; which value they have changes by the hour.
+    fn panes(n: usize) -> Vec<Arc<ClosedPane>> {
+        let pane = |hour: usize| {
+            let mut pane = Pane::empty(hour as i64 * PANE_MS, &[4]);
+            pane.records = 40;
+            pane.features[0].cells[hour * 7 / 3 % 4] = 40;
+            Arc::new(ClosedPane::new(&pane, true))
+        };
+        (0..n).map(pane).collect()
+    }
+
+    #[test]
+    fn three_days_of_panes_tell_what_records_depend_on() {
+        let baseline = baseline();
+        assert_eq!(learn(&baseline, &panes(71), &[4], PANE_MS), None);
+        let learnt = learn(&baseline, &panes(72), &[4], PANE_MS).unwrap();
+        assert!(learnt[0].body > 5.0, "{learnt:?}");
+    }
+}

@@ -75,8 +75,10 @@ impl Columns {
         let n_body = self.body.len();
         let (first, second) = match self.shape {
             Shape::Numeric => {
-                columns[0] -= counts.below;
-                columns[n_body - 1] -= counts.above;
+                // A parity profile has cells of its own outside of the range: what is outside may lie
+                // in more than the outer column.
+                take_out(columns[..n_body].iter_mut(), counts.below);
+                take_out(columns[..n_body].iter_mut().rev(), counts.above);
                 (counts.below + counts.neg_inf, counts.above + counts.pos_inf)
             }
             Shape::Categorical => (0, counts.unseen),
@@ -106,6 +108,16 @@ impl Columns {
             *sums.last_mut().expect("a feature has a bin") += above;
         }
         sums
+    }
+}
+
+/// Takes `n` out of the columns, the first ones first.
+fn take_out<'a>(columns: impl Iterator<Item = &'a mut u64>, n: u64) {
+    let mut left = n;
+    for column in columns {
+        let taken = left.min(*column);
+        *column -= taken;
+        left -= taken;
     }
 }
 
@@ -210,6 +222,17 @@ mod tests {
         assert_eq!(mapped[14..], [7.0, 3.0, 6.0]);
         assert_eq!(columns.body(&mapped)[0], columns.body(&columns.map(&even.reference))[0]);
         assert_eq!(columns.bins(&mapped)[0], 1207.0);
+    }
+
+    #[test]
+    fn what_is_outside_may_lie_in_several_columns() {
+        let wide = numeric(vec![0, 0, 50, 50, 0, 0], vec![0, 1, 2, 3, 4, 5]);
+        let columns = Columns::new(&wide);
+        let cells = vec![3, 4, 10, 10, 5, 6];
+        let live = Counts { cells, below: 7, above: 11, ..Counts::default() };
+        let body = columns.body(&columns.map(&live));
+        assert_eq!(body.iter().sum::<f64>(), 38.0);
+        assert_eq!(body[body.len() - RARE..], [7.0, 11.0, 0.0]);
     }
 
     #[test]
