@@ -104,6 +104,24 @@ impl Desk {
         }
     }
 
+    /// The highest event time of a model that the stored state knows of. An earlier process may have
+    /// read and decided it, and no thread of this one may have come there yet.
+    ///
+    /// # Errors
+    /// When a part of the state can't be read: nobody knows then how far it went.
+    pub(super) fn furthest(&self, model: usize) -> Result<Option<i64>, store::Error> {
+        let spec = &self.specs[model];
+        let mut furthest = self.store.newest_pane(spec.name())?;
+        for partition in self.store.partitions()? {
+            if *partition.topic == spec.model.topic {
+                let states = self.states(&partition)?;
+                let highest = states.get(&model).and_then(|state| state.watermark.highest());
+                furthest = furthest.max(highest);
+            }
+        }
+        Ok(furthest)
+    }
+
     /// Where each reader of a partition's topic starts, in the order of `readers`.
     pub(super) fn starts(&self, partition: &TopicPartition) -> Vec<Start> {
         // One that may not be touched is read from its end: nothing of it is counted.

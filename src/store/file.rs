@@ -7,6 +7,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use crate::codec::{Reader, Truncated, Writer, write_frame};
 use crate::offsets::TopicPartition;
@@ -28,6 +30,9 @@ const KIND_TEST: u8 = 12;
 const PANE_FORMAT: u8 = 1;
 const HOUR_MS: i64 = 3_600_000;
 const SEGMENT: &str = "seg";
+const LOOK: Duration = Duration::from_millis(50);
+/// How often a lock is looked at before it is believed: for a second.
+const LOOKS: u32 = 20;
 /// Begins like no model's directory.
 const CLEARED: &str = ".cleared";
 /// What the codec reads back at most, less room for the name.
@@ -98,6 +103,15 @@ impl FileStore {
     }
 
     /// Replaces the older of the two generations of a model's evaluator state.
+    /// The partitions that have a state.
+    pub fn partitions(&self) -> Result<Vec<TopicPartition>, Error> {
+        let parse = |name: String| {
+            let (topic, partition) = name.rsplit_once('-')?;
+            Some(TopicPartition::new(topic, partition.parse().ok()?))
+        };
+        Ok(self.partitions.names()?.into_iter().filter_map(parse).collect())
+    }
+
     pub fn save_test(&self, model: &str, version: u8, body: &[u8]) -> Result<Saved, Error> {
         self.tests.save(&name::model(model)?, model, version, body)
     }
@@ -178,6 +192,19 @@ impl FileStore {
             }
         }
         Ok(rejected)
+    }
+
+    /// Where the newest pane of a model begins that was ever stored and is still there.
+    pub fn newest_pane(&self, model: &str) -> Result<Option<i64>, Error> {
+        let newest_first = self.segments(model)?.into_iter().rev();
+        for (hour, _) in newest_first {
+            let mut newest = None;
+            self.load_panes(model, hour, |record| newest = newest.max(Some(record.pane_start_ms)))?;
+            if newest.is_some() {
+                return Ok(newest);
+            }
+        }
+        Ok(None)
     }
 
     /// Removes the segments whose every pane begins before `before_ms`; says how many.
@@ -280,6 +307,8 @@ impl FileStore {
 }
 
 /// Locks `lock` in `dir` and writes our process id into it, for the message of the next one.
+/// The lock of a process that was killed lives on for a moment if it had just forked a child that has
+/// not begun its own program yet; so one look is not enough.
 fn take_lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let mut file = disk::private()
@@ -289,7 +318,14 @@ fn take_lock(dir: &Path) -> Result<File, Error> {
         .truncate(false)
         .open(&path)
         .map_err(Error::io("create", &path))?;
-    match file.try_lock() {
+    let mut looks = 0..LOOKS;
+    let locked = loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if looks.next().is_some() => thread::sleep(LOOK),
+            other => break other,
+        }
+    };
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();

@@ -74,8 +74,17 @@ impl Ingest<'_> {
         let model = adoption.model;
         let spec = &self.desk.specs[model];
         let pane_ms = spec.model.pane.as_ms();
-        // Behind everything that has been read, so that its first pane is whole in each partition.
-        let active_from = highest_ms.map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
+        let stored_ms = match self.desk.furthest(model) {
+            Ok(stored_ms) => stored_ms,
+            Err(error) => {
+                error!(model = spec.name(), %error, "the state does not tell how far the old baseline has come, so it stays in force");
+                return false;
+            }
+        };
+        // Behind everything that was ever read, so that its first pane is whole in each partition, and
+        // no record that the old baseline has decided is judged again by this one.
+        let active_from =
+            highest_ms.max(stored_ms).map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
         let watched = Watched::new(spec, adoption.baseline.clone(), active_from);
         let watched = Watched { place: adoption.place.clone(), ..watched };
         if let Err(error) = self.publisher.keep_profile(model, &watched) {

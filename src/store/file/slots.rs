@@ -3,7 +3,8 @@
 //! A frame's body is `sequence varint | name | version varint | body`. The name inside tells a file
 //! that was copied to another name from the real one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::codec::{FrameError, Reader, Truncated, Writer, read_frame, write_frame};
 use crate::store::file::disk::Disk;
+use crate::store::file::entries;
 use crate::store::{Damage, Error, Loaded, Rejected, Saved};
 
 /// Version of the layout above; the caller's own version is inside.
@@ -95,6 +97,28 @@ impl Slots {
             newest.insert(file.to_owned(), last);
         }
         Ok(loaded)
+    }
+
+    /// The names of all good records.
+    pub(super) fn names(&self) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        for path in entries(&self.dir)? {
+            let ending = path.extension().and_then(OsStr::to_str);
+            if !ending.is_some_and(|ending| self.endings.contains(&ending)) {
+                continue;
+            }
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                // Another generation has just taken its place.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(unreadable(&path, error)),
+            };
+            let frame = read_frame(&mut bytes.as_slice());
+            if let Ok((_, name)) = frame.map_err(|_| Truncated).and_then(|f| decode(f.body)) {
+                names.insert(name.to_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// The good record with the highest sequence number.

@@ -44,6 +44,22 @@ fn the_directory_is_for_its_owner_only() {
 }
 
 #[test]
+fn it_tells_how_far_everything_has_come() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root);
+    assert_eq!(store.partitions().unwrap(), []);
+    assert_eq!(store.newest_pane("m").unwrap(), None);
+    let all = [("a-b.c", 12), ("fraud.inferences", 3)].map(|(t, p)| TopicPartition::new(t, p));
+    for partition in all.iter().chain(&all) {
+        store.save_partition(partition, 1, b"offset").unwrap();
+    }
+    store.append_panes("m", &[record(61, b""), record(125, b""), record(3, b"")]).unwrap();
+    fs::write(store.dir().join("partitions/torn-7.0"), "DRF1").unwrap();
+    assert_eq!(store.partitions().unwrap(), all);
+    assert_eq!(store.newest_pane("m").unwrap(), Some(125 * 60_000));
+}
+
+#[test]
 fn a_place_that_cannot_be_a_directory_is_named() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("file");

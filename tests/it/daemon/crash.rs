@@ -21,6 +21,14 @@ fn story(daemon: &Daemon) -> (String, Vec<[Value; 5]>) {
     (daemon.panes("fraud"), daemon.incidents().iter().map(told).collect())
 }
 
+/// Waits for another baseline than the one of `before`; right after a start none is known.
+fn until_replaced(daemon: &Daemon, before: &Value) {
+    daemon.until("fraud", "the new baseline", |m| {
+        let digest = &m["baseline"]["digest"];
+        digest.is_string() && *digest != before["baseline"]["digest"]
+    });
+}
+
 #[test]
 fn killed_at_any_moment_it_counts_and_decides_as_if_it_never_was() {
     let seed = std::env::var("DRIFTD_TEST_SEED").map_or_else(
@@ -102,21 +110,53 @@ fn killed_while_a_new_baseline_is_taken_up_it_loses_nothing_and_ends_the_inciden
         daemon.kill();
     }
     let daemon = Daemon::start(&world.write_config("state", "last", &models));
-    daemon.until("fraud", "the new baseline", |m| {
-        m["baseline"]["digest"] != drifted["baseline"]["digest"]
-    });
+    until_replaced(&daemon, &drifted);
     world.minute_of(1, true);
     world.minute += 1;
     world.minutes(15, true);
     let model = daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
     assert_eq!(model["drift"], "healthy");
     let incidents = daemon.incidents();
-    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
     assert_eq!(incidents[0]["as"], "replaced");
     let panes: Value = serde_json::from_str(&daemon.panes("fraud")).unwrap();
     let panes = panes["panes"].as_array().unwrap();
     assert!(panes.iter().all(|pane| pane["records"] == 2 * RATE), "{panes:#?}");
     assert_eq!(webhook.seen("/retrain").len(), 1);
+}
+
+#[test]
+fn a_baseline_that_comes_before_any_partition_judges_nothing_that_was_decided() {
+    let mut world = World::new();
+    let webhook = Receiver::start();
+    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
+    let daemon = Daemon::start(&world.write_config("state", "one", &models));
+    world.minutes(20, false);
+    daemon.until("fraud", "health", |m| m["drift"] == "healthy");
+    world.minutes(10, true);
+    let drifted = daemon.until("fraud", "the acceptance", |m| m["incident"] == "accepted");
+    daemon.kill();
+    train(&world.reference(), true);
+
+    // No broker is there, so what has been read is known from the state alone.
+    let path = world.write_config("state", "alone", &models);
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace(&world.broker.bootstrap_servers(), "127.0.0.1:9")).unwrap();
+    let daemon = Daemon::start(&path);
+    until_replaced(&daemon, &drifted);
+    daemon.kill();
+
+    let daemon = Daemon::start(&world.write_config("state", "last", &models));
+    world.minutes(15, true);
+    let model = daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    assert_eq!(model["drift"], "healthy");
+    let incidents = daemon.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    let panes: Value = serde_json::from_str(&daemon.panes("fraud")).unwrap();
+    let panes = panes["panes"].as_array().unwrap();
+    let begun = panes[0]["start"].as_i64().unwrap();
+    assert!(begun >= START + 22 * MINUTE, "what opened the incident is judged again: {begun}");
+    assert!(panes.iter().all(|pane| pane["records"] == 2 * RATE), "{panes:#?}");
 }
 
 #[test]
