@@ -142,6 +142,7 @@ fn baseline(features: usize) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     }
 }
 
@@ -176,6 +177,7 @@ fn feature(i: usize) -> FeatureBaseline {
         sd: Some(69.0),
         distinct: 1000,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }

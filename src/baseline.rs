@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feature::{Feature, Kind, Role};
 use crate::histogram::{Bins, Cells, Counts};
+use crate::setting::season::Season;
 
 mod bins;
 mod builder;
@@ -19,15 +20,20 @@ mod moments;
 mod number;
 mod order;
 mod profile;
+pub mod season;
 
 pub use builder::{Builder, Counter, Limits};
 pub use column::live_column;
 use design_effect::DesignEffect;
 pub use layout::{Layout, LayoutError, Planned, Source};
 pub use profile::ProfileError;
+pub use season::{FeatureSeason, SeasonError, SeasonRule};
 
-/// Version of the profile format that this program writes; it reads this one and older ones.
-pub const FORMAT: u32 = 1;
+/// Version of the profile format that this program reads at most; a profile has the lowest that tells all
+/// of it.
+pub const FORMAT: u32 = 2;
+/// The version of a profile in which no season is used.
+const FORMAT_PLAIN: u32 = 1;
 
 /// Whose conventions scores follow: bins, smoothing, base and quantity. `profile` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +75,12 @@ pub struct Overrides {
     /// Whose numbers are wanted; what a profile was built with, else driftd's, when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convention: Option<Convention>,
+    /// Which season live is compared within.
+    #[serde(skip_serializing_if = "Season::is_default")]
+    pub season: Season,
+    /// Length of a live pane, where it is above five minutes: a row's slot is that of its pane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pane_ms: Option<i64>,
 }
 
 /// What the configuration says about one column.
@@ -98,6 +110,9 @@ pub struct Baseline {
     pub ignored: Vec<Ignored>,
     /// Some feature's edges came from a sample: its column held more values than are kept at once.
     pub sampled: bool,
+    /// How seasons were looked for; `None` without times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<SeasonRule>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,12 +144,23 @@ pub struct FeatureBaseline {
     /// How much records depend on each other, where a time column shows their order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design_effect: Option<DesignEffect>,
+    /// What slots of a day or a week do for it, where they were tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<FeatureSeason>,
     /// How many values the edges come from, where that is a sample of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<u64>,
     /// Whose conventions its scores follow; its cells have the edges that these need.
     #[serde(default, skip_serializing_if = "Convention::is_driftd")]
     pub convention: Convention,
+}
+
+impl Baseline {
+    /// The lowest version of the format that tells all of it: older programs know no slots.
+    pub(crate) fn lowest_format(features: &[FeatureBaseline]) -> u32 {
+        let used = |feature: &FeatureBaseline| feature.season.as_ref().is_some_and(|s| s.is_used());
+        if features.iter().any(used) { FORMAT } else { FORMAT_PLAIN }
+    }
 }
 
 impl FeatureBaseline {

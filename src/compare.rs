@@ -244,10 +244,19 @@ pub struct BinCounts {
 /// # Panics
 /// If `live` was counted into other cells.
 pub fn bins(baseline: &FeatureBaseline, live: &Counts) -> BinCounts {
-    assert_eq!(baseline.reference.cells.len(), live.cells.len(), "counts of other cells");
+    bins_against(baseline, &baseline.reference, live)
+}
+
+/// The same against another `reference` in the same cells, such as the mixture of the season's slots that a
+/// window covers; a parity profile knows none but its own.
+///
+/// # Panics
+/// If one of them was counted into other cells.
+pub fn bins_against(baseline: &FeatureBaseline, reference: &Counts, live: &Counts) -> BinCounts {
+    assert_eq!(reference.cells.len(), live.cells.len(), "counts of other cells");
     match baseline.convention {
         Convention::Driftd => BinCounts {
-            reference: baseline.bins.sum(&baseline.reference.cells),
+            reference: baseline.bins.sum(&reference.cells),
             live: baseline.bins.sum(&live.cells),
         },
         Convention::Evidently => Binned::new(baseline, live).counts,
@@ -321,12 +330,21 @@ pub fn psi_of_bins(
 /// # Panics
 /// If `live` was counted into other cells than the baseline's.
 pub fn scores(input: &Input<'_>) -> Scores {
+    scores_against(input, &input.baseline.reference)
+}
+
+/// The same against another `reference` in the same cells: the mixture of the season's slots that a window
+/// covers. What is outside of the range or unseen is judged by the whole baseline: only it knows them.
+///
+/// # Panics
+/// If one of them was counted into other cells.
+pub fn scores_against(input: &Input<'_>, reference: &Counts) -> Scores {
     let mut scores = Scores::default();
     let design_effect = input.design_effect.max(1.0);
-    let (reference, live) = (&input.baseline.reference, input.live);
+    let live = input.live;
     match input.baseline.convention {
         Convention::Driftd => {
-            let bins = bins(input.baseline, live);
+            let bins = bins_against(input.baseline, reference, live);
             if let Some(pair) = Pair::new(&bins.reference, &bins.live) {
                 let noise = Noise::new(pair.m, pair.n, pair.len(), design_effect, input.alpha);
                 on_bins(&mut scores, &pair, &noise);
@@ -359,7 +377,7 @@ pub fn scores(input: &Input<'_>) -> Scores {
             scores.set(Statistic::MeanShift, shift, None, Some(p_value));
         }
     }
-    rates::score(&mut scores, input.baseline, live, design_effect);
+    rates::score(&mut scores, input.baseline, (reference, live), design_effect);
     scores
 }
 

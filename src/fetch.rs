@@ -24,6 +24,7 @@ mod local;
 mod object;
 mod parquet;
 mod process;
+mod season;
 mod worker;
 
 pub use digest::digest;

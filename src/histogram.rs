@@ -110,6 +110,13 @@ impl Counts {
         Self { cells: vec![0; n_cells], ..Self::default() }
     }
 
+    /// Nothing counted, in the same cells.
+    pub fn clear(&mut self) {
+        let mut cells = std::mem::take(&mut self.cells);
+        cells.fill(0);
+        *self = Self { cells, ..Self::default() };
+    }
+
     /// Values that fell in a cell: the `n` (or `m`) of every statistic on cells and bins.
     pub fn in_cells(&self) -> u64 {
         self.cells.iter().sum()

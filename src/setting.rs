@@ -1,5 +1,5 @@
 //! Values that settings are made of: secrets that are never printed, spans of time as `15m`, sizes as
-//! `2GiB`, budgets as `2 per 7d`.
+//! `2GiB`, budgets as `2 per 7d`, seasons by their period.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,6 +13,8 @@ use schemars::json_schema;
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+pub mod season;
 
 /// A secret; every way of showing it shows `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]

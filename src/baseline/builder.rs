@@ -217,6 +217,7 @@ fn blank(planned: &Planned) -> FeatureBaseline {
         sd: None,
         distinct: 0,
         design_effect: None,
+        season: None,
         sample: None,
         convention: planned.convention,
     }

@@ -181,6 +181,9 @@ fn check_feature(feature: &FeatureBaseline, rows: u64) -> Result<(), &'static st
     if feature.design_effect.as_ref().is_some_and(|effect| !effect.is_sound()) {
         return Err("its design effect is not finite and at least 1");
     }
+    if let Some(season) = &feature.season {
+        season.check(&feature.reference)?;
+    }
     let finite = |x: Option<f64>| x.is_none_or(f64::is_finite);
     if !finite(feature.mean) || !finite(feature.sd) {
         return Err("its mean or deviation is not finite");
@@ -311,6 +314,7 @@ mod tests {
             time_column: layout.time_column,
             ignored: layout.ignored,
             sampled: false,
+            season: None,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::cli::{BAD_INPUT, OK, profiles};
 use crate::feature::Kind;
 use crate::fetch;
 use crate::histogram::Cells;
+use crate::setting::season::{Period, Season};
 
 mod table;
 
@@ -47,8 +48,42 @@ pub(super) struct BuildArgs {
     /// The column that holds what the model answered [default: prediction].
     #[arg(long, value_name = "COLUMN")]
     prediction: Option<String>,
+    #[command(flatten)]
+    season: SeasonArgs,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// Which season live will be compared within.
+#[derive(Debug, clap::Args)]
+struct SeasonArgs {
+    /// `auto` tries a day and a week on every feature: the configuration's `season`.
+    #[arg(long = "season", value_name = "PERIOD", value_enum, default_value_t)]
+    period: SeasonPeriod,
+    /// The zone whose clock the slots follow.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    time_zone: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum SeasonPeriod {
+    #[default]
+    Auto,
+    None,
+    Day,
+    Week,
+}
+
+impl SeasonArgs {
+    fn setting(&self) -> Season {
+        let period = match self.period {
+            SeasonPeriod::Auto => Period::Auto,
+            SeasonPeriod::None => Period::None,
+            SeasonPeriod::Day => Period::Day,
+            SeasonPeriod::Week => Period::Week,
+        };
+        Season { period, slots: None, time_zone: self.time_zone.clone() }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +93,8 @@ pub(super) struct ShowArgs {
     /// Only this feature, with its cells and bins.
     #[arg(long)]
     feature: Option<String>,
+    #[command(flatten)]
+    season: SeasonArgs,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -83,6 +120,8 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
         ignore: args.ignore.iter().cloned().collect(),
         prediction: args.prediction.clone(),
         convention: Some(args.profile),
+        season: args.season.setting(),
+        pane_ms: None,
     };
     let Some(baseline) = read(&args.reference, &overrides)? else { return Ok(BAD_INPUT) };
     write_whole(&args.output, baseline.to_json().as_bytes())
@@ -95,7 +134,8 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<u8> {
-    let Some(baseline) = read(&args.baseline, &Overrides::default())? else {
+    let overrides = Overrides { season: args.season.setting(), ..Overrides::default() };
+    let Some(baseline) = read(&args.baseline, &overrides)? else {
         return Ok(BAD_INPUT);
     };
     let text = match &args.feature {
@@ -180,6 +220,7 @@ fn summary(baseline: &Baseline) -> Value {
         "time_column": baseline.time_column,
         "ignored": baseline.ignored,
         "sampled": baseline.sampled,
+        "season": baseline.season,
         "features": baseline.features.iter().map(in_short).collect::<Vec<_>>(),
     })
 }
@@ -207,6 +248,15 @@ fn in_short(feature: &FeatureBaseline) -> Value {
             }
             if let Some(measured) = &feature.design_effect {
                 value["design_effect"] = json!(measured.effects);
+            }
+            if let Some(season) = &feature.season {
+                let (without, with) = feature.season_effects().unzip();
+                value["season"] = json!({
+                    "period": season.cycle,
+                    "slots": season.cycle.slots(),
+                    "used": season.is_used(),
+                    "design_effect": {"without": without, "with": with},
+                });
             }
             value["mean"] = json!(feature.mean);
             value["sd"] = json!(feature.sd);

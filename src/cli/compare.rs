@@ -32,6 +32,7 @@ use crate::histogram::Counts;
 use crate::report::compare::Comparison;
 use crate::report::compare::Outcome;
 use crate::report::table;
+use crate::setting::season::{Period, Season};
 
 /// Columns of the table unless others are named.
 const SHOWN: [Statistic; 3] = [Statistic::Psi, Statistic::Ks, Statistic::Js];
@@ -225,10 +226,12 @@ fn replace(lines: &mut Vec<(Statistic, Level, f64)>, given: &[(Statistic, f64)],
 }
 
 fn read(args: &Args, settings: &Settings) -> Result<(Baseline, Vec<Counts>), fetch::Error> {
+    // Whole against whole: there is no window that covers some slots only.
+    let season = Season { period: Period::None, ..Season::default() };
+    let overrides = &Overrides { season, ..settings.overrides.clone() };
     let progress = progress();
     progress.set_message(format!("reading {}", args.reference));
-    let reference =
-        fetch::load_once_blocking(&settings.fetch, &args.reference, &settings.overrides)?;
+    let reference = fetch::load_once_blocking(&settings.fetch, &args.reference, overrides)?;
     progress.set_message(format!("counting {}", args.live));
     let live = fetch::count_live_blocking(&settings.fetch, &args.live, &reference)?;
     progress.finish_and_clear();

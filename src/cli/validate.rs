@@ -115,6 +115,9 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
                 let named = |name: &&String| text.contains(&format!("no column `{name}`"));
                 let at = match model.features.keys().find(named) {
                     Some(name) => format!("models.{i}.features.{name}"),
+                    None if matches!(error, fetch::Error::Season { .. }) => {
+                        format!("models.{i}.drift_config.season")
+                    }
                     None => format!("models.{i}.drift_config.reference_dataset"),
                 };
                 findings.faults.push(loaded.fault_at(&at, text));
@@ -301,11 +304,18 @@ fn model_text(plan: &Plan) -> String {
             Some(reason) => format!("not watched: {reason}"),
             None => needs_text(feature),
         };
+        let needs = match &feature.season {
+            Some(season) => format!("{needs}; season: {season}"),
+            None => needs,
+        };
         let name = &feature.feature;
         let (bins, cells) = (feature.bins, feature.cells);
         let line = format!("  {name:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}");
         out.push_str(line.trim_end());
         out.push('\n');
+    }
+    if let Some(notice) = &plan.season_notice {
+        out.push_str(&format!("  {notice}\n"));
     }
     let memory = plan.memory;
     out.push_str(&format!(

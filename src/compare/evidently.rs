@@ -364,6 +364,7 @@ mod tests {
             sd: None,
             distinct: 100,
             design_effect: None,
+            season: None,
             sample: None,
             convention: Convention::Evidently,
         }

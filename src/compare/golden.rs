@@ -89,6 +89,7 @@ fn feature(reference: Vec<u64>) -> FeatureBaseline {
         sd: Some(1.0),
         distinct: 0,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }

@@ -89,6 +89,7 @@ fn feature(reference: Counts, bins: Bins, kind: Kind) -> FeatureBaseline {
         sd: Some(700.0),
         distinct: 0,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }

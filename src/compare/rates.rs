@@ -21,10 +21,9 @@ const LEAST_EXPECTED: f64 = 5.0;
 pub(crate) fn score(
     scores: &mut Scores,
     baseline: &FeatureBaseline,
-    live: &Counts,
+    (reference, live): (&Counts, &Counts),
     design_effect: f64,
 ) {
-    let reference = &baseline.reference;
     let (m, n) = (reference.records() as f64, live.records() as f64);
     let of_records = |events: fn(&Counts) -> u64| Rate {
         k_reference: events(reference) as f64,
@@ -42,6 +41,7 @@ pub(crate) fn score(
             scores.set(statistic, rate.difference(), None, Some(p_value));
         }
     }
+    let reference = &baseline.reference;
     let (m, n) = (values(reference) as f64, values(live) as f64);
     let (statistic, k, known) = match baseline.kind {
         Kind::Categorical => (Statistic::Unseen, live.unseen, Known::singletons(baseline, m)),

@@ -13,6 +13,8 @@ use crate::config::fault::Fault;
 use crate::config::fault::Mark;
 use crate::deliver;
 use crate::kafka;
+use crate::setting::season::Calendar;
+use crate::setting::season::Cycle;
 
 const PANES_MS: [i64; 13] = [
     1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
@@ -210,8 +212,29 @@ impl<'a> Checker<'a> {
         }
         self.times(i, model);
         self.thresholds(i, model);
+        self.season(i, model);
         self.trigger(i, model);
         self.not_yet(i);
+    }
+
+    fn season(&mut self, i: usize, model: &Model) {
+        let at = |key: &str| format!("models.{i}.drift_config.season{key}");
+        let season = &model.drift_config.season;
+        if let Err(error) = Calendar::new(Cycle::Day, &season.time_zone) {
+            self.fault(&[&at(".time_zone")], error.to_string());
+        }
+        let of_period = season.period.cycle().map(Cycle::slots);
+        let fits = |slots: u32| match of_period {
+            Some(expected) => expected == slots as usize,
+            None => Cycle::ALL.into_iter().any(|cycle| cycle.slots() == slots as usize),
+        };
+        if let Some(slots) = season.slots.filter(|&slots| !fits(slots)) {
+            let message = format!(
+                "{slots} slots do not fit; a slot is an hour: 24 of `period: day`, 168 of `period: week` \
+                 (`slots` can be left out)"
+            );
+            self.fault(&[&at(".slots")], message);
+        }
     }
 
     fn times(&mut self, i: usize, model: &Model) {

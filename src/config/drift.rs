@@ -18,6 +18,7 @@ use crate::decide::{Level, Rule, with_lines_of};
 use crate::deliver::Trigger;
 use crate::setting::Budget;
 use crate::setting::Span;
+use crate::setting::season::Season;
 
 const DAY: u64 = 86_400;
 
@@ -81,6 +82,10 @@ pub struct DriftConfig {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub design_effect: Option<f64>,
+    /// The season that live is compared within: `auto`, `none`, `day` or `week`, alone or with its time
+    /// zone. `auto` takes one per feature where the baseline's time column shows it.
+    #[serde(default)]
+    pub season: Season,
     /// What each feature matters (SHAP values or any other); 1 for those not named, 0 takes one out.
     #[serde(default)]
     pub importance: BTreeMap<String, f64>,

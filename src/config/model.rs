@@ -27,6 +27,7 @@ use crate::decode::Options;
 use crate::feature::Role;
 use crate::setting::ByteSize;
 use crate::setting::Span;
+use crate::setting::season::Period;
 
 /// What is watched: a topic, a baseline and a policy.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -96,11 +97,16 @@ impl Model {
     pub fn overrides(&self) -> Overrides {
         let is_prediction = |settings: &FeatureOverride| settings.role == Some(Role::Prediction);
         let prediction = self.features.iter().find(|(_, settings)| is_prediction(settings));
+        // Borders of slots are borders of shorter panes in every zone.
+        let seasonal = self.drift_config.season.period != Period::None
+            && self.pane.as_ms() > default_pane().as_ms();
         Overrides {
             features: self.features.clone(),
             ignore: self.ignore.iter().cloned().collect(),
             prediction: prediction.map(|(name, _)| name.clone()),
             convention: self.drift_config.profile,
+            season: self.drift_config.season.clone(),
+            pane_ms: seasonal.then(|| self.pane.as_ms()),
         }
     }
 

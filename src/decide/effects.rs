@@ -92,6 +92,7 @@ mod tests {
             sd: None,
             distinct: 500,
             design_effect: None,
+            season: None,
             sample: None,
             convention: Convention::Driftd,
         };
@@ -104,6 +105,7 @@ mod tests {
             time_column: None,
             ignored: Vec::new(),
             sampled: false,
+            season: None,
         }
     }
 

@@ -16,11 +16,13 @@ mod forget;
 mod gamma;
 mod mixture;
 pub mod null;
+mod slots;
 mod starts;
 
 pub use columns::Columns;
 use mixture::log_sum_exp;
 pub use null::{Components, Null, RARE, Shape};
+pub use slots::SlotMap;
 pub use starts::{LEVELS, LEVELS_LONG};
 
 /// Panes up to which the longer memory is wanted: below five minutes a pane.
@@ -193,7 +195,11 @@ impl Track {
     /// The columns since a start; all zero for one that is not kept.
     fn since(&self, start: u64) -> Vec<f64> {
         match self.at.binary_search_by_key(&start, |(start, _)| *start) {
-            Ok(at) => self.now.iter().zip(&self.at[at].1).map(|(now, then)| now - then).collect(),
+            // Of a season's fractions, rounding may leave less than nothing.
+            Ok(at) => {
+                let both = self.now.iter().zip(&self.at[at].1);
+                both.map(|(now, then)| (now - then).max(0.0)).collect()
+            }
             Err(_) => vec![0.0; self.now.len()],
         }
     }

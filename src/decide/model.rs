@@ -84,7 +84,7 @@ impl ModelState {
         self.levels.resize(verdicts.len(), FeatureLevels::default());
         if let Some(rule) = at.sequential {
             let state = self.sequential.get_or_insert_with(|| rule.start());
-            rule.push(state, pane);
+            rule.push(state, pane, at.pane_end_ms - at.policy.pane_ms);
         }
         let finding = self.find(verdicts, at);
         for (feature, (levels, verdict)) in self.levels.iter_mut().zip(verdicts.iter()).enumerate()
@@ -115,7 +115,8 @@ impl ModelState {
     /// What the sequential test knows after the last pane; every feature's part is put into its verdict.
     fn find(&self, verdicts: &mut [FeatureVerdict], at: &Situation<'_>) -> Option<Finding> {
         let (rule, state) = (at.sequential?, self.sequential.as_ref()?);
-        let window: Vec<u64> = verdicts.iter().map(|verdict| verdict.live_count).collect();
+        let counts = |verdict: &FeatureVerdict| (verdict.reference_count, verdict.live_count);
+        let window: Vec<(u64, u64)> = verdicts.iter().map(counts).collect();
         let finding = rule.find(state, &window, at.policy, at.pane_end_ms);
         for (verdict, onset) in verdicts.iter_mut().zip(&finding.onsets) {
             verdict.onset = onset.clone();
@@ -213,6 +214,9 @@ impl ModelState {
             worst.threshold,
             at.ring.records(),
         );
+        let season = verdicts[worst.at].season.as_ref();
+        let line =
+            season.map_or_else(|| line.clone(), |season| format!("{line} (season: {season})"));
         let line = match strongest(verdicts) {
             Some((feature, onset)) => sentence(feature, onset, worst.feature == feature, &line),
             None => line,

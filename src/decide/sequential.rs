@@ -7,7 +7,6 @@ use libm::log;
 
 use crate::baseline::design_effect::Effects;
 use crate::baseline::{Baseline, FeatureBaseline};
-use crate::codec::{Reader, Truncated, Writer};
 use crate::compare::{self, Score, Statistic};
 use crate::decide::evidence::{self, Columns, Detector, Evidence, Null};
 use crate::decide::policy::{Level, Policy};
@@ -16,6 +15,9 @@ use crate::decide::time::rfc3339;
 use crate::decide::verdict::is_crossed;
 use crate::decide::view::{FeatureVerdict, Onset, VerdictScore};
 use crate::histogram::Counts;
+use crate::setting::season::Calendar;
+
+mod stored;
 
 /// Fewer events than this since onset make no level by their rate.
 const EVENTS_MIN: f64 = 5.0;
@@ -33,11 +35,15 @@ pub struct Sequential {
     grid_levels: u32,
     /// `ln` of the panes that pass for one false retrain.
     log_allowed: f64,
+    /// Which slots map what: columns of other slots can't be added to.
+    slots: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Watched {
     columns: Columns,
+    /// The slots that a pane's counts are mapped by.
+    calendar: Option<Calendar>,
     reference: Vec<f64>,
     design_effect: f64,
     /// Shares that are expected of the rare columns: of what is outside or unseen, and missing.
@@ -53,6 +59,8 @@ pub struct SequentialState {
     detector: Detector,
     /// Which features have ever carried a value: a column that the records never had says nothing.
     seen: Vec<bool>,
+    /// The rule's.
+    slots: u64,
 }
 
 /// What one pane came to.
@@ -95,6 +103,7 @@ impl Sequential {
             weights: Vec::new(),
             grid_levels: evidence::levels_for(policy.pane_ms),
             log_allowed,
+            slots: stored::slots(baseline),
         };
         let sides = baseline.features.iter().zip(effects).zip(&weights).zip(used);
         for (((feature, effects), weight), used) in sides {
@@ -113,7 +122,7 @@ impl Sequential {
             rule.weights.push(weight);
             rule.features.push(Some(Watched::new(
                 feature,
-                columns,
+                (columns, baseline.calendar(feature)),
                 effects.body,
                 log_allowed - log(weight),
             )));
@@ -126,6 +135,7 @@ impl Sequential {
         SequentialState {
             detector: Detector::new(&self.n_columns()),
             seen: vec![false; self.features.len()],
+            slots: self.slots,
         }
     }
 
@@ -133,24 +143,26 @@ impl Sequential {
         self.features.iter().flatten().map(|watched| watched.columns.len()).collect()
     }
 
-    /// Takes in one pane: the counts of each feature of the baseline, `None` where nothing can be
-    /// learnt: the pane is incomplete, or the feature was faulty in it.
-    pub fn push(&self, state: &mut SequentialState, pane: &[Option<&Counts>]) {
+    /// Takes in the pane that began at `start_ms`: the counts of each feature of the baseline, `None` where
+    /// nothing can be learnt: the pane is incomplete, or the feature was faulty in it.
+    pub fn push(&self, state: &mut SequentialState, pane: &[Option<&Counts>], start_ms: i64) {
         let mut columns = Vec::with_capacity(self.nulls.len());
         for ((watched, counts), seen) in self.features.iter().zip(pane).zip(&mut state.seen) {
             let Some(watched) = watched else { continue };
             *seen |= counts.is_some_and(|counts| counts.missing < counts.records());
-            columns.push(counts.filter(|_| *seen).map(|counts| watched.columns.map(counts)));
+            let slot = watched.calendar.as_ref().map(|calendar| calendar.slot(start_ms));
+            let mapped = |counts| watched.columns.map_in(slot, counts);
+            columns.push(counts.filter(|_| *seen).map(mapped));
         }
         state.detector.push(&columns, self.grid_levels);
     }
 
     /// What is known after the last pane, which ended at `end_ms`. `window` holds how many values of each
-    /// feature of the baseline the window has in its cells.
+    /// feature stand behind the reference of the window's scores, and how many the window has in its cells.
     pub fn find(
         &self,
         state: &SequentialState,
-        window: &[u64],
+        window: &[(u64, u64)],
         policy: &Policy,
         end_ms: i64,
     ) -> Finding {
@@ -202,7 +214,7 @@ fn tolerance(feature: &FeatureBaseline, columns: &Columns, wanted: f64, design_e
 impl Watched {
     fn new(
         feature: &FeatureBaseline,
-        columns: Columns,
+        (columns, calendar): (Columns, Option<Calendar>),
         design_effect: f64,
         log_needed: f64,
     ) -> Self {
@@ -220,6 +232,7 @@ impl Watched {
         let expected_missing = reference[n_body + 2] / m;
         Self {
             columns,
+            calendar,
             reference,
             design_effect,
             expected_outside,
@@ -229,15 +242,14 @@ impl Watched {
         }
     }
 
-    /// What the PSI of `n` values is on average without drift: `phi (1/n + 1/m) (B - 1)`.
-    fn bias(&self, n: u64) -> f64 {
+    /// What the PSI of `n` values against `m` is on average without drift: `phi (1/n + 1/m) (B - 1)`.
+    fn bias(&self, (m, n): (u64, u64)) -> f64 {
         let bins = self.columns.bins(&self.reference);
-        let m: f64 = bins.iter().sum();
         let degrees = bins.iter().filter(|&&count| count > 0.0).count().saturating_sub(1);
-        if n == 0 || m <= 0.0 {
+        if n == 0 || m == 0 {
             return 0.0;
         }
-        self.design_effect * (1.0 / n as f64 + 1.0 / m) * degrees as f64
+        self.design_effect * (1.0 / n as f64 + 1.0 / m as f64) * degrees as f64
     }
 
     /// The scores since the most likely beginning.
@@ -371,21 +383,6 @@ pub fn push_levels(
                 && since.is_none_or(|score| score < CLEAR * line);
         }
         levels.raise(level, real && over, any && clear);
-    }
-}
-
-impl SequentialState {
-    pub fn encode(&self, out: &mut Writer) {
-        out.u64(self.seen.len() as u64);
-        self.seen.iter().for_each(|&seen| out.u64(u64::from(seen)));
-        self.detector.encode(out);
-    }
-
-    pub fn decode(input: &mut Reader<'_>, rule: &Sequential) -> Result<Self, Truncated> {
-        let n = input.len_at_most(rule.features.len())?;
-        let seen = (0..n).map(|_| Ok(input.u64()? != 0)).collect::<Result<Vec<_>, Truncated>>()?;
-        let detector = Detector::decode(input, &rule.n_columns())?;
-        if n == rule.features.len() { Ok(Self { detector, seen }) } else { Err(Truncated) }
     }
 }
 

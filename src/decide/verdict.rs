@@ -45,17 +45,32 @@ pub struct Crossing {
 /// # Panics
 /// If `live` was counted into other cells.
 pub fn verdict(feature: &FeatureBaseline, live: &Counts, rule: &VerdictRule<'_>) -> FeatureVerdict {
+    verdict_against(feature, &feature.reference, live, rule)
+}
+
+/// The same against another `reference` in the feature's cells: the mixture of the season's slots that the
+/// window covers.
+///
+/// # Panics
+/// If one of them was counted into other cells.
+pub fn verdict_against(
+    feature: &FeatureBaseline,
+    reference: &Counts,
+    live: &Counts,
+    rule: &VerdictRule<'_>,
+) -> FeatureVerdict {
     let mut out = FeatureVerdict {
         feature: feature.name.clone(),
         kind: feature.kind,
         role: feature.role,
         verdict: Verdict::Unusable,
-        reference_count: feature.reference.in_cells(),
+        reference_count: reference.in_cells(),
         live_count: live.in_cells(),
         scores: BTreeMap::new(),
         reason: None,
         records_needed: None,
         onset: None,
+        season: None,
     };
     if let Some(reason) = feature.unusable {
         out.reason = Some(reason.reason().to_owned());
@@ -67,7 +82,8 @@ pub fn verdict(feature: &FeatureBaseline, live: &Counts, rule: &VerdictRule<'_>)
         return out;
     }
     let VerdictRule { design_effect, alpha, .. } = *rule;
-    let scores = compare::scores(&Input { baseline: feature, live, design_effect, alpha });
+    let input = Input { baseline: feature, live, design_effect, alpha };
+    let scores = compare::scores_against(&input, reference);
     out.scores = shown(&scores, rule);
     out.verdict = judge(&out, live, rule);
     if out.verdict == Verdict::InsufficientSamples {
@@ -219,6 +235,7 @@ mod tests {
             sd: Some(2.9),
             distinct: 1000,
             design_effect: None,
+            season: None,
             sample: None,
             convention: Convention::Driftd,
         }

@@ -47,6 +47,8 @@ pub struct ModelView {
     pub baseline_loaded_ms: Option<i64>,
     /// Live counts of the window, one per feature of the baseline, in its order.
     pub live: Vec<Counts>,
+    /// What each feature of a season is compared with, in the same order; `None` is all of its reference.
+    pub references: Vec<Option<Counts>>,
     /// Closed panes that are kept, oldest first, without gaps.
     pub panes: Arc<Vec<Arc<ClosedPane>>>,
     pub pane_ms: i64,
@@ -193,6 +195,10 @@ pub struct FeatureVerdict {
     /// The evidence of the sequential test, where it decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onset: Option<Onset>,
+    /// The season that it is compared within: `day, 24 slots, Europe/Berlin`. The reference is then the
+    /// mixture of the slots that the window covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<String>,
 }
 
 /// What is known of one feature since the most likely beginning of a change, real or not.

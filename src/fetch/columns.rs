@@ -36,7 +36,7 @@ pub(super) fn build(
         }
         let mut feature = counter.finish();
         if let (Some(clock), None) = (clock, feature.unusable) {
-            feature.design_effect = clock.measure(table, index, &feature)?;
+            clock.measure(table, index, &mut feature)?;
         }
         Ok(feature)
     })

@@ -1,15 +1,18 @@
-//! How much a baseline's records depend on each other, from its own time column.
+//! How much a baseline's records depend on each other, and what seasons they have, from its own time column.
+
+use std::collections::BTreeSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType};
 
-use crate::baseline::design_effect::DesignEffect;
-use crate::baseline::{FeatureBaseline, live_column};
+use crate::baseline::{FeatureBaseline, SeasonRule, live_column};
 use crate::decide::evidence::Columns;
 use crate::fetch::error::Error;
 use crate::fetch::parquet::Table;
+use crate::fetch::season::{Fragments, Tried};
 use crate::histogram::{Counts, count};
+use crate::setting::season::Calendar;
 
 /// The shortest pane that is measured in.
 const PANE_MS: i64 = 300_000;
@@ -20,33 +23,54 @@ const PANES_FEW: usize = 1024;
 const PANES_MOST: usize = 131_072;
 /// Of a longer baseline the first rows tell.
 const ROWS_MOST: usize = 20_000_000;
-/// The pane of a row without a time.
-const NO_PANE: u32 = u32::MAX;
+/// The place in time of a row without one.
+const NO_TIME: u32 = u32::MAX;
+const DAY_MS: i64 = 86_400_000;
 
-/// Which pane of event time each row is in.
+/// Which pane of event time each row is in, and which slots.
 pub(super) struct PaneClock {
+    /// How seasons are looked for, and what the rows' times allow.
+    pub(super) rule: SeasonRule,
+    calendars: Vec<Calendar>,
     pane_ms: i64,
     n_panes: usize,
-    /// In the order that rows are taken in; ascending.
-    panes: Vec<u32>,
+    /// Rows in the order that they are taken in.
+    runs: Vec<Run>,
     /// Where the rows don't stand in order of time: which row to take next.
     order: Option<UInt32Array>,
 }
 
+/// Rows behind each other that are in one pane, and in one slot of each calendar.
+#[derive(Clone, Debug, PartialEq)]
+struct Run {
+    rows: usize,
+    /// `None` of rows without a time.
+    at: Option<(u32, Vec<u16>)>,
+}
+
 impl PaneClock {
-    /// From the column at `index`; `None` where it tells no times, or all rows are of one time.
-    pub(super) fn read(table: &Table, index: usize) -> Result<Option<Self>, Error> {
+    /// From the column at `index`; `None` where it tells no times, or all rows are of one time. The zone of
+    /// `rule` is known to be there.
+    pub(super) fn read(
+        table: &Table,
+        index: usize,
+        rule: SeasonRule,
+    ) -> Result<Option<Self>, Error> {
         let mut times: Vec<Option<i64>> = Vec::new();
         table.for_each(index, &mut |array| {
             let room = ROWS_MOST - times.len().min(ROWS_MOST);
             times.extend(milliseconds(array).into_iter().take(room));
         })?;
+        Ok(Self::new(times, rule))
+    }
+
+    fn new(times: Vec<Option<i64>>, mut rule: SeasonRule) -> Option<Self> {
         let known = times.iter().flatten();
         let (Some(&first), Some(&last)) = (known.clone().min(), known.max()) else {
-            return Ok(None);
+            return None;
         };
         if first == last {
-            return Ok(None);
+            return None;
         }
         let mut pane_ms = PANE_MS;
         let n_panes = |pane_ms: i64| {
@@ -58,47 +82,73 @@ impl PaneClock {
         {
             pane_ms *= 2;
         }
-        let origin = first.div_euclid(pane_ms);
-        let pane = |time: &Option<i64>| {
-            let pane = time.map(|time| time.div_euclid(pane_ms) - origin);
-            pane.and_then(|pane| u32::try_from(pane).ok()).unwrap_or(NO_PANE)
+        // Slots may be shorter than panes: rows are told apart by the shortest pane.
+        let origin = first.div_euclid(pane_ms) * (pane_ms / PANE_MS);
+        let place = |time: &Option<i64>| {
+            let place = time.map(|time| time.div_euclid(PANE_MS) - origin);
+            place.and_then(|place| u32::try_from(place).ok()).unwrap_or(NO_TIME)
         };
-        let mut panes: Vec<u32> = times.iter().map(pane).collect();
+        let mut places: Vec<u32> = times.iter().map(place).collect();
         drop(times);
         let mut order = None;
-        if !panes.is_sorted() {
-            let rows = u32::try_from(panes.len()).unwrap_or(u32::MAX);
+        if !places.is_sorted() {
+            let rows = u32::try_from(places.len()).unwrap_or(u32::MAX);
             let mut rows: Vec<u32> = (0..rows).collect();
-            rows.sort_by_key(|&row| panes[row as usize]);
-            panes = rows.iter().map(|&row| panes[row as usize]).collect();
+            rows.sort_by_key(|&row| places[row as usize]);
+            places = rows.iter().map(|&row| places[row as usize]).collect();
             order = Some(UInt32Array::from(rows));
         }
-        Ok(Some(Self { pane_ms, n_panes: n_panes(pane_ms), panes, order }))
+        let time_of = |place: u32| (origin + i64::from(place)) * PANE_MS;
+        rule.span_ms = last.saturating_sub(first);
+        let days = |places: &[u32]| {
+            let days = places.iter().map(|&place| time_of(place).div_euclid(DAY_MS));
+            days.collect::<BTreeSet<_>>().len()
+        };
+        let distinct: Vec<u32> = places
+            .chunk_by(|a, b| a == b)
+            .map(|run| run[0])
+            .filter(|&place| place != NO_TIME)
+            .collect();
+        rule.days = days(&distinct);
+        let calendars = rule.calendars().unwrap_or_default();
+        let slots = |place: u32| -> Vec<u16> {
+            let start_ms = time_of(place).div_euclid(rule.pane_ms) * rule.pane_ms;
+            let slot = |calendar: &Calendar| u16::try_from(calendar.slot(start_ms)).unwrap_or(0);
+            calendars.iter().map(slot).collect()
+        };
+        let per_pane = u32::try_from(pane_ms / PANE_MS).unwrap_or(u32::MAX);
+        let mut runs: Vec<Run> = Vec::new();
+        for run in places.chunk_by(|a, b| a == b) {
+            let at = (run[0] != NO_TIME).then(|| (run[0] / per_pane, slots(run[0])));
+            match runs.last_mut().filter(|last| last.at == at) {
+                Some(last) => last.rows += run.len(),
+                None => runs.push(Run { rows: run.len(), at }),
+            }
+        }
+        Some(Self { pane_ms, n_panes: n_panes(pane_ms), runs, order, calendars, rule })
     }
 
-    /// Measures a feature that has its cells, from its column at `index`; `None` with too few panes.
+    /// Measures a feature that has its cells, from its column at `index`: its design effect, `None` with
+    /// too few panes, and its season.
     pub(super) fn measure(
         &self,
         table: &Table,
         index: usize,
-        feature: &FeatureBaseline,
-    ) -> Result<Option<DesignEffect>, Error> {
+        feature: &mut FeatureBaseline,
+    ) -> Result<(), Error> {
         let columns = Columns::new(feature);
-        let width = columns.body(&vec![0.0; columns.len()]).len();
-        let mut sums = vec![vec![0.0; width]; self.n_panes];
-        let mut at = 0;
+        let mut fragments = Fragments::new(&columns, &self.calendars, self.n_panes);
+        let mut runs = Runs { all: &self.runs, left: self.runs.first().map_or(0, |run| run.rows) };
+        let mut counts = Counts::zero(feature.cells.len());
         let mut add = |array: &ArrayRef| {
-            let panes = &self.panes[at..(at + array.len()).min(self.panes.len())];
-            at += panes.len();
             let mut from = 0;
-            for run in panes.chunk_by(|a, b| a == b) {
-                let rows = array.slice(from, run.len());
-                from += run.len();
-                let Some(pane) = sums.get_mut(run[0] as usize) else { continue };
-                let mut counts = Counts::zero(feature.cells.len());
-                count(&feature.cells, &live_column(&rows, feature.kind), &mut counts);
-                let mapped = columns.body(&columns.map(&counts));
-                pane.iter_mut().zip(mapped).for_each(|(sum, count)| *sum += count);
+            while let Some((rows, at)) = runs.take(array.len() - from) {
+                let slice = array.slice(from, rows);
+                from += rows;
+                let Some((pane, slots)) = at else { continue };
+                counts.clear();
+                count(&feature.cells, &live_column(&slice, feature.kind), &mut counts);
+                fragments.add(*pane as usize, slots, &counts);
             }
         };
         match &self.order {
@@ -109,11 +159,35 @@ impl PaneClock {
                 let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
                 let ordered = concat(&parts).and_then(|whole| take(&whole, order, None));
                 // Parts of different types: their order in time can't be made.
-                let Ok(ordered) = ordered else { return Ok(None) };
+                let Ok(ordered) = ordered else { return Ok(()) };
                 add(&ordered);
             }
         }
-        Ok(DesignEffect::measure(&sums, self.pane_ms))
+        let Tried { effect, season } =
+            fragments.finish(&self.rule, &feature.reference, self.pane_ms);
+        feature.design_effect = effect;
+        feature.season = season;
+        Ok(())
+    }
+}
+
+/// The runs that are still to come.
+struct Runs<'a> {
+    all: &'a [Run],
+    /// Rows of the first of them.
+    left: usize,
+}
+
+impl<'a> Runs<'a> {
+    /// At most `most` rows of one run, and where they are; `None` behind the last run, or of no rows.
+    fn take(&mut self, most: usize) -> Option<(usize, Option<&'a (u32, Vec<u16>)>)> {
+        while self.left == 0 {
+            self.all = self.all.get(1..)?;
+            self.left = self.all.first()?.rows;
+        }
+        let rows = self.left.min(most);
+        self.left -= rows;
+        (rows > 0).then(|| (rows, self.all[0].at.as_ref()))
     }
 }
 

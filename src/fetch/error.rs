@@ -5,7 +5,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::baseline::LayoutError;
+use crate::baseline::{LayoutError, SeasonError};
 use crate::setting::Span;
 
 use crate::setting::ByteSize;
@@ -55,6 +55,8 @@ pub enum Error {
     PartDiffers { location: String, column: String, cause: String },
     #[error("{location}: {fault}")]
     Columns { location: String, fault: LayoutError },
+    #[error("{location}: {fault}")]
+    Season { location: String, fault: SeasonError },
     #[error("{location}: {cause}")]
     Profile { location: String, cause: String },
     #[error(

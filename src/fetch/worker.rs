@@ -10,7 +10,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use crate::baseline::{Baseline, FORMAT, FeatureBaseline, Layout, Overrides};
+use crate::baseline::{Baseline, FeatureBaseline, Layout, Overrides, SeasonRule};
 use crate::histogram::Counts;
 
 use crate::fetch::columns;
@@ -125,13 +125,19 @@ fn reply(request: &Request) -> Result<Reply, Error> {
 fn build(request: &Request, table: &Table, overrides: &Overrides) -> Result<Baseline, Error> {
     let fault = |fault| Error::Columns { location: request.location.clone(), fault };
     let layout = Layout::new(&table.source(), overrides).map_err(fault)?;
+    let fault = |fault| Error::Season { location: request.location.clone(), fault };
+    let rule = SeasonRule::new(overrides);
+    rule.check_zone().map_err(fault)?;
     let clock = match layout.time_column.as_deref().and_then(|name| table.column(name)) {
-        Some(index) => PaneClock::read(table, index)?,
+        Some(index) => PaneClock::read(table, index, rule.clone())?,
         None => None,
     };
+    if clock.is_none() && rule.period.cycle().is_some() {
+        return Err(fault(rule.needs_times(layout.time_column.as_deref())));
+    }
     let features = columns::build(table, &layout.columns, clock.as_ref())?;
     Ok(Baseline {
-        format: FORMAT,
+        format: Baseline::lowest_format(&features),
         digest: String::new(),
         source: request.location.clone(),
         rows: table.rows,
@@ -139,6 +145,7 @@ fn build(request: &Request, table: &Table, overrides: &Overrides) -> Result<Base
         features,
         time_column: layout.time_column,
         ignored: layout.ignored,
+        season: clock.map(|clock| clock.rule),
     })
 }
 
@@ -150,6 +157,8 @@ fn from_profile(request: &Request, json: &[u8]) -> Result<Reply, Error> {
         Job::Build { overrides, digest: _ } => {
             let columns = |fault| Error::Columns { location: location.clone(), fault };
             profile.configure(overrides).map_err(columns)?;
+            let season = |fault| Error::Season { location: location.clone(), fault };
+            profile.configure_season(overrides).map_err(season)?;
             Ok(Reply::Baseline(Box::new(profile)))
         }
         Job::Count { reference } => {

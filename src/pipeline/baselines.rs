@@ -20,9 +20,6 @@ use crate::pipeline::spec::Watched;
 use crate::store;
 use crate::store::FileStore;
 
-/// Version of the stored profile's envelope.
-const VERSION: u8 = 1;
-
 /// Baselines that the state holds, one slot a model.
 pub(super) struct Stored(Vec<Option<Kept>>);
 
@@ -51,7 +48,7 @@ fn load_one(store: &FileStore, spec: &Spec) -> Result<Option<Kept>, store::Error
     for rejected in &loaded.rejected {
         warn!(model = name, %rejected, "a stored baseline is damaged");
     }
-    let Some((_, json)) = loaded.supported(VERSION)? else { return Ok(None) };
+    let Some((_, json)) = loaded.supported(profile::VERSION)? else { return Ok(None) };
     match profile::decode(json) {
         Ok(kept) if kept.settings == profile::settings(&spec.model.overrides()) => Ok(Some(kept)),
         Ok(_) => {
@@ -81,6 +78,10 @@ pub(super) async fn at_start(
     let mut watched = Vec::new();
     for (spec, kept) in specs.iter().zip(stored.0) {
         if let Some(kept) = kept {
+            kept.baseline.check_zone().map_err(|error| {
+                let context = format!("model {}: its stored baseline can't be used", spec.name());
+                BadInput(anyhow::Error::new(error).context(context))
+            })?;
             // A place that a command named lasts until the configuration names another.
             let place = kept.place.filter(|_| kept.configured == location(&spec.model));
             let kept = Watched::new(spec, Arc::new(kept.baseline), kept.active_from_ms);

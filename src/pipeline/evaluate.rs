@@ -33,6 +33,7 @@ mod incidents;
 pub(super) mod log;
 pub(super) mod model;
 pub(super) mod quality;
+mod score;
 mod show;
 
 /// How often the clock is looked at: idle partitions, stale models, views.

@@ -7,6 +7,15 @@ use crate::baseline::Overrides;
 use crate::config::Model;
 use crate::pipeline::spec::Watched;
 
+/// The highest version of what is stored: that of a baseline with a season, which older programs would
+/// compare with all of it.
+pub(super) const VERSION: u8 = 2;
+
+/// The lowest version that tells all of a baseline.
+pub(super) fn version(baseline: &Baseline) -> u8 {
+    u8::try_from(baseline.format).map_or(VERSION, |format| format.clamp(1, VERSION))
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     active_from_ms: i64,

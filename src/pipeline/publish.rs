@@ -145,7 +145,8 @@ impl Publisher {
     pub(super) fn keep_profile(&self, model: usize, watched: &Watched) -> Result<(), store::Error> {
         let spec = &self.desk.specs[model];
         let json = profile::encode(&spec.model, watched);
-        self.desk.store.save_profile(spec.name(), &json).map(|_| ())
+        let version = profile::version(&watched.baseline);
+        self.desk.store.save_profile(spec.name(), version, &json).map(|_| ())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::Model;
 use crate::config::StartFrom;
 use crate::decide::Policy;
 use crate::feature::Feature;
+use crate::setting::season::Period;
 use crate::source::Start;
 use crate::window::Rules;
 
@@ -30,6 +31,11 @@ pub(super) struct Spec {
 impl Spec {
     pub(super) fn name(&self) -> &str {
         &self.model.name
+    }
+
+    /// The season that was asked for.
+    pub(super) fn season(&self) -> Period {
+        self.model.drift_config.season.period
     }
 
     /// Where reading begins without a state.

@@ -200,6 +200,9 @@ pub fn feature<'a>(model: &'a ModelView, name: &str) -> Option<Feature<'a>> {
     let zero = Counts::zero(of.cells.len());
     let live = model.live.get(index).filter(|live| live.cells.len() == zero.cells.len());
     let live = live.unwrap_or(&zero);
+    // Of a feature with a season, what its scores are of.
+    let mixture = model.references.get(index).and_then(Option::as_ref);
+    let reference = mixture.unwrap_or(&of.reference);
     let verdict = model.features.iter().find(|verdict| verdict.feature == name);
     let (out_of_range, unseen) = match &of.cells {
         Cells::Numeric(_) => (Some(pair(of, live, out_of_range)), None),
@@ -212,8 +215,8 @@ pub fn feature<'a>(model: &'a ModelView, name: &str) -> Option<Feature<'a>> {
         },
         column_type: &of.column_type,
         unusable: of.unusable,
-        cells: cell_counts(of, live),
-        bins: bin_counts(of, live),
+        cells: cell_counts(of, reference, live),
+        bins: bin_counts(of, reference, live),
         missing: pair(of, live, missing),
         type_error: pair(of, live, |c| share(c.type_error, c.records())),
         infinite: pair(of, live, |c| share(c.pos_inf + c.neg_inf, c.records())),
@@ -274,15 +277,19 @@ fn finite(verdict: &FeatureVerdict) -> FeatureVerdict {
     verdict
 }
 
-fn cell_counts<'a>(of: &'a FeatureBaseline, live: &Counts) -> CellCounts<'a> {
+fn cell_counts<'a>(
+    of: &'a FeatureBaseline,
+    reference: &'a Counts,
+    live: &Counts,
+) -> CellCounts<'a> {
     let (edges, categories) = match &of.cells {
         Cells::Numeric(cells) => (Some(cells.edges.as_slice()), None),
         Cells::Categorical(cells) => (None, Some(cells.categories.as_slice())),
     };
-    CellCounts { edges, categories, reference: &of.reference.cells, live: live.cells.clone() }
+    CellCounts { edges, categories, reference: &reference.cells, live: live.cells.clone() }
 }
 
-fn bin_counts(of: &FeatureBaseline, live: &Counts) -> BinCounts {
+fn bin_counts(of: &FeatureBaseline, reference: &Counts, live: &Counts) -> BinCounts {
     let bins = compare::score_bins(of, live);
     let (edges, labels) = match &of.cells {
         Cells::Numeric(cells) => {
@@ -296,7 +303,7 @@ fn bin_counts(of: &FeatureBaseline, live: &Counts) -> BinCounts {
     BinCounts {
         edges,
         labels,
-        reference: bins.sum(&of.reference.cells),
+        reference: bins.sum(&reference.cells),
         live: bins.sum(&live.cells),
         starts: bins.starts,
     }

@@ -223,6 +223,7 @@ mod tests {
             reason: None,
             records_needed: None,
             onset: None,
+            season: None,
         }
     }
 

@@ -121,9 +121,9 @@ impl FileStore {
         self.tests.load(&name::model(model)?, model)
     }
 
-    /// Replaces a model's baseline profile (JSON; its own `format` field is its version).
-    pub fn save_profile(&self, model: &str, json: &[u8]) -> Result<Saved, Error> {
-        self.profiles.save(&name::model(model)?, model, 1, json)
+    /// Replaces a model's baseline profile (JSON).
+    pub fn save_profile(&self, model: &str, version: u8, json: &[u8]) -> Result<Saved, Error> {
+        self.profiles.save(&name::model(model)?, model, version, json)
     }
 
     /// A model's profile. It has one generation: an older profile would count into other cells.

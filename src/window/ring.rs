@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::codec::Truncated;
 use crate::histogram::Counts;
+use crate::setting::season::Calendar;
+use crate::setting::season::Cycle;
 use crate::window::ClosedPane;
 
 /// Closed panes, oldest first and without gaps, and the sum over the window at their end.
@@ -24,6 +26,8 @@ pub struct Ring {
     covered: usize,
     sum: Vec<Counts>,
     records: u64,
+    /// The window's records by slot of each calendar.
+    slots: Vec<(Calendar, Vec<u64>)>,
 }
 
 impl Ring {
@@ -46,7 +50,19 @@ impl Ring {
             covered: 0,
             sum,
             records: 0,
+            slots: Vec::new(),
         }
+    }
+
+    /// The same, which also tells the window's records by the slots of these calendars. A pane's slot is
+    /// that of its start.
+    pub fn with_calendars(mut self, calendars: Vec<Calendar>) -> Self {
+        let empty = |calendar: Calendar| {
+            let slots = vec![0; calendar.cycle().slots()];
+            (calendar, slots)
+        };
+        self.slots = calendars.into_iter().map(empty).collect();
+        self
     }
 
     /// Appends the next pane and moves the window to its end.
@@ -85,6 +101,9 @@ impl Ring {
             sum.subtract(&counts);
         }
         self.records -= oldest.records;
+        for (calendar, slots) in &mut self.slots {
+            slots[calendar.slot(oldest.start_ms)] -= oldest.records;
+        }
         self.covered -= 1;
         Ok(())
     }
@@ -94,7 +113,17 @@ impl Ring {
             sum.add(&counts);
         }
         self.records += pane.records;
+        for (calendar, slots) in &mut self.slots {
+            slots[calendar.slot(pane.start_ms)] += pane.records;
+        }
         Ok(())
+    }
+
+    /// How many of the window's records came in each slot of the calendar of this cycle that was given to
+    /// the ring.
+    pub fn slots(&self, cycle: Cycle) -> Option<(&Calendar, &[u64])> {
+        let (calendar, slots) = self.slots.iter().find(|(of, _)| of.cycle() == cycle)?;
+        Some((calendar, slots))
     }
 
     /// Live counts of the window, one per feature.
@@ -170,6 +199,26 @@ mod tests {
         let ring = ring_of(&[50, 60, 10, 0, 10], 2, 3, 60);
         assert_eq!(ring.records(), 20);
         assert_eq!(ring.len(), 3);
+    }
+
+    #[test]
+    fn the_windows_records_are_known_by_slot() {
+        let hour = 3_600_000;
+        let calendar = Calendar::new(Cycle::Day, "Europe/Berlin").unwrap();
+        let mut ring = Ring::new(vec![2], hour, 26, 100, 0).with_calendars(vec![calendar.clone()]);
+        // Into the day of 25 hours.
+        let start = 1_792_879_200_000;
+        assert_eq!(calendar.slot(start), 0);
+        for (pane, records) in (0..60).zip(1..) {
+            ring.push(closed(start + pane * hour, records)).unwrap();
+            let mut expected = vec![0; 24];
+            for pane in ring.panes().iter().rev().take(26) {
+                expected[calendar.slot(pane.start_ms)] += pane.records;
+            }
+            assert_eq!(ring.slots(Cycle::Day).unwrap().1, expected);
+            assert_eq!(expected.iter().sum::<u64>(), ring.records());
+        }
+        assert_eq!(ring.slots(Cycle::Week), None);
     }
 
     proptest! {

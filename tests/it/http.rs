@@ -75,6 +75,7 @@ fn feature(name: &str, cells: Cells) -> FeatureBaseline {
         sd: None,
         distinct: 4,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }
@@ -104,6 +105,7 @@ fn verdict(name: &str, verdict: Verdict, psi: f64) -> FeatureVerdict {
         reason: None,
         records_needed: None,
         onset: None,
+        season: None,
     }
 }
 
@@ -141,6 +143,7 @@ fn fraud() -> ModelView {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     };
     ModelView {
         model: "fraud".to_owned(),
@@ -174,6 +177,7 @@ fn fraud() -> ModelView {
             counts([0; 4]),
             live([0; 4]),
         ],
+        references: Vec::new(),
         panes: Arc::new(vec![pane(0, [1, 0, 0, 0]), pane(1, [0; 4]), pane(2, [5, 0, 300, 1])]),
         pane_ms: MINUTE,
         thresholds: vec![
@@ -203,6 +207,7 @@ fn fresh() -> ModelView {
         baseline: None,
         baseline_loaded_ms: None,
         live: Vec::new(),
+        references: Vec::new(),
         panes: Arc::default(),
         evaluated_ms: None,
         triggers: 0,

@@ -7,9 +7,9 @@ use crate::baseline::{Baseline, FeatureBaseline};
 use crate::feature::{Kind, Role};
 use crate::histogram::{Cells, NumericCells, Storage};
 
-const HEADINGS: [&str; 12] = [
+const HEADINGS: [&str; 13] = [
     "feature", "role", "kind", "type", "values", "missing", "distinct", "cells", "bins", "effect",
-    "range", "usable",
+    "season", "range", "usable",
 ];
 
 /// Every feature in one line, below what the whole is.
@@ -21,6 +21,9 @@ pub(super) fn table(baseline: &Baseline) -> String {
         baseline.rows,
         baseline.time_column.as_deref().unwrap_or("no time column found"),
     );
+    if let Some(rule) = &baseline.season {
+        line(&mut out, &format!("seasons  {rule}"));
+    }
     if let Some(least) = baseline.features.iter().filter_map(|feature| feature.sample).min() {
         let line = "edges come from a sample of the values, counts from all of them";
         out.push_str(&format!("sampled  {line}; {least} in a column, or more\n"));
@@ -75,6 +78,7 @@ fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
                 dash(),
                 dash(),
                 dash(),
+                dash(),
                 format!("no: {}", why.reason()),
             ]
         }
@@ -100,6 +104,7 @@ fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
                 feature.cells.len().to_string(),
                 feature.bins.len().to_string(),
                 effect(feature),
+                season(feature),
                 range,
                 "yes".to_owned(),
             ]
@@ -113,6 +118,18 @@ fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
 fn effect(feature: &FeatureBaseline) -> String {
     let measured = feature.design_effect.as_ref();
     measured.map_or("?".to_owned(), |measured| format!("{:.1}", measured.effects.body))
+}
+
+/// The season that is used, and what the design effect would be otherwise.
+fn season(feature: &FeatureBaseline) -> String {
+    let Some(season) = &feature.season else { return "-".to_owned() };
+    let cycle = season.cycle.as_str();
+    match (season.is_used(), feature.season_effects()) {
+        (true, Some((without, _))) => format!("{cycle} ({without:.1} without)"),
+        (true, None) => cycle.to_owned(),
+        (false, Some((_, with))) => format!("none ({with:.1} with {cycle})"),
+        (false, None) => "none".to_owned(),
+    }
 }
 
 fn kind(feature: &FeatureBaseline) -> &'static str {

@@ -33,6 +33,9 @@ pub(super) struct Plan {
     pub(super) digest: String,
     pub(super) rows: u64,
     pub(super) features: Vec<FeaturePlan>,
+    /// Why no season is found where one is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) season_notice: Option<String>,
     pub(super) memory: Memory,
     pub(super) series: u64,
 }
@@ -49,6 +52,9 @@ pub(super) struct FeaturePlan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
     pub(super) thresholds: Vec<Need>,
+    /// The season that it will be compared within.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) season: Option<String>,
 }
 
 /// How many records a window needs before a threshold can be met at all.
@@ -90,13 +96,18 @@ pub(super) fn plan(model: &Model, baseline: &Baseline, exported: &[Statistic]) -
     let lines_exported = lines.iter().filter(|line| exported.contains(&line.0)).count() as u64;
     let per_feature = FEATURE_SERIES + LEVEL_SERIES + exported.len() as u64 + lines_exported;
     let unusable = (baseline.features.len() - usable.len()) as u64;
+    let features = baseline.features.iter().map(|feature| {
+        let season = baseline.calendar(feature).map(|calendar| calendar.to_string());
+        FeaturePlan { season, ..feature_plan(model, feature, &lines) }
+    });
     Plan {
         model: model.name.clone(),
         topic: model.topic.clone(),
         baseline: baseline.source.clone(),
         digest: baseline.digest.clone(),
         rows: baseline.rows,
-        features: baseline.features.iter().map(|f| feature_plan(model, f, &lines)).collect(),
+        features: features.collect(),
+        season_notice: baseline.season_notice(model.drift_config.season.period),
         memory: memory(model, &usable),
         series: MODEL_SERIES + usable.len() as u64 * per_feature + unusable * 2,
     }
@@ -140,6 +151,7 @@ fn feature_plan(
         usable,
         reason: feature.unusable.map(|unusable| unusable.reason()),
         thresholds: lines.map(need).collect(),
+        season: None,
     }
 }
 
@@ -151,8 +163,12 @@ fn memory(model: &Model, usable: &[&FeatureBaseline]) -> Memory {
     let panes = |ms: i64| u64::try_from(ms / pane_ms).unwrap_or(0);
     let closed_pane: u64 =
         usable.iter().map(|f| ClosedPane::bytes_max(f.reference.cells.len() as u64)).sum();
-    // Reference counts and edges or categories.
-    let baseline = cells * 24 + features * COUNTS_BYTES;
+    // Reference counts and edges or categories; with a season, the counts of each slot.
+    let slots = |feature: &&FeatureBaseline| {
+        let slots = feature.season.as_ref().map_or(0, |season| season.slots.len() as u64);
+        slots * (feature.reference.cells.len() as u64 * 8 + COUNTS_BYTES)
+    };
+    let baseline = cells * 24 + features * COUNTS_BYTES + usable.iter().map(slots).sum::<u64>();
     let window = counts * 2;
     // A pane is open until lateness after its end, and the newest is open too.
     let open_panes_per_partition = counts * (panes(model.lateness.as_ms()) + 2);

@@ -22,6 +22,7 @@ fn verdict(name: &str, verdict: Verdict, psi: f64) -> FeatureVerdict {
         reason: None,
         records_needed: None,
         onset: None,
+        season: None,
     }
 }
 
@@ -35,6 +36,7 @@ fn told(kind: Kind, verdicts: &[FeatureVerdict]) -> Announcement {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     };
     announce(Occasion {
         kind,

@@ -1,7 +1,9 @@
 //! From a feature's cells to the few columns that evidence is kept in.
 
 use crate::baseline::FeatureBaseline;
+use crate::baseline::season::PRIOR;
 use crate::decide::evidence::null::{RARE, Shape};
+use crate::decide::evidence::slots::SlotMap;
 use crate::histogram::{Cells, Counts};
 
 /// What a body bin of a number should hold: finer in the tails than deciles.
@@ -18,6 +20,8 @@ pub struct Columns {
     /// Detector bin of each column, ascending without gaps; and bin of scores.
     body: Vec<usize>,
     bins: Vec<usize>,
+    /// Of a feature with a season, how each slot's cells become columns.
+    slots: Vec<SlotMap>,
 }
 
 impl Columns {
@@ -32,7 +36,13 @@ impl Columns {
             Cells::Categorical(_) => (Shape::Categorical, bin_of_cells(feature)),
         };
         let bins = bin_of_cells(feature);
-        let mut columns = Self { shape, of_cell: Vec::new(), body: Vec::new(), bins: Vec::new() };
+        let mut columns = Self {
+            shape,
+            of_cell: Vec::new(),
+            body: Vec::new(),
+            bins: Vec::new(),
+            slots: Vec::new(),
+        };
         let mut last = None;
         for pair in body.iter().copied().zip(bins.iter().copied()) {
             if last != Some(pair) {
@@ -49,7 +59,29 @@ impl Columns {
             }
             columns.of_cell.push(columns.body.len() - 1);
         }
+        let slots = feature.season.iter().flat_map(|season| &season.slots);
+        columns.slots =
+            slots.map(|slot| columns.slot(&slot.cells, &feature.reference.cells)).collect();
         columns
+    }
+
+    /// How the cells of a slot that holds `slot` of the `reference` become columns.
+    pub fn slot(&self, slot: &[u64], reference: &[u64]) -> SlotMap {
+        let floats = |counts: &[u64]| counts.iter().copied().map(to_float).collect::<Vec<f64>>();
+        let (slot, reference) = (floats(slot), floats(reference));
+        match self.shape {
+            Shape::Numeric => SlotMap::monotone(&slot, &reference, &self.of_cell, PRIOR),
+            Shape::Categorical => SlotMap::maximal(
+                &self.gathered_cells(&slot),
+                &self.gathered_cells(&reference),
+                PRIOR,
+            ),
+        }
+    }
+
+    /// Cells summed into columns.
+    fn gathered_cells(&self, cells: &[f64]) -> Vec<f64> {
+        gathered(cells, &self.of_cell)
     }
 
     pub fn shape(&self) -> Shape {
@@ -87,6 +119,32 @@ impl Columns {
         columns[n_body + 1] = second;
         columns[n_body + 2] = counts.absent();
         columns.into_iter().map(to_float).collect()
+    }
+
+    /// The same as `map`, of counts of one slot of the season, so that they are compared with all of the
+    /// reference. What is outside of the body is as it is.
+    pub fn map_in(&self, slot: Option<usize>, counts: &Counts) -> Vec<f64> {
+        match slot.and_then(|slot| self.slots.get(slot)) {
+            None => self.map(counts),
+            Some(map) => self.map_by(map, counts),
+        }
+    }
+
+    /// Counts of a slot to columns by that slot's map.
+    pub fn map_by(&self, map: &SlotMap, counts: &Counts) -> Vec<f64> {
+        let mut columns = self.map(counts);
+        let rare = columns.split_off(self.body.len());
+        let mut mapped = match self.shape {
+            Shape::Categorical => map.apply(&columns),
+            Shape::Numeric => {
+                let mut cells = counts.cells.clone();
+                take_out(cells.iter_mut(), counts.below);
+                take_out(cells.iter_mut().rev(), counts.above);
+                map.apply(&cells.into_iter().map(to_float).collect::<Vec<f64>>())
+            }
+        };
+        mapped.extend(rare);
+        mapped
     }
 
     /// The detector's bins and the three behind them, from columns.
@@ -192,6 +250,7 @@ mod tests {
             sd: None,
             distinct: 0,
             design_effect: None,
+            season: None,
             sample: None,
             convention: Convention::Driftd,
         }

@@ -103,6 +103,7 @@ fn numeric(name: &str, mut sample: Vec<f64>) -> FeatureBaseline {
         sd,
         distinct: n as u64,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }
@@ -126,6 +127,7 @@ fn categorical() -> FeatureBaseline {
         sd: None,
         distinct: 3,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }

@@ -173,6 +173,7 @@ fn verdicts(psi: &[f64]) -> Vec<FeatureVerdict> {
         reason: None,
         records_needed: None,
         onset: None,
+        season: None,
     };
     psi.iter().enumerate().map(verdict).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::baseline::Convention;
+use crate::codec::{Reader, Writer};
 use crate::decide::evidence::log_panes_allowed;
 use crate::decide::policy::{Rule, default_thresholds};
 use crate::decide::verdict::{VerdictRule, verdict};
@@ -56,6 +57,7 @@ fn feature(name: &str) -> FeatureBaseline {
         sd: Some(0.29),
         distinct: 96_000,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     }
@@ -71,6 +73,7 @@ fn baseline(names: &[&str]) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     }
 }
 
@@ -104,7 +107,7 @@ fn effects(n: usize, effect: f64) -> Vec<Effects> {
 
 fn push(rule: &Sequential, state: &mut SequentialState, panes: &[Counts]) {
     let learnt: Vec<Option<&Counts>> = panes.iter().map(Some).collect();
-    rule.push(state, &learnt);
+    rule.push(state, &learnt, 0);
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn thirty_days_without_drift_are_quiet() {
         push(&rule, &mut state, &panes);
         // Every pane may be looked at; one in six is enough to see what grows.
         if pane % 6 == 0 {
-            let found = rule.find(&state, &[0; 4], &policy, 0);
+            let found = rule.find(&state, &[(0, 0); 4], &policy, 0);
             assert!(!found.is_real(), "pane {pane}: {}", found.log_e);
             assert!(found.onsets.iter().flatten().all(|onset| !onset.is_real()));
         }
@@ -138,7 +141,7 @@ fn a_shift_is_real_and_large_within_a_few_hundred_records_and_is_dated() {
     for pane in 1i64.. {
         let panes = [random.pane(|u| u), random.pane(|u| u.powf(0.5))];
         push(&rule, &mut state, &panes);
-        let found = rule.find(&state, &[0; 2], &policy, change_ms + pane * PANE_MS);
+        let found = rule.find(&state, &[(0, 0); 2], &policy, change_ms + pane * PANE_MS);
         let onset = found.onsets[1].clone().unwrap();
         if onset.is_real() && onset.is_over(Statistic::Psi, 0.2, policy.min_records) {
             assert!(pane <= 10, "{pane} panes of {A_PANE} records");
@@ -159,7 +162,7 @@ fn a_change_within_the_tolerance_never_is() {
     for pane in 0..5 * DAY {
         push(&rule, &mut state, &[random.pane(|u| u.powf(0.85))]);
         if pane % 12 == 0 {
-            assert!(!rule.find(&state, &[0], &policy, 0).is_real(), "pane {pane}");
+            assert!(!rule.find(&state, &[(0, 0)], &policy, 0).is_real(), "pane {pane}");
         }
     }
 }
@@ -173,11 +176,11 @@ fn a_column_that_was_never_there_says_nothing_and_one_that_goes_away_does() {
     for _ in 0..100 {
         push(&rule, &mut state, &[gone.clone(), random.pane(|u| u)]);
     }
-    assert!(!rule.find(&state, &[0; 2], &policy, 0).is_real());
+    assert!(!rule.find(&state, &[(0, 0); 2], &policy, 0).is_real());
     for _ in 0..5 {
         push(&rule, &mut state, &[gone.clone(), gone.clone()]);
     }
-    let found = rule.find(&state, &[0; 2], &policy, 0);
+    let found = rule.find(&state, &[(0, 0); 2], &policy, 0);
     assert!(found.onsets[1].clone().unwrap().is_real());
     assert!(!found.onsets[0].clone().unwrap().is_real());
 }
@@ -188,7 +191,7 @@ fn what_is_important_gets_more_of_the_budget_and_what_is_not_gets_none() {
     let mut policy = policy();
     policy.importance = [("a".to_owned(), 8.0), ("c".to_owned(), 0.0)].into();
     let rule = Sequential::new(&baseline, &policy, &effects(3, 1.0)).unwrap();
-    let found = rule.find(&rule.start(), &[0; 3], &policy, 0);
+    let found = rule.find(&rule.start(), &[(0, 0); 3], &policy, 0);
     let needed = |feature: usize| found.onsets[feature].as_ref().unwrap().log_needed;
     assert!((needed(1) - needed(0) - 8f64.ln()).abs() < 1e-12);
     assert!((needed(0) - policy.log_panes_allowed - (9.0f64 / 8.0).ln()).abs() < 1e-12);
@@ -260,5 +263,5 @@ fn what_is_remembered_comes_back_and_belongs_to_its_features() {
     assert!(SequentialState::decode(&mut Reader::new(&bytes), &other).is_err());
     assert!(bytes.len() < 2 * 16 * 1024, "{} bytes for two features", bytes.len());
     rule.reset(&mut state);
-    assert!(rule.find(&state, &[0; 2], &policy(), 0).log_e < 0.0);
+    assert!(rule.find(&state, &[(0, 0); 2], &policy(), 0).log_e < 0.0);
 }

@@ -36,6 +36,9 @@ impl Evaluate {
         if new {
             self.replace_baseline(model, &watched, now_ms);
         }
+        if let Some(notice) = watched.baseline.season_notice(self.specs[model].season()) {
+            info!(model = name, "{notice}");
+        }
         self.models[model].watch(watched, now_ms);
         if let Err(error) = self.models[model].restore(&self.store, &self.metrics, new) {
             error!(model = name, %error, "the stored window can't be used; it starts anew");

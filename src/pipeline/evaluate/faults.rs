@@ -8,11 +8,9 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::baseline::FeatureBaseline;
 use crate::codec::Truncated;
 use crate::decide::Audience;
 use crate::decide::Kind;
-use crate::decide::Verdict;
 use crate::decide::effects;
 use crate::decide::fault::Change;
 use crate::decide::fault::Fault;
@@ -24,8 +22,6 @@ use crate::decide::gates::reject_ratio;
 use crate::decide::ledger::incident_id;
 use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
-use crate::decide::verdict::VerdictRule;
-use crate::decide::verdict::verdict;
 use crate::histogram::Counts;
 use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Evaluate;
@@ -99,8 +95,14 @@ impl Withheld {
         Ok(())
     }
 
+    /// Panes in the window of which a feature's counts are withheld.
+    pub(super) fn panes(&self, feature: usize) -> impl Iterator<Item = &ClosedPane> {
+        let of = self.panes.iter().filter(move |(_, flags)| flags.get(feature) == Some(&true));
+        of.map(|(pane, _)| pane.as_ref())
+    }
+
     /// What is left of a feature's window.
-    fn rest<'a>(&self, feature: usize, live: &'a Counts) -> Cow<'a, Counts> {
+    pub(super) fn rest<'a>(&self, feature: usize, live: &'a Counts) -> Cow<'a, Counts> {
         match self.sums.get(feature).filter(|sum| sum.records() > 0) {
             None => Cow::Borrowed(live),
             Some(sum) => {
@@ -165,40 +167,6 @@ impl ModelEvaluator {
             }
         }
         self.withhold();
-    }
-
-    /// Compares what can be trusted of the window with the reference; a faulty feature's verdict is its
-    /// fault.
-    pub(super) fn score_trusted<'a>(
-        &mut self,
-        features: &[FeatureBaseline],
-        rule: &impl Fn(&FeatureBaseline) -> VerdictRule<'a>,
-    ) {
-        let mut disbelieved = 0;
-        let sides = features.iter().zip(self.ring.live()).enumerate();
-        let now_ms = self.ring.span_ms().map_or(0, |(_, end)| end);
-        let mut verdicts = Vec::with_capacity(features.len());
-        for (at, (feature, live)) in sides {
-            let rule = rule(feature);
-            let rest = self.withheld.rest(at, live);
-            let mut judged = verdict(feature, &rest, &rule);
-            let few = rest.records() < rule.min_records && rest.records() < live.records();
-            if few {
-                // The window holds enough, what is left of it doesn't: nothing is decided by it.
-                judged.scores.clear();
-            }
-            let fault = self.state.faults.fault(at, &feature.name, now_ms);
-            if let Some(fault) = fault.filter(|fault| !fault.accepted) {
-                let believed = verdict(feature, live, &rule).verdict;
-                disbelieved += usize::from(believed == Verdict::Drifted);
-                judged.verdict = Verdict::Fault;
-                judged.reason = Some(fault.sentence);
-                judged.records_needed = None;
-            }
-            verdicts.push(judged);
-        }
-        self.state.faults.disbelieve(disbelieved);
-        self.verdicts = verdicts;
     }
 
     /// Every fault at present, the whole feed's first.

@@ -8,11 +8,9 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::baseline::FeatureBaseline;
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
-use crate::compare::FLOOR_ALPHA;
 use crate::decide::FeatureVerdict;
 use crate::decide::Quality;
 use crate::decide::Rule;
@@ -20,10 +18,8 @@ use crate::decide::Suppression;
 use crate::decide::effects;
 use crate::decide::model::Decision;
 use crate::decide::model::ModelState;
-use crate::decide::rule;
 use crate::decide::sequential::Sequential;
 use crate::decide::sequential::SequentialState;
-use crate::decide::verdict::VerdictRule;
 use crate::histogram::Counts;
 use crate::metrics::Metrics;
 use crate::offsets::TopicPartition;
@@ -55,6 +51,8 @@ pub(crate) struct ModelEvaluator {
     /// The sequential test, once the design effects are known.
     pub sequential: Option<Sequential>,
     pub verdicts: Vec<FeatureVerdict>,
+    /// What each feature of a season was compared with; `None` is all of its reference.
+    pub references: Vec<Option<Counts>>,
     pub decision: Option<Decision>,
     pub suppressed: BTreeMap<Suppression, u64>,
     /// The quality that was last acted on.
@@ -105,6 +103,7 @@ impl ModelEvaluator {
             withheld: Withheld::default(),
             sequential: None,
             verdicts: Vec::new(),
+            references: Vec::new(),
             decision: None,
             suppressed: BTreeMap::new(),
             quality: Quality::default(),
@@ -128,10 +127,12 @@ impl ModelEvaluator {
             policy.window_panes,
             policy.max_age_panes,
             policy.min_records,
-        );
+        )
+        .with_calendars(watched.baseline.calendars());
         self.state = ModelState::default();
         self.withheld = Withheld::default();
         self.verdicts = Vec::new();
+        self.references = Vec::new();
         self.decision = None;
         self.partitions.clear();
         self.watched = Some(watched);
@@ -217,6 +218,12 @@ impl ModelEvaluator {
                 self.state.sequential = self.sequential.as_ref().and_then(|rule| {
                     SequentialState::decode(&mut Reader::new(&remembered), rule).ok()
                 });
+                if !remembered.is_empty() && self.state.sequential.is_none() {
+                    info!(
+                        model = name,
+                        "what the sequential test remembers is of other features or slots; it starts anew"
+                    );
+                }
                 self.state.decided_end_ms
             }
             Found::OtherRules => {
@@ -285,23 +292,6 @@ impl ModelEvaluator {
         if self.ring.push(pane).is_err() {
             error!(model = self.spec.name(), "a closed pane can't be read back; this is a bug");
         }
-    }
-
-    /// Compares the window with the reference.
-    pub(crate) fn score(&mut self) {
-        let Some(watched) = self.watched.clone() else { return };
-        let policy = &self.spec.policy.clone();
-        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
-        // Rule `window` asks nothing but the floor, so its floor is far out.
-        let alpha = if self.sequential.is_some() { FLOOR_ALPHA } else { rule::ALPHA };
-        let rule = |feature: &FeatureBaseline| VerdictRule {
-            thresholds: &policy.thresholds,
-            design_effect: effects::of_window(feature, policy, window_ms),
-            min_records: policy.min_records,
-            alpha,
-            tolerance: policy.psi_tolerance,
-        };
-        self.score_trusted(&watched.baseline.features, &rule);
     }
 
     pub(crate) fn assign(&mut self, progress: Progress, high: i64, now: Instant) {

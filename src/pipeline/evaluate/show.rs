@@ -90,6 +90,7 @@ impl Evaluate {
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
             live: evaluator.ring.live().to_vec(),
+            references: evaluator.references.clone(),
             panes: Arc::new(evaluator.ring.panes()),
             pane_ms: spec.policy.pane_ms,
             thresholds: spec.policy.thresholds.clone(),

@@ -80,6 +80,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         sd: Some(2.9),
         distinct: 1_000,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     };
@@ -92,6 +93,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     };
     Watched::new(spec, Arc::new(baseline), active_from_ms)
 }

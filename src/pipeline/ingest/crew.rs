@@ -251,6 +251,7 @@ mod tests {
             time_column: None,
             ignored: Vec::new(),
             sampled: false,
+            season: None,
         };
         Adoption::new(0, Arc::new(baseline), None)
     }

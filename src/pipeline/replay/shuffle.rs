@@ -12,6 +12,8 @@ use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::report::replay::Null;
 use crate::report::replay::Rate;
+use crate::setting::season::Calendar;
+use crate::setting::season::Cycle;
 use crate::window::ClosedPane;
 
 const DAY_MS: i64 = 86_400_000;
@@ -86,7 +88,41 @@ fn rebased(baseline: &Baseline, days: &[&[ClosedPane]]) -> Option<Baseline> {
     for (feature, sum) in rebased.features.iter_mut().zip(sums) {
         feature.reference = sum;
     }
+    reslot(&mut rebased, days, &shape)?;
     Some(rebased)
+}
+
+/// Gives features with a season what these days hold in its slots, one day after the other. In another order
+/// days are no week: a week's slots become those of the day, with the design effect of no season.
+fn reslot(baseline: &mut Baseline, days: &[&[ClosedPane]], shape: &[usize]) -> Option<()> {
+    let seasons: Vec<usize> = (0..shape.len())
+        .filter(|&at| baseline.calendar(&baseline.features[at]).is_some())
+        .collect();
+    let Some(rule) = &mut baseline.season else { return Some(()) };
+    // Days were cut at midnight in UTC, and come again without a date.
+    "UTC".clone_into(&mut rule.time_zone);
+    let calendar = Calendar::new(Cycle::Day, &rule.time_zone).ok()?;
+    let mut slots: Vec<Vec<Counts>> =
+        seasons.iter().map(|&at| vec![Counts::zero(shape[at]); Cycle::Day.slots()]).collect();
+    for day in days.iter().filter(|_| !seasons.is_empty()) {
+        for pane in *day {
+            let slot = calendar.slot(pane.start_ms.rem_euclid(DAY_MS));
+            let counts = pane.counts(shape).ok()?;
+            for (slots, &at) in slots.iter_mut().zip(&seasons) {
+                slots[slot].add(&counts[at]);
+            }
+        }
+    }
+    for (slots, at) in slots.into_iter().zip(seasons) {
+        let feature = &mut baseline.features[at];
+        let Some(season) = &mut feature.season else { continue };
+        if season.cycle == Cycle::Week {
+            feature.design_effect.clone_from(&season.other);
+        }
+        season.cycle = Cycle::Day;
+        season.slots = slots;
+    }
+    Some(())
 }
 
 /// How often the policy triggers over the days, and in how many windows, one after the other, a

@@ -16,6 +16,7 @@ use crate::decide::rule;
 use crate::decide::time::rfc3339;
 use crate::decide::verdict::is_crossed;
 use crate::histogram::Counts;
+use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::evaluate::quality::quality;
 use crate::pipeline::replay::judge::Bench;
 use crate::pipeline::replay::judge::Outcome;
@@ -36,7 +37,6 @@ use crate::report::replay::Totals as Told;
 use crate::report::replay::Worst;
 use crate::report::replay::bin_labels;
 use crate::report::replay::series::Series;
-use crate::window::Ring;
 use crate::window::partition::Totals;
 
 /// The score of a feature that is furthest over one of its lines, or nearest to one.
@@ -59,6 +59,8 @@ struct Moment {
     full: bool,
     end_ms: i64,
     live: Counts,
+    /// What it was compared with, where that is not all of the reference.
+    reference: Option<Counts>,
 }
 
 pub(super) struct Tape {
@@ -138,7 +140,7 @@ impl Tape {
         let Outcome { decision, warned, opened, closed } = outcome;
         self.run.panes += 1;
         self.run.series.push(end_ms, records, decision.drift, &evaluator.verdicts);
-        self.note_worst(end_ms, &evaluator.verdicts, &evaluator.ring);
+        self.note_worst(end_ms, evaluator);
         let kind = match (opened, self.drift.replace(decision.drift)) {
             (Some(_), _) => Some(Kind::Trigger),
             (None, before) if before == Some(decision.drift) && !warned => None,
@@ -213,8 +215,9 @@ impl Tape {
         }
     }
 
-    fn note_worst(&mut self, end_ms: i64, verdicts: &[FeatureVerdict], ring: &Ring) {
-        for (at, verdict) in verdicts.iter().enumerate() {
+    fn note_worst(&mut self, end_ms: i64, evaluator: &ModelEvaluator) {
+        let ring = &evaluator.ring;
+        for (at, verdict) in evaluator.verdicts.iter().enumerate() {
             self.panes_over[at] += u64::from(over(verdict.verdict));
             let Some(now) = nearest(verdict, &self.lines) else { continue };
             let full = ring.is_full();
@@ -225,7 +228,9 @@ impl Tape {
                 other => other.is_gt(),
             };
             if slot.as_ref().is_none_or(more) {
-                *slot = Some(Moment { nearest: now, full, end_ms, live: ring.live()[at].clone() });
+                let reference = evaluator.references.get(at).cloned().flatten();
+                let live = ring.live()[at].clone();
+                *slot = Some(Moment { nearest: now, full, end_ms, live, reference });
             }
         }
     }
@@ -316,7 +321,8 @@ fn kind_of(before: Option<DriftState>, now: DriftState) -> Option<Kind> {
 }
 
 fn worst_of(feature: &FeatureBaseline, moment: &Moment, panes_over: u64) -> Worst {
-    let (near, counts) = (moment.nearest, compare::bins(feature, &moment.live));
+    let reference = moment.reference.as_ref().unwrap_or(&feature.reference);
+    let (near, counts) = (moment.nearest, compare::bins_against(feature, reference, &moment.live));
     let share = |counts: &[u64], i: usize| {
         let all: u64 = counts.iter().sum();
         if all == 0 { 0.0 } else { counts[i] as f64 / all as f64 }

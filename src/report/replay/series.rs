@@ -169,6 +169,7 @@ mod tests {
             reason: None,
             records_needed: None,
             onset: None,
+            season: None,
         }
     }
 

@@ -77,7 +77,7 @@ fn every_kind_of_record_comes_back_after_a_restart() {
     let saved = store.save_partition(&partition, 1, b"partition").unwrap();
     assert!(saved.bytes > 9);
     store.save_test("modèle/1", 2, b"test").unwrap();
-    store.save_profile("modèle/1", b"{}").unwrap();
+    store.save_profile("modèle/1", 1, b"{}").unwrap();
     store.append_incident(1, b"opened").unwrap();
     store.append_panes("modèle/1", &[record(5, b"pane")]).unwrap();
     drop(store);
@@ -98,8 +98,8 @@ fn every_kind_of_record_comes_back_after_a_restart() {
 fn a_profile_has_no_older_self_to_fall_back_to() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root);
-    store.save_profile("m", b"old").unwrap();
-    store.save_profile("m", b"new").unwrap();
+    store.save_profile("m", 1, b"old").unwrap();
+    store.save_profile("m", 1, b"new").unwrap();
     assert_eq!(store.load_profile("m").unwrap().body, Some((1, b"new".to_vec())));
     let path = store.profiles.dir().join("m.frame");
     let mut bytes = fs::read(&path).unwrap();

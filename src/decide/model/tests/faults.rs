@@ -27,6 +27,7 @@ fn faults(features: usize, faulty: usize) -> Faults {
         sd: Some(2.9),
         distinct: 1000,
         design_effect: None,
+        season: None,
         sample: None,
         convention: Convention::Driftd,
     };
