@@ -247,11 +247,8 @@ pub fn bins(baseline: &FeatureBaseline, live: &Counts) -> BinCounts {
     bins_against(baseline, &baseline.reference, live)
 }
 
-/// The same against another `reference` in the same cells, such as the mixture of the season's slots that a
-/// window covers; a parity profile knows none but its own.
-///
-/// # Panics
-/// If one of them was counted into other cells.
+/// The same against another `reference` in the same cells, such as the mixture of a season's slots; a parity
+/// profile knows none but its own.
 pub fn bins_against(baseline: &FeatureBaseline, reference: &Counts, live: &Counts) -> BinCounts {
     assert_eq!(reference.cells.len(), live.cells.len(), "counts of other cells");
     match baseline.convention {
@@ -333,11 +330,8 @@ pub fn scores(input: &Input<'_>) -> Scores {
     scores_against(input, &input.baseline.reference)
 }
 
-/// The same against another `reference` in the same cells: the mixture of the season's slots that a window
-/// covers. What is outside of the range or unseen is judged by the whole baseline: only it knows them.
-///
-/// # Panics
-/// If one of them was counted into other cells.
+/// The same against another `reference` in the same cells, such as the mixture of a season's slots. What is out
+/// of range or unseen is judged by the whole baseline: only it knows them.
 pub fn scores_against(input: &Input<'_>, reference: &Counts) -> Scores {
     let mut scores = Scores::default();
     let design_effect = input.design_effect.max(1.0);

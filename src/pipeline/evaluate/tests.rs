@@ -27,6 +27,8 @@ use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::Progress;
 
+mod season;
+
 const PANE: i64 = 60_000;
 const START: i64 = 1_767_225_600_000;
 /// Records in a pane.
@@ -84,7 +86,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         sample: None,
         convention: Convention::Driftd,
     };
-    let baseline = Baseline {
+    let mut baseline = Baseline {
         format: 1,
         digest: digest.to_owned(),
         source: "/reference.parquet".to_owned(),
@@ -95,6 +97,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         sampled: false,
         season: None,
     };
+    season::add(&mut baseline, spec);
     Watched::new(spec, Arc::new(baseline), active_from_ms)
 }
 
@@ -134,7 +137,7 @@ impl Fed {
     }
 
     fn adopt(&mut self, digest: &str, active_from_ms: i64, backlog: i64) {
-        self.watched = watched(&spec(), digest, active_from_ms);
+        self.watched = watched(&self.evaluate.specs[0], digest, active_from_ms);
         self.tell(Counted::Adopted { model: 0, watched: self.watched.clone() });
         let partitions = vec![(self.progress(), backlog * RECORDS.cast_signed())];
         self.tell(Counted::Assigned { model: 0, partitions, in_topic: Some(1) });
@@ -160,12 +163,17 @@ impl Fed {
 
     /// Panes that close one after the other.
     fn panes(&mut self, panes: i64, drifted: bool) {
+        let (low, high) = if drifted { (2, 38) } else { (20, 20) };
+        self.panes_of(panes, |_| (low, high));
+    }
+
+    /// Panes with so many records in each of the lower and of the upper five cells, by their start.
+    fn panes_of(&mut self, panes: i64, of: impl Fn(i64) -> (u64, u64)) {
         for _ in 0..panes {
             let mut pane = Pane::empty(START + self.panes * PANE, &[10]);
             pane.records = RECORDS;
-            let cells =
-                if drifted { [vec![2; 5], vec![38; 5]] } else { [vec![20; 5], vec![20; 5]] };
-            pane.features[0].cells = cells.concat();
+            let (low, high) = of(pane.start_ms);
+            pane.features[0].cells = [vec![low; 5], vec![high; 5]].concat();
             self.panes += 1;
             let partial = Partial {
                 partition: TopicPartition::new("inferences", 0),
