@@ -241,6 +241,8 @@ mod tests {
     use arrow::array::{Date32Array, Float64Array, Int32Array, Int64Array, StringArray};
 
     use super::*;
+    use crate::baseline::Overrides;
+    use crate::setting::season::{Cycle, Period, Season};
 
     #[test]
     fn times_are_read_from_whatever_tells_them() {
@@ -260,5 +262,99 @@ mod tests {
         assert_eq!(milliseconds(&other), [None]);
         let small: ArrayRef = Arc::new(Int32Array::from(vec![1_767_225_600]));
         assert_eq!(milliseconds(&small), [Some(1_767_225_600_000)]);
+    }
+
+    const HOUR_MS: i64 = 3_600_000;
+    /// 2026-01-01T00:00:00Z
+    const START: i64 = 1_767_225_600_000;
+
+    fn rule(period: Period, time_zone: &str, pane_ms: i64) -> SeasonRule {
+        let season = Season { period, slots: None, time_zone: time_zone.to_owned() };
+        let pane_ms = Some(pane_ms);
+        SeasonRule::new(&Overrides { season, pane_ms, ..Overrides::default() })
+    }
+
+    fn every(step_ms: i64, from: i64, n: i64) -> Vec<Option<i64>> {
+        (0..n).map(|row| Some(from + row * step_ms)).collect()
+    }
+
+    #[test]
+    fn rows_have_the_slot_of_the_live_pane_that_they_would_be_in() {
+        // Through the hour that Berlin lacks and the one that it has twice.
+        for from in ["2026-03-28T20:00:00Z", "2026-10-24T20:00:00Z"] {
+            let from = from.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+            let times = every(60_000, from, 30 * 60);
+            let calendar = Calendar::new(Cycle::Day, "Europe/Berlin").unwrap();
+            let clock =
+                PaneClock::new(times.clone(), rule(Period::Day, "Europe/Berlin", 300_000)).unwrap();
+            let mut rows = times.iter().flatten();
+            for run in &clock.runs {
+                let (pane, slots) = run.at.as_ref().unwrap();
+                for &time in rows.by_ref().take(run.rows) {
+                    let live_pane = time.div_euclid(300_000) * 300_000;
+                    assert_eq!(usize::from(slots[0]), calendar.slot(live_pane));
+                    assert_eq!(i64::from(*pane), live_pane / 300_000 - from / 300_000);
+                }
+            }
+            assert_eq!(rows.next(), None);
+        }
+        // Panes of an hour in a zone off the hour: the whole pane has the slot of its start.
+        let clock =
+            PaneClock::new(every(60_000, START, 240), rule(Period::Day, "Asia/Kolkata", HOUR_MS));
+        let slots: BTreeSet<u16> =
+            clock.unwrap().runs.into_iter().filter_map(|run| Some(run.at?.1[0])).collect();
+        assert_eq!(slots, BTreeSet::from([5, 6, 7, 8]));
+    }
+
+    #[test]
+    fn slots_are_told_apart_within_panes_that_are_longer() {
+        // One row in three hours: panes are lengthened until they hold eight of them.
+        let times = every(3 * HOUR_MS, START, 20_000);
+        let clock = PaneClock::new(times, rule(Period::Day, "UTC", 300_000)).unwrap();
+        assert!(clock.pane_ms > 24 * HOUR_MS, "{}", clock.pane_ms);
+        let slots = clock.runs.iter().take(8).map(|run| run.at.as_ref().unwrap().1[0]);
+        assert_eq!(slots.collect::<Vec<_>>(), [0, 3, 6, 9, 12, 15, 18, 21]);
+    }
+
+    #[test]
+    fn unsorted_and_gappy_times_are_put_in_order_and_rows_without_one_are_left_out() {
+        let sorted = [every(60_000, START, 50), every(60_000, START + 40 * DAY_MS, 50)].concat();
+        let mut mixed: Vec<Option<i64>> =
+            (0..100).map(|row| sorted[(row * 37) % 100]).chain([None, None]).collect();
+        mixed.swap(3, 100);
+        let clock = PaneClock::new(mixed, rule(Period::Auto, "UTC", 300_000)).unwrap();
+        let rows: usize = clock.runs.iter().map(|run| run.rows).sum();
+        assert_eq!((rows, clock.runs.last().unwrap()), (102, &Run { rows: 2, at: None }));
+        assert!(clock.runs.is_sorted_by_key(|run| run.at.as_ref().map_or(u32::MAX, |at| at.0)));
+        // Rows on two days only, however far apart, show no season.
+        assert_eq!((clock.rule.days, clock.calendars.len()), (2, 0));
+        assert_eq!(clock.rule.span_ms, 40 * DAY_MS + 49 * 60_000);
+    }
+
+    #[test]
+    fn times_that_tell_nothing_are_no_clock() {
+        let rule = || rule(Period::Day, "UTC", 300_000);
+        assert!(PaneClock::new(Vec::new(), rule()).is_none());
+        assert!(PaneClock::new(vec![None; 9], rule()).is_none());
+        assert!(PaneClock::new(vec![Some(START); 9], rule()).is_none());
+        let two = PaneClock::new(vec![Some(START), Some(START + 1)], rule()).unwrap();
+        assert_eq!((two.n_panes, two.rule.days), (1, 1));
+    }
+
+    #[test]
+    fn runs_are_taken_across_the_arrays_that_rows_come_in() {
+        let at = |pane: u32| Some((pane, vec![0]));
+        let all =
+            [Run { rows: 3, at: at(0) }, Run { rows: 2, at: at(1) }, Run { rows: 4, at: None }];
+        let mut runs = Runs { all: &all, left: 3 };
+        let mut taken = Vec::new();
+        for mut array in [2, 5, 0, 9] {
+            while let Some((rows, at)) = runs.take(array) {
+                array -= rows;
+                taken.push((rows, at.map(|at| at.0)));
+            }
+        }
+        let expected = [(2, Some(0)), (1, Some(0)), (2, Some(1)), (2, None), (2, None)];
+        assert_eq!(taken, expected);
     }
 }

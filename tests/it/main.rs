@@ -16,6 +16,7 @@ mod memory;
 mod records;
 mod replay;
 mod running;
+mod seasons;
 mod servers;
 mod source;
 mod store;
