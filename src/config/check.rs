@@ -1,6 +1,7 @@
 //! What the form of a configuration cannot say: settings that contradict each other or the world.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::client::Client;
 use crate::client::with_causes;
@@ -13,8 +14,11 @@ use crate::config::fault::Fault;
 use crate::config::fault::Mark;
 use crate::deliver;
 use crate::kafka;
+use crate::setting::Span;
 use crate::setting::season::Calendar;
 use crate::setting::season::Cycle;
+
+mod policy;
 
 const PANES_MS: [i64; 13] = [
     1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
@@ -71,7 +75,11 @@ impl<'a> Checker<'a> {
     }
 
     fn warn(&mut self, path: &str, message: impl Into<String>) {
-        if let Some(warning) = self.place(&[path], message) {
+        self.warn_at(&[path], message);
+    }
+
+    fn warn_at(&mut self, paths: &[&str], message: impl Into<String>) {
+        if let Some(warning) = self.place(paths, message) {
             self.warnings.push(warning);
         }
     }
@@ -213,6 +221,7 @@ impl<'a> Checker<'a> {
         self.times(i, model);
         self.thresholds(i, model);
         self.season(i, model);
+        self.policy(i, model);
         self.trigger(i, model);
         self.not_yet(i);
     }
@@ -254,7 +263,14 @@ impl<'a> Checker<'a> {
         if window.0.is_zero() || drift.monitoring_window_hours.is_some_and(|hours| hours <= 0.0) {
             self.fault(&[&hours, &span], "a window must be longer than nothing");
         } else if pane_is_fine && window.as_ms() % pane.as_ms() != 0 {
-            let message = format!("a window of {window} is no whole multiple of a pane of {pane}");
+            let panes = (window.as_ms() / pane.as_ms()).max(1).unsigned_abs();
+            let multiple =
+                |n: u64| Span(Duration::from_millis(pane.as_ms().unsigned_abs().saturating_mul(n)));
+            let message = format!(
+                "a window of {window} is no whole multiple of a pane of {pane}; {} and {} are",
+                multiple(panes),
+                multiple(panes + 1)
+            );
             self.fault(&[&hours, &span, &at("pane")], message);
         } else if drift.max_age < window {
             let message = format!("{} is shorter than the window of {window}", drift.max_age);

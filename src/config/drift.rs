@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::baseline::Convention;
 use crate::compare::Statistic;
+use crate::config::importance::Importance;
 use crate::decide::{Level, Rule, with_lines_of};
 use crate::deliver::Trigger;
 use crate::setting::Budget;
@@ -62,6 +63,11 @@ pub struct DriftConfig {
     #[serde(default = "default_min_features")]
     #[schemars(range(min = 1))]
     pub min_features: usize,
+    /// The share of the watched features that must have crossed together, rounded up; with `min_features`,
+    /// whichever asks for more.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    pub min_share: f64,
     /// Retrainings that are started at most, in event time.
     #[serde(default = "default_max_retrains")]
     pub max_retrains: Budget,
@@ -86,9 +92,10 @@ pub struct DriftConfig {
     /// zone. `auto` takes one per feature where the baseline's time column shows it.
     #[serde(default)]
     pub season: Season,
-    /// What each feature matters (SHAP values or any other); 1 for those not named, 0 takes one out.
+    /// What each feature matters (SHAP values or any other), here or in a `file`; 1 for those not named, 0
+    /// takes one out.
     #[serde(default)]
-    pub importance: BTreeMap<String, f64>,
+    pub importance: Importance,
 }
 
 fn default_min_records() -> u64 {

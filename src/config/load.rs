@@ -47,7 +47,9 @@ pub fn load(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Lo
         let mark = Mark { line, column: 1 };
         faults(vec![Fault::new(mark, "", "is not UTF-8 text")])
     })?;
-    Ok(parse(&text, variable).map_err(faults)?)
+    let mut loaded = parse(&text, variable).map_err(faults)?;
+    let found = loaded.read_importance(path.parent().unwrap_or(Path::new("")));
+    if found.is_empty() { Ok(loaded) } else { Err(faults(found).into()) }
 }
 
 /// The same for a text that is not in a file.
@@ -157,6 +159,28 @@ impl Loaded {
         let mut checker = Checker::new(&self.root, &[]);
         checker.files(&self.config);
         checker.faults
+    }
+
+    /// Reads the weights that stand in files beside the configuration, which is in `folder`.
+    fn read_importance(&mut self, folder: &Path) -> Vec<Fault> {
+        let mut failed = Vec::new();
+        for (i, model) in self.config.models.iter_mut().enumerate() {
+            let importance = &mut model.drift_config.importance;
+            if let Err(why) = importance.read(folder) {
+                let file = importance.file.clone().unwrap_or_default();
+                failed.push((i, format!("{file} can't be used: {why}")));
+            }
+        }
+        let at = |(i, message)| {
+            self.fault_at(&format!("models.{i}.drift_config.importance.file"), message)
+        };
+        failed.into_iter().map(at).collect()
+    }
+
+    /// Whether the key `path` is written in the file, and not only in force by default.
+    pub fn is_written(&self, path: &str) -> bool {
+        let (node, _, _) = Checker::new(&self.root, &[]).find(path);
+        node.is_some_and(|node| !node.is_null())
     }
 
     /// A fault at the key `path` (`models.0.topic`), for what is found out later.

@@ -59,16 +59,24 @@ pub fn learn(
 }
 
 /// How noisy a window of that length is: configured, else as the baseline shows it at that scale, else
-/// what is assumed.
-pub fn of_window(feature: &FeatureBaseline, policy: &Policy, window_ms: i64) -> f64 {
+/// as live panes have shown it, else what is assumed.
+pub fn of_window(
+    feature: &FeatureBaseline,
+    policy: &Policy,
+    learnt: Option<&Effects>,
+    window_ms: i64,
+) -> f64 {
     let measured = || Some(feature.design_effect.as_ref()?.of_window(window_ms));
-    policy.design_effect.or_else(measured).unwrap_or(UNCALIBRATED)
+    let learnt = || Some(learnt?.body);
+    policy.design_effect.or_else(measured).or_else(learnt).unwrap_or(UNCALIBRATED)
 }
 
+#[expect(clippy::float_cmp, reason = "these are exact")]
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::baseline::Convention;
+    use crate::decide::policy::tests::policy;
     use crate::feature::{Kind, Role};
     use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
     use crate::window::Pane;
@@ -126,5 +134,12 @@ mod tests {
         assert_eq!(learn(&baseline, &panes(71), &[4], PANE_MS), None);
         let learnt = learn(&baseline, &panes(72), &[4], PANE_MS).unwrap();
         assert!(learnt[0].body > 5.0, "{learnt:?}");
+        // The floors of the window's scores follow what was learnt, too.
+        let of_window =
+            |policy: &Policy, learnt| of_window(&baseline.features[0], policy, learnt, 86_400_000);
+        let configured = Policy { design_effect: Some(2.0), ..policy() };
+        assert_eq!(of_window(&policy(), None), UNCALIBRATED);
+        assert_eq!(of_window(&policy(), learnt.first()), learnt[0].body);
+        assert_eq!(of_window(&configured, learnt.first()), 2.0);
     }
 }

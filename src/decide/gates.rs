@@ -23,7 +23,17 @@ pub(super) fn due_since(verdicts: &[FeatureVerdict], at: &Situation<'_>) -> Opti
         onset.is_real() && onset.since_ms >= closed && lines.clone().any(over)
     });
     let since: Vec<i64> = due.map(|onset| onset.since_ms).collect();
-    since.iter().min().copied().filter(|_| since.len() >= at.policy.min_features.max(1))
+    since
+        .iter()
+        .min()
+        .copied()
+        .filter(|_| since.len() >= at.policy.features_needed(watched(verdicts)))
+}
+
+/// How many features are watched at present.
+pub(super) fn watched(verdicts: &[FeatureVerdict]) -> usize {
+    let unwatched = |verdict| matches!(verdict, Verdict::Unusable | Verdict::AbsentInLive);
+    verdicts.iter().filter(|verdict| !unwatched(verdict.verdict)).count()
 }
 
 /// Everything that keeps a due trigger from being decided. `since`: it is due by what has come since

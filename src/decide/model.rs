@@ -4,10 +4,12 @@ use crate::baseline::design_effect::Effects;
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
+use crate::compare::FLOOR_ALPHA;
 use crate::compare::Statistic;
 use crate::decide::fault::Faults;
 use crate::decide::gates::due_since;
 use crate::decide::gates::gates;
+use crate::decide::gates::watched;
 use crate::decide::ledger::Ledger;
 use crate::decide::policy::Level;
 use crate::decide::policy::Policy;
@@ -22,6 +24,7 @@ use crate::decide::view::DriftState;
 use crate::decide::view::FeatureVerdict;
 use crate::decide::view::Suppression;
 use crate::decide::view::Verdict;
+use crate::decide::view::VerdictScore;
 use crate::histogram::Counts;
 use crate::window::Ring;
 
@@ -140,17 +143,16 @@ impl ModelState {
         for (levels, verdict) in self.levels.iter().zip(verdicts.iter_mut()) {
             verdict.verdict = held_verdict(levels.highest(), verdict.verdict);
         }
-        let drift = self.drift(finding, at);
+        let enough = at.policy.features_needed(watched(verdicts));
+        let drift = self.drift(finding, enough, at);
         let mut suppressed_by = Vec::new();
-        let due = self.over(Level::Retrain) >= at.policy.min_features.max(1);
+        let due = self.over(Level::Retrain) >= enough;
         if due {
             suppressed_by = gates(at, due_since(verdicts, at));
         }
         // What would be due if a broken feed were believed is held back by that, too.
         let disbelieved = self.over(Level::Retrain) + self.faults.disbelieved();
-        if due && self.faults.bars()
-            || !due && self.faults.any() && disbelieved >= at.policy.min_features.max(1)
-        {
+        if due && self.faults.bars() || !due && self.faults.any() && disbelieved >= enough {
             suppressed_by.push(Suppression::Fault);
         }
         let warn = drift >= DriftState::Warning && !self.warned;
@@ -172,8 +174,7 @@ impl ModelState {
         levels.filter(|(at, l)| l.highest() >= Some(level) && !self.faults.is_faulty(*at)).count()
     }
 
-    fn drift(&self, finding: Option<&Finding>, at: &Situation<'_>) -> DriftState {
-        let enough = at.policy.min_features.max(1);
+    fn drift(&self, finding: Option<&Finding>, enough: usize, at: &Situation<'_>) -> DriftState {
         let settled = at.ring.is_full();
         if !settled && finding.is_none() {
             DriftState::Settling
@@ -317,8 +318,17 @@ pub struct Worst<'a> {
     pub noise_floor: Option<f64>,
 }
 
-/// Every feature's score nearest to a line, worst first: above its floor before below, then by level,
-/// then by score / threshold.
+/// Above its floor; where a p-value stands in for it, one that noise alone gives once in a thousand looks.
+fn is_above_noise(score: &VerdictScore) -> bool {
+    match (score.noise_floor, score.p_value) {
+        (Some(floor), _) => score.value > floor,
+        (None, Some(p_value)) => p_value < FLOOR_ALPHA,
+        (None, None) => false,
+    }
+}
+
+/// Every feature's score nearest to a line, worst first: above noise before below, then by level, then
+/// by score / threshold.
 pub fn ranked<'a>(
     verdicts: &'a [FeatureVerdict],
     thresholds: &[(Statistic, Level, f64)],
@@ -329,7 +339,7 @@ pub fn ranked<'a>(
         let mut best: Option<(bool, f64, Worst<'a>)> = None;
         for (statistic, level, threshold) in thresholds {
             let Some(score) = verdict.scores.get(statistic) else { continue };
-            let real = score.noise_floor.is_none_or(|floor| score.value > floor);
+            let real = is_above_noise(score);
             let over = score.value > *threshold;
             let ratio = score.value / threshold;
             // Of several lines that are crossed the highest is named, else the nearest.

@@ -51,6 +51,8 @@ pub struct Policy {
     pub thresholds: Vec<(Statistic, Level, f64)>,
     /// PSI that is taken for no change at all; above it, and above the floor, is a notice.
     pub psi_tolerance: f64,
+    /// The p-value of the prediction's drift below which it warns.
+    pub prediction_p_value: Option<f64>,
     /// Panes of the window.
     pub window_panes: usize,
     pub pane_ms: i64,
@@ -59,8 +61,9 @@ pub struct Policy {
     pub min_records: u64,
     /// Rejects / (rejects + records) of the last hour above which nothing triggers.
     pub max_reject_ratio: f64,
-    /// Features that must have crossed together.
+    /// Features that must have crossed together, and the share of the watched ones that must.
     pub min_features: usize,
+    pub min_share: f64,
     /// At most so many triggers in `retrain_period_ms` of event time.
     pub max_retrains: u32,
     pub retrain_period_ms: i64,
@@ -83,6 +86,18 @@ impl Policy {
     pub fn importance(&self, feature: &str) -> f64 {
         self.importance.get(feature).copied().unwrap_or(1.0)
     }
+
+    /// How many of `watched` features must have crossed together: `min_features`, or `min_share` of them,
+    /// whichever is more; never less than one.
+    pub fn features_needed(&self, watched: usize) -> usize {
+        let share = whole_up(self.min_share * watched as f64);
+        self.min_features.max(share).max(1)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of features")]
+fn whole_up(features: f64) -> usize {
+    features.ceil() as usize
 }
 
 /// PSI up to which a change is harmless, unless the configuration says otherwise.
@@ -123,4 +138,46 @@ pub fn default_thresholds() -> Vec<(Statistic, Level, f64)> {
         (Statistic::Missing, Level::Warning, 0.01),
         (Statistic::TypeError, Level::Warning, 0.01),
     ]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Every default, and panes of an hour.
+    pub(in crate::decide) fn policy() -> Policy {
+        Policy {
+            thresholds: default_thresholds(),
+            psi_tolerance: DEFAULT_PSI_TOLERANCE,
+            prediction_p_value: None,
+            window_panes: 24,
+            pane_ms: 3_600_000,
+            max_age_panes: 7 * 24,
+            min_records: DEFAULT_MIN_RECORDS,
+            max_reject_ratio: 0.05,
+            min_features: 1,
+            min_share: 0.0,
+            max_retrains: 2,
+            retrain_period_ms: 7 * 86_400_000,
+            design_effect: None,
+            rule: Rule::default(),
+            importance: BTreeMap::new(),
+            log_panes_allowed: 6.0,
+            expire_after_ms: 14 * 86_400_000,
+            dry_run: false,
+            has_trigger: true,
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_features_is_rounded_up_and_one_is_the_least() {
+        let needed = |min_features, min_share, watched| {
+            Policy { min_features, min_share, ..policy() }.features_needed(watched)
+        };
+        assert_eq!(needed(1, 0.0, 40), 1);
+        assert_eq!(needed(1, 0.1, 41), 5);
+        assert_eq!(needed(3, 0.05, 40), 3);
+        assert_eq!(needed(0, 0.0, 0), 1);
+        assert_eq!(needed(1, 1.0, 7), 7);
+    }
 }

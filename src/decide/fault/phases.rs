@@ -44,9 +44,9 @@ pub struct PaneCounts<'a> {
     pub counts: &'a [Counts],
     pub start_ms: i64,
     pub pane_ms: i64,
-    /// How much more the counts of so many ms vary than those of independent records: it grows with the
-    /// time that is looked at together.
-    pub design_effect: &'a dyn Fn(&FeatureBaseline, i64) -> f64,
+    /// How much more the counts of the feature at an index, over so many ms, vary than those of independent
+    /// records: it grows with the time that is looked at together.
+    pub design_effect: &'a dyn Fn(usize, i64) -> f64,
     /// Length of the window.
     pub window_ms: i64,
     /// Panes before this are forgotten: their faults, too.
@@ -110,7 +110,7 @@ impl Faults {
                 continue;
             }
             let noise = |span_ms: i64| Noise {
-                design_effect: (pane.design_effect)(feature, span_ms).max(1.0),
+                design_effect: (pane.design_effect)(at, span_ms).max(1.0),
                 nats,
             };
             let look = Look {

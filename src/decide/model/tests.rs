@@ -10,7 +10,6 @@ use crate::decide::incident::IncidentState;
 use crate::decide::policy::Rule;
 use crate::decide::policy::default_thresholds;
 use crate::decide::record::Record;
-use crate::decide::view::VerdictScore;
 use crate::feature::Kind;
 use crate::feature::Role;
 use crate::window::ClosedPane;
@@ -30,6 +29,8 @@ fn policy() -> Policy {
         min_records: 200,
         max_reject_ratio: 0.05,
         min_features: 1,
+        min_share: 0.0,
+        prediction_p_value: None,
         max_retrains: 2,
         retrain_period_ms: 1000 * PANE,
         design_effect: None,
@@ -179,6 +180,28 @@ fn verdicts(psi: &[f64]) -> Vec<FeatureVerdict> {
 }
 
 #[test]
+fn a_rate_that_noise_explains_is_not_the_worst() {
+    let mut all = verdicts(&[0.06, 0.0]);
+    let rate = |value, p_value| VerdictScore {
+        value,
+        noise_floor: None,
+        p_value: Some(p_value),
+        threshold: Some(0.01),
+    };
+    all[1].scores.insert(Statistic::Missing, rate(0.0, 1.0));
+    let worst = |all: &[FeatureVerdict]| {
+        let worst = worst(all, &default_thresholds()).unwrap();
+        (worst.feature.to_owned(), worst.statistic)
+    };
+    assert_eq!(worst(&all), ("x0".to_owned(), Statistic::Psi));
+    // Nearer to its line than any other score, and noise all the same.
+    all[1].scores.insert(Statistic::Missing, rate(0.009, 0.2));
+    assert_eq!(worst(&all), ("x0".to_owned(), Statistic::Psi));
+    all[1].scores.insert(Statistic::Missing, rate(0.009, 1e-9));
+    assert_eq!(worst(&all), ("x1".to_owned(), Statistic::Missing));
+}
+
+#[test]
 fn quiet_data_never_fires() {
     let mut run = Run::new(policy());
     for i in 0..200 {
@@ -288,6 +311,17 @@ fn several_features_must_agree_where_that_is_asked() {
         assert!(!run.pane(&[0.5, 0.5]).trigger);
     }
     assert!(run.pane(&[0.5, 0.5]).trigger);
+}
+
+#[test]
+fn a_share_of_the_features_must_agree_where_that_is_asked() {
+    // Three of five: half of them, rounded up.
+    let mut run = Run::settled(Policy { min_share: 0.5, ..policy() });
+    for _ in 0..6 {
+        assert!(!run.pane(&[0.5, 0.5, 0.0, 0.0, 0.0]).trigger);
+    }
+    let fired: Vec<bool> = (0..3).map(|_| run.pane(&[0.5, 0.5, 0.5, 0.0, 0.0]).trigger).collect();
+    assert_eq!(fired, [false, false, true]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ fn policy() -> Policy {
         min_records: 200,
         max_reject_ratio: 0.05,
         min_features: 1,
+        min_share: 0.0,
+        prediction_p_value: None,
         max_retrains: 2,
         retrain_period_ms: 7 * 86_400_000,
         design_effect: Some(1.0),

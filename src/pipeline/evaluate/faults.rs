@@ -127,7 +127,10 @@ impl ModelEvaluator {
             counts,
             start_ms,
             pane_ms: policy.pane_ms,
-            design_effect: &|feature, span_ms| effects::of_window(feature, policy, span_ms),
+            design_effect: &|at, span_ms| {
+                let learnt = self.state.learnt_effects.as_ref().and_then(|all| all.get(at));
+                effects::of_window(&watched.baseline.features[at], policy, learnt, span_ms)
+            },
             window_ms: i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms,
             kept_from_ms: start_ms - oldest.unwrap_or(i64::MAX / 2) * policy.pane_ms,
         });

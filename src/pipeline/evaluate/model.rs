@@ -1,7 +1,6 @@
 //! One model as evaluation sees it: its partitions, its panes, its window, its levels.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::error;
@@ -32,9 +31,11 @@ use crate::store;
 use crate::store::FileStore;
 use crate::window::ClosedPane;
 use crate::window::Merge;
-use crate::window::Progress;
 use crate::window::Ring;
-use crate::window::merge::Standing;
+
+mod partitions;
+
+use partitions::Seen;
 
 /// Version of the stored state; written by this binary, and the highest that it reads.
 pub(crate) const VERSION: u8 = 2;
@@ -67,18 +68,6 @@ pub(crate) struct ModelEvaluator {
     /// They are still waited for, so no pane closes without them.
     holding: bool,
     last_record: Instant,
-}
-
-/// A partition by the clock.
-struct Seen {
-    next_offset: i64,
-    caught_up: bool,
-    /// What its open panes hold is known here: without it they must not be sealed.
-    open_known: bool,
-    /// When its position last changed.
-    moved: Instant,
-    /// Where its log ended when it was taken; up to there it is catching up.
-    high_at_start: i64,
 }
 
 /// What was stored of a model's levels.
@@ -294,97 +283,5 @@ impl ModelEvaluator {
         }
     }
 
-    pub(crate) fn assign(&mut self, progress: Progress, high: i64, now: Instant) {
-        let seen = Seen {
-            next_offset: progress.next_offset,
-            caught_up: progress.caught_up,
-            open_known: false,
-            moved: now,
-            high_at_start: high,
-        };
-        self.partitions.insert(progress.partition.clone(), seen);
-        self.merge.assign(progress);
-    }
-
-    pub(crate) fn revoke(&mut self, partition: &TopicPartition) {
-        self.partitions.remove(partition);
-        self.merge.revoke(partition);
-    }
-
-    /// How many of the topic's partitions are ours: for `max_stall` the others are waited for, then
-    /// panes close without them, incomplete. `in_topic: None` is as many as before.
-    pub(crate) fn measure(&mut self, in_topic: Option<usize>, now: Instant) {
-        self.in_topic = in_topic.unwrap_or(self.in_topic);
-        if self.partitions.len() >= self.in_topic {
-            self.short_since = None;
-            self.holding = false;
-            return;
-        }
-        if self.short_since.is_none() {
-            warn!(
-                model = self.spec.name(),
-                ours = self.partitions.len(),
-                of = self.in_topic,
-                "not every partition of the topic is ours: no pane closes for max_stall, then they are incomplete and nothing is triggered"
-            );
-        }
-        let since = *self.short_since.get_or_insert(now);
-        self.holding = now.duration_since(since) < self.spec.model.drift_config.max_stall.0;
-    }
-
-    /// Whether partitions of the topic are missing and are still waited for.
-    pub(crate) fn is_holding(&self) -> bool {
-        self.holding
-    }
-
-    pub(crate) fn progress(&mut self, progress: Progress, now: Instant) {
-        if let Some(seen) = self.partitions.get_mut(&progress.partition) {
-            if seen.next_offset != progress.next_offset {
-                seen.moved = now;
-                seen.open_known = false;
-                self.last_record = now;
-                self.merge.stand(&progress.partition, Standing::Active);
-            }
-            seen.next_offset = progress.next_offset;
-            seen.caught_up = progress.caught_up;
-        }
-        self.merge.progress(progress);
-    }
-
-    /// Nothing came in the partition lately, and its open panes have been handed over.
-    pub(crate) fn quiet(&mut self, partition: &TopicPartition) {
-        if let Some(seen) = self.partitions.get_mut(partition) {
-            seen.open_known = true;
-        }
-    }
-
-    /// Idle and stalled partitions, and a stream that has gone silent. True if something changed.
-    pub(crate) fn look_at_clock(&mut self, now: Instant) -> bool {
-        let pane = Duration::from_millis(self.spec.policy.pane_ms.cast_unsigned());
-        let max_stall = self.spec.model.drift_config.max_stall.0;
-        for (partition, seen) in &self.partitions {
-            let quiet = now.duration_since(seen.moved);
-            let standing = if seen.caught_up && seen.open_known && quiet >= 2 * pane {
-                Standing::Idle
-            } else if !seen.caught_up && quiet >= max_stall {
-                Standing::Stalled
-            } else {
-                Standing::Active
-            };
-            self.merge.stand(partition, standing);
-        }
-        self.measure(None, now);
-        let stale = self.watched.is_some() && now.duration_since(self.last_record) >= 3 * pane;
-        std::mem::replace(&mut self.stale, stale) != stale
-    }
-
-    /// Every partition has been read up to where its log ended when it was taken.
-    pub(crate) fn is_caught_up(&self) -> bool {
-        !self.partitions.is_empty()
-            && self.partitions.values().all(|s| s.caught_up || s.next_offset >= s.high_at_start)
-    }
-
-    pub(crate) fn n_partitions(&self) -> usize {
-        self.partitions.len().max(self.in_topic)
     }
 }

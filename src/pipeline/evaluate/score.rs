@@ -20,9 +20,10 @@ impl ModelEvaluator {
         let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
         // Rule `window` asks nothing but the floor, so its floor is far out.
         let alpha = if self.sequential.is_some() { FLOOR_ALPHA } else { rule::ALPHA };
-        let rule = |feature: &FeatureBaseline| VerdictRule {
+        let learnt = self.state.learnt_effects.clone().unwrap_or_default();
+        let rule = |at: usize, feature: &FeatureBaseline| VerdictRule {
             thresholds: &policy.thresholds,
-            design_effect: effects::of_window(feature, policy, window_ms),
+            design_effect: effects::of_window(feature, policy, learnt.get(at), window_ms),
             min_records: policy.min_records,
             alpha,
             tolerance: policy.psi_tolerance,
@@ -35,7 +36,7 @@ impl ModelEvaluator {
     fn score_trusted<'a>(
         &mut self,
         baseline: &Baseline,
-        rule: &impl Fn(&FeatureBaseline) -> VerdictRule<'a>,
+        rule: &impl Fn(usize, &FeatureBaseline) -> VerdictRule<'a>,
     ) {
         let mut disbelieved = 0;
         let sides = baseline.features.iter().zip(self.ring.live()).enumerate();
@@ -43,7 +44,7 @@ impl ModelEvaluator {
         let mut verdicts = Vec::with_capacity(baseline.features.len());
         let mut references = Vec::with_capacity(baseline.features.len());
         for (at, (feature, live)) in sides {
-            let rule = rule(feature);
+            let rule = rule(at, feature);
             let rest = self.withheld.rest(at, live);
             let mixture = self.reference(at, feature);
             let reference = mixture.as_ref().unwrap_or(&feature.reference);
