@@ -16,6 +16,7 @@ mod check;
 mod document;
 mod drift;
 mod fault;
+pub mod fit;
 mod fold;
 mod importance;
 mod interpolate;

@@ -17,9 +17,11 @@ mod ffi;
 pub mod message;
 pub mod mock;
 mod options;
+mod rate;
 mod sample;
 mod token;
 
+pub use rate::per_hour;
 pub use sample::Sampled;
 pub use sample::sample;
 

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::json;
 
@@ -14,6 +15,8 @@ use crate::cli;
 use crate::cli::config::Source;
 use crate::compare::Statistic;
 use crate::config;
+use crate::config::fit;
+use crate::config::fit::{Rate, RateFrom};
 use crate::config::{Config, Fault, Loaded, Model};
 use crate::decide::Level;
 use crate::feature::Kind;
@@ -29,6 +32,8 @@ use plan::Plan;
 
 /// How long brokers may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long they may take to tell how much comes in.
+const RATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,9 +45,19 @@ pub(super) struct Args {
     /// Only this model.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Records an hour that come in; without it the topic is asked, else the baseline's time column
+    #[arg(long, value_name = "PER_HOUR", value_parser = per_hour)]
+    rate: Option<f64>,
     /// Text for people or JSON for programs.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+fn per_hour(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("give the number of records an hour, such as 1200".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -105,7 +120,9 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
             continue;
         }
         match load_baseline(config, model) {
-            Ok(baseline) => judge(loaded, i, model, &baseline, findings),
+            Ok(baseline) => {
+                judge(loaded, i, model, (&baseline, rate(args, config, model)), findings)
+            }
             Err(error) if error.is_unreachable() => {
                 findings.unreachable.push(format!("{}: {}", model.name, with_causes(&error)));
             }
@@ -159,7 +176,13 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Plans one model and holds its settings against the columns of its baseline.
-fn judge(loaded: &Loaded, i: usize, model: &Model, baseline: &Baseline, found: &mut Findings) {
+fn judge(
+    loaded: &Loaded,
+    i: usize,
+    model: &Model,
+    (baseline, rate): (&Baseline, Option<Rate>),
+    found: &mut Findings,
+) {
     let is_column = |name: &String| {
         baseline.features.iter().any(|feature| feature.name == *name)
             || baseline.ignored.iter().any(|ignored| ignored.column == *name)
@@ -180,7 +203,28 @@ fn judge(loaded: &Loaded, i: usize, model: &Model, baseline: &Baseline, found: &
         let why = why.collect::<Vec<_>>().join(", ");
         found.faults.push(loaded.fault_at(&at, format!("no column can be watched: {why}")));
     }
-    found.plans.push(plan::plan(model, baseline, &loaded.config.metrics.statistics));
+    let rate = rate.or_else(|| fit::baseline_rate(baseline));
+    for misfit in fit::misfits(model, baseline, rate) {
+        let fault = loaded.fault_at(&format!("models.{i}.{}", misfit.key), misfit.message);
+        if misfit.fatal { &mut found.faults } else { &mut found.warnings }.push(fault);
+    }
+    found.plans.push(plan::plan(model, baseline, &loaded.config.metrics.statistics, rate));
+}
+
+/// How many records come in an hour: as given, else as the topic's offsets tell. A message that may be
+/// another model's, or carry many rows, tells nothing.
+fn rate(args: &Args, config: &Config, model: &Model) -> Option<Rate> {
+    if let Some(per_hour) = args.rate {
+        return Some(Rate { per_hour, from: RateFrom::Given });
+    }
+    let fields = model.fields();
+    if args.offline || fields.rows.is_some() || fields.model.is_some() || fields.filter.is_some() {
+        return None;
+    }
+    let now_ms = Timestamp::now().as_millisecond();
+    // Whether the brokers can be reached at all is asked and told later.
+    let per_hour = kafka::per_hour(&config.kafka, &model.topic, now_ms, RATE_TIMEOUT).ok()??;
+    Some(Rate { per_hour, from: RateFrom::Topic })
 }
 
 /// One record of every topic: that brokers, security, topic and permission are right.
@@ -291,6 +335,9 @@ fn model_text(plan: &Plan) -> String {
         plan.rows,
         plan.digest.get(..12).unwrap_or(&plan.digest)
     );
+    if let Some(rate) = &plan.rate {
+        out.push_str(&format!("records: {rate}\n"));
+    }
     let width = plan.features.iter().map(|f| f.feature.chars().count()).max().unwrap_or(0).max(7);
     let names = ["feature", "kind", "bins", "cells", "a window needs, for psi"];
     let [feature, kind, bins, cells, needs] = names;

@@ -67,7 +67,10 @@ impl JsonSchema for Importance {
                 {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
                 {
                     "type": "object",
-                    "properties": {"file": {"type": "string"}},
+                    "properties": {"file": {
+                        "type": "string",
+                        "description": "A .json, .yaml or .csv file of names and weights.",
+                    }},
                     "required": ["file"],
                     "additionalProperties": false,
                 },

@@ -145,7 +145,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Every default, and panes of an hour.
-    pub(in crate::decide) fn policy() -> Policy {
+    pub(crate) fn policy() -> Policy {
         Policy {
             thresholds: default_thresholds(),
             psi_tolerance: DEFAULT_PSI_TOLERANCE,

@@ -114,7 +114,8 @@ impl Sequential {
             let weight = weight / total;
             let columns = Columns::new(feature);
             let reference = columns.map(&feature.reference);
-            let tolerance = tolerance(feature, &columns, policy.psi_tolerance, effects.body);
+            let supported = supported_tolerance(feature, effects.body).unwrap_or(0.0);
+            let tolerance = policy.psi_tolerance.max(supported);
             let singletons = feature.singletons as f64;
             let shape = columns.shape();
             let body = columns.body(&reference);
@@ -202,13 +203,13 @@ impl Sequential {
     }
 }
 
-/// The tolerance that the baseline supports: what is within its own error is no change.
-fn tolerance(feature: &FeatureBaseline, columns: &Columns, wanted: f64, design_effect: f64) -> f64 {
+/// The least tolerance that the baseline supports, as what is within its own error is no change:
+/// `quantile(chi2(B - 1), 0.999) phi / m` over the test's own bins. `None` for an empty reference.
+pub fn supported_tolerance(feature: &FeatureBaseline, design_effect: f64) -> Option<f64> {
+    let columns = Columns::new(feature);
     let bins = columns.body(&columns.map(&feature.reference)).len() - evidence::RARE;
     let m = feature.reference.in_cells();
-    let supported =
-        compare::supported_threshold(Statistic::Psi, bins, m, design_effect, SUPPORT_ALPHA);
-    wanted.max(supported.unwrap_or(0.0))
+    compare::supported_threshold(Statistic::Psi, bins, m, design_effect, SUPPORT_ALPHA)
 }
 
 impl Watched {

@@ -72,7 +72,7 @@ pub fn sample(
 }
 
 /// The topic's partitions.
-fn partitions(
+pub(super) fn partitions(
     config: &Config,
     consumer: &Consumer,
     topic: &str,

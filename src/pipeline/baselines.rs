@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::baseline::Baseline;
 use crate::config::Model;
+use crate::config::fit;
 use crate::fetch;
 use crate::fetch::WorkerCommand;
 use crate::pipeline::BadInput;
@@ -92,6 +93,7 @@ pub(super) async fn at_start(
             Ok(baseline) => {
                 let baseline = Arc::new(baseline);
                 check(spec, &baseline).map_err(BadInput)?;
+                tell_misfits(&spec.model, &baseline);
                 watched.push(Some(Watched::new(spec, baseline, i64::MIN)));
             }
             Err(error) if error.is_unreachable() => {
@@ -105,6 +107,15 @@ pub(super) async fn at_start(
         }
     }
     Ok(watched)
+}
+
+/// What the policy can't decide on this baseline: `driftd validate` refuses it, a daemon that has been
+/// running on it, or that gets a new baseline of another size, goes on and says so.
+pub(super) fn tell_misfits(model: &Model, baseline: &Baseline) {
+    for misfit in fit::misfits(model, baseline, fit::baseline_rate(baseline)) {
+        let (key, why) = (misfit.key, misfit.message);
+        warn!(model = model.name, key, why, "the policy does not fit its baseline");
+    }
 }
 
 /// A baseline without a single usable feature watches nothing.

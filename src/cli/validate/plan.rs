@@ -6,15 +6,15 @@ use crate::baseline::{Baseline, FeatureBaseline};
 use crate::compare;
 use crate::compare::Statistic;
 use crate::config::Model;
-use crate::decide::Level;
+use crate::config::fit::{Rate, has_statistic};
+use crate::decide::effects;
+use crate::decide::{Level, Policy, Rule};
 use crate::feature::{Kind, Role};
 use crate::window::ClosedPane;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Counts beside the cells: nine small ones and four sums.
 const COUNTS_BYTES: u64 = 9 * 8 + 4 * 16;
-/// Design effect that is taken while none is known.
-const UNCALIBRATED: f64 = 4.0;
 /// Series of a model that do not depend on its features.
 const MODEL_SERIES: u64 = 48;
 /// Presence, use, observations, missing, wrong types, and out of range or unseen.
@@ -32,6 +32,11 @@ pub(super) struct Plan {
     pub(super) baseline: String,
     pub(super) digest: String,
     pub(super) rows: u64,
+    /// What comes in, as far as it is known, and who says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) records_per_hour: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate: Option<String>,
     pub(super) features: Vec<FeaturePlan>,
     /// Why no season is found where one is looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,8 +94,18 @@ pub(super) struct Memory {
 }
 
 /// Plans `model` on its baseline, with `exported` statistics.
-pub(super) fn plan(model: &Model, baseline: &Baseline, exported: &[Statistic]) -> Plan {
-    let lines = model.drift_config.lines();
+pub(super) fn plan(
+    model: &Model,
+    baseline: &Baseline,
+    exported: &[Statistic],
+    rate: Option<Rate>,
+) -> Plan {
+    let policy = model.policy();
+    let lines = &policy.thresholds;
+    // The floor is further out for rule `window`, which asks nothing else.
+    let by_evidence =
+        policy.rule == Rule::Sequential && effects::known(baseline, &policy, None).is_some();
+    let alpha = if by_evidence { compare::FLOOR_ALPHA } else { compare::WINDOW_ALPHA };
     let usable: Vec<&FeatureBaseline> =
         baseline.features.iter().filter(|feature| feature.unusable.is_none()).collect();
     let lines_exported = lines.iter().filter(|line| exported.contains(&line.0)).count() as u64;
@@ -98,7 +113,7 @@ pub(super) fn plan(model: &Model, baseline: &Baseline, exported: &[Statistic]) -
     let unusable = (baseline.features.len() - usable.len()) as u64;
     let features = baseline.features.iter().map(|feature| {
         let season = baseline.calendar(feature).map(|calendar| calendar.to_string());
-        FeaturePlan { season, ..feature_plan(model, feature, &lines) }
+        FeaturePlan { season, ..feature_plan(model, feature, &policy, alpha) }
     });
     Plan {
         model: model.name.clone(),
@@ -106,6 +121,8 @@ pub(super) fn plan(model: &Model, baseline: &Baseline, exported: &[Statistic]) -
         baseline: baseline.source.clone(),
         digest: baseline.digest.clone(),
         rows: baseline.rows,
+        records_per_hour: rate.map(|rate| rate.per_hour),
+        rate: rate.map(Rate::shown),
         features: features.collect(),
         season_notice: baseline.season_notice(model.drift_config.season.period),
         memory: memory(model, &usable),
@@ -116,19 +133,15 @@ pub(super) fn plan(model: &Model, baseline: &Baseline, exported: &[Statistic]) -
 fn feature_plan(
     model: &Model,
     feature: &FeatureBaseline,
-    lines: &[(Statistic, Level, f64)],
+    policy: &Policy,
+    alpha: f64,
 ) -> FeaturePlan {
+    let lines = &policy.thresholds;
     let usable = feature.unusable.is_none();
     let bins = if usable { compare::bins(feature, &feature.reference).reference.len() } else { 0 };
-    let applies = |statistic: Statistic| match statistic {
-        Statistic::Unseen => feature.kind == Kind::Categorical,
-        Statistic::OutOfRange => feature.kind == Kind::Numeric,
-        _ => true,
-    };
-    let phi = model.drift_config.design_effect.unwrap_or(UNCALIBRATED);
+    let phi = effects::of_window(feature, policy, None, model.window().as_ms());
     let m = feature.reference.in_cells();
     let need = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
-        let alpha = compare::WINDOW_ALPHA;
         let unit = compare::unit(feature.convention, statistic);
         let records = compare::records_needed(statistic, threshold / unit, bins, m, phi, alpha);
         Need {
@@ -140,7 +153,7 @@ fn feature_plan(
                 .map(|least| least * unit),
         }
     };
-    let lines = lines.iter().filter(|line| usable && applies(line.0));
+    let lines = lines.iter().filter(|line| usable && has_statistic(feature.kind, line.0));
     FeaturePlan {
         feature: feature.name.clone(),
         kind: feature.kind,

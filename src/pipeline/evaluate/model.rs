@@ -282,6 +282,4 @@ impl ModelEvaluator {
             error!(model = self.spec.name(), "a closed pane can't be read back; this is a bug");
         }
     }
-
-    }
 }
