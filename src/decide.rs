@@ -10,6 +10,7 @@ pub mod incident;
 pub mod ledger;
 pub mod model;
 pub mod policy;
+pub mod prediction;
 pub mod record;
 pub mod rule;
 pub mod sequential;

@@ -223,7 +223,6 @@ impl<'a> Checker<'a> {
         self.season(i, model);
         self.policy(i, model);
         self.trigger(i, model);
-        self.not_yet(i);
     }
 
     fn season(&mut self, i: usize, model: &Model) {
@@ -340,14 +339,6 @@ impl<'a> Checker<'a> {
         let Some(trigger) = &model.drift_config.retraining_trigger else { return };
         for fault in trigger.check() {
             self.fault(&[&format!("{at}.{}", fault.key)], fault.message);
-        }
-    }
-
-    /// What is accepted now and acts with a later release.
-    fn not_yet(&mut self, i: usize) {
-        let at = format!("models.{i}.drift_config.thresholds.prediction_drift_p_value");
-        if self.find(&at).0.is_some_and(|node| !node.is_null()) {
-            self.warn(&at, "is accepted, and acts with a later release (the test on predictions)");
         }
     }
 }

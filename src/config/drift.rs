@@ -163,7 +163,7 @@ pub struct Thresholds {
     pub psi_retrain: f64,
     /// PSI that is taken for no change at all; the sequential test will use it.
     pub psi_tolerance: f64,
-    /// Accepted and checked; it acts with the test on predictions.
+    /// The p-value of the prediction's drift, tested once a window, below which it warns.
     pub prediction_drift_p_value: Option<f64>,
     /// The other statistics.
     #[serde(flatten)]
@@ -293,7 +293,10 @@ impl JsonSchema for Thresholds {
         );
         properties.insert(
             "prediction_drift_p_value".into(),
-            number("p-value of the prediction's drift below which it warns.", Some(1.0)),
+            number(
+                "p-value of the prediction's drift, tested once a window, below which it warns.",
+                Some(1.0),
+            ),
         );
         for name in statistic_names(generator) {
             let line = generator.subschema_for::<Threshold>();

@@ -8,7 +8,7 @@ use crate::compare::{FLOOR_ALPHA, Statistic, WINDOW_ALPHA};
 use crate::config::Model;
 use crate::config::fault::did_you_mean;
 use crate::decide::{DEFAULT_PSI_TOLERANCE, Level, Policy, Rule, effects, sequential};
-use crate::feature::Kind;
+use crate::feature::{Kind, Role};
 
 mod lines;
 
@@ -86,6 +86,7 @@ pub fn misfits(model: &Model, baseline: &Baseline, rate: Option<Rate>) -> Vec<Mi
         fit.agreement();
         fit.min_records();
         fit.tolerance();
+        fit.prediction();
         fit.lines();
     }
     fit.found
@@ -189,6 +190,26 @@ impl Fit<'_> {
             );
             self.tell("min_records", false, message);
         }
+    }
+
+    /// The test of the prediction has something to compare with.
+    fn prediction(&mut self) {
+        let is_one = |feature: &&FeatureBaseline| feature.role == Role::Prediction;
+        let column = self.baseline.features.iter().find(is_one);
+        if self.policy.prediction_p_value.is_none() {
+            return;
+        }
+        let message = match column.map(|feature| (&feature.name, feature.unusable)) {
+            Some((_, None)) => return,
+            Some((name, Some(why))) => {
+                format!("is not tested: `{name}` is not watched: {}", why.reason())
+            }
+            None => "is not tested: the baseline has no column `prediction`; name the one that holds \
+                     the model's answers by `features: {NAME: {role: prediction}}`, or add it to the \
+                     training data"
+                .to_owned(),
+        };
+        self.tell("thresholds.prediction_drift_p_value", false, message);
     }
 
     /// What the baseline itself can tell from no change.

@@ -285,8 +285,8 @@ mod tests {
         assert!(policy.has_trigger && !policy.dry_run);
         let paths: Vec<&str> = top.warnings.iter().map(|warning| warning.path.as_str()).collect();
         let trigger = "drift_config.retraining_trigger.notification_channel";
-        let p_value = "drift_config.thresholds.prediction_drift_p_value";
-        assert!(paths.contains(&trigger) && paths.contains(&p_value) && paths.len() == 2);
+        assert_eq!(paths, [trigger]);
+        assert_eq!(policy.prediction_p_value, Some(0.05));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::decide::gates::watched;
 use crate::decide::ledger::Ledger;
 use crate::decide::policy::Level;
 use crate::decide::policy::Policy;
+use crate::decide::prediction::PredictionDrift;
 use crate::decide::rule::FeatureLevels;
 use crate::decide::sequential::Finding;
 use crate::decide::sequential::Sequential;
@@ -43,6 +44,8 @@ pub struct ModelState {
     pub warned: bool,
     /// Design effects that live panes have shown, where neither the configuration nor the baseline tells.
     pub learnt_effects: Option<Vec<Effects>>,
+    /// What the last test of the prediction said.
+    pub prediction: Option<PredictionDrift>,
     /// What the sequential test remembers, where it decides.
     pub sequential: Option<SequentialState>,
 }
@@ -59,6 +62,8 @@ pub struct Decision {
     pub warn: bool,
     pub suppressed_by: Vec<Suppression>,
     pub explanation: String,
+    /// The prediction has drifted, and had not at the test before: what people are told.
+    pub prediction: Option<String>,
 }
 
 /// What else bears on the decision.
@@ -72,9 +77,21 @@ pub struct Situation<'a> {
     pub pane_end_ms: i64,
     /// Incident records exist that this binary cannot read.
     pub unreadable_incidents: bool,
+    /// A test of the prediction, where a window for it ended with this pane.
+    pub prediction: Option<PredictionDrift>,
 }
 
 impl ModelState {
+    /// Takes in a test of the prediction; the sentence that people are told, if it has drifted and had not
+    /// at the test before.
+    fn take_prediction(&mut self, tested: Option<PredictionDrift>) -> Option<String> {
+        let tested = tested?;
+        let before = self.prediction.as_ref().is_some_and(|before| before.drifted);
+        let news = (tested.drifted && !before).then(|| tested.sentence());
+        self.prediction = Some(tested);
+        news
+    }
+
     /// Decides the pane that has just entered the ring. `verdicts` are the window's, one per feature
     /// of the baseline; their verdict becomes the level that holds over panes. `pane` is what the pane
     /// itself counted, `None` where nothing can be learnt from it.
@@ -103,7 +120,8 @@ impl ModelState {
             }
         }
         self.decided_end_ms = Some(at.pane_end_ms);
-        let decision = self.judge(verdicts, finding.as_ref(), at);
+        let news = self.take_prediction(at.prediction.clone());
+        let decision = Decision { prediction: news, ..self.judge(verdicts, finding.as_ref(), at) };
         if at.ring.is_full() || decision.drift >= DriftState::Warning {
             self.warned = decision.drift >= DriftState::Warning;
         }
@@ -163,9 +181,13 @@ impl ModelState {
         }
         let mut explanation = self.explain(verdicts, at, drift, &suppressed_by);
         explanation.push_str(&left_out(verdicts));
+        if let Some(prediction) = self.prediction.as_ref().filter(|last| last.drifted) {
+            explanation.push_str(&format!("; {}", prediction.sentence()));
+        }
         // A level that a fault has put aside is not cleared by it.
         let cleared = self.levels.iter().all(|l| l.highest() < Some(Level::Retrain));
-        Decision { drift, trigger, cleared, warn, suppressed_by, explanation }
+        let prediction = None;
+        Decision { drift, trigger, cleared, warn, suppressed_by, explanation, prediction }
     }
 
     /// How many features are at a level or above it, faulty ones not counted.
@@ -249,10 +271,13 @@ impl ModelState {
         let mut faults = Writer::default();
         self.faults.encode(&mut faults);
         out.bytes(&faults.into_bytes());
+        out.u64(u64::from(self.prediction.is_some()));
+        self.prediction.iter().for_each(|prediction| prediction.encode(&mut out));
         out.into_bytes()
     }
 
-    /// Reads what `encode` wrote in that version of the state; version 1 had learnt no design effects.
+    /// Reads what `encode` wrote in that version of the state; version 1 had learnt no design effects,
+    /// version 2 had no test of the prediction.
     /// What the sequential test remembers is stored beside it: it can't be read without its rule.
     pub fn decode(version: u8, body: &[u8], n_features: usize) -> Result<Self, Truncated> {
         let mut input = Reader::new(body);
@@ -269,12 +294,15 @@ impl ModelState {
             true => Faults::default(),
             false => Faults::decode(&mut Reader::new(input.bytes()?), n_features)?,
         };
+        let tested = version >= 3 && input.u64()? != 0;
+        let prediction = tested.then(|| PredictionDrift::decode(&mut input)).transpose()?;
         Ok(Self {
             levels,
             faults,
             decided_end_ms: known.then_some(decided),
             warned,
             learnt_effects,
+            prediction,
             sequential: None,
         })
     }

@@ -10,6 +10,7 @@ use crate::compare::Statistic;
 use crate::decide::fault::Fault;
 use crate::decide::incident::{Incident, IncidentState};
 use crate::decide::policy::Level;
+use crate::decide::prediction::PredictionDrift;
 use crate::decide::time::as_rfc3339;
 use crate::feature::{Kind, Role};
 use crate::histogram::Counts;
@@ -41,6 +42,8 @@ pub struct ModelView {
     pub suppressed_by: Vec<Suppression>,
     /// One sentence: why it did or did not act, with its numbers.
     pub explanation: String,
+    /// What the last test of the prediction said.
+    pub prediction: Option<PredictionDrift>,
     /// `None` until a baseline has been read.
     pub baseline: Option<Arc<Baseline>>,
     /// When that baseline was taken up, ms since the epoch.

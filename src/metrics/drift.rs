@@ -13,6 +13,8 @@ use crate::feature::Kind as FeatureKind;
 use crate::histogram::Counts;
 use crate::metrics::text::{Families, Kind};
 
+mod prediction;
+
 type Named = (&'static str, Kind, &'static str);
 
 const MODEL_INFO: Named =
@@ -214,6 +216,7 @@ fn model_families(out: &mut Families, model: &ModelView) {
     }
     let of_features = model.faults.iter().filter(|fault| fault.feature.is_some());
     out.set(FAULTY, &of, of_features.filter(|fault| !fault.accepted).count() as f64);
+    prediction::render(out, model);
     if let Some(ratio) = drift_ratio(model) {
         out.set(RATIO, &of, ratio);
     }

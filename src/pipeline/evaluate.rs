@@ -32,6 +32,7 @@ mod faults;
 mod incidents;
 pub(super) mod log;
 pub(super) mod model;
+mod predicted;
 pub(super) mod quality;
 mod score;
 mod show;

@@ -11,6 +11,7 @@ use crate::compare::Statistic;
 use crate::decide::fault::Fault;
 use crate::decide::incident::Incident;
 use crate::decide::policy::Level;
+use crate::decide::prediction::PredictionDrift;
 use crate::decide::view::{
     DriftState, FeatureVerdict, ModelView, Quality, Suppression, VerdictScore, View,
 };
@@ -62,6 +63,9 @@ pub struct Model<'a> {
     thresholds: Vec<Threshold>,
     features: Vec<FeatureVerdict>,
     faults: &'a [Fault],
+    /// The last test of the prediction, where one is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prediction_drift: Option<&'a PredictionDrift>,
     suppressed_by: &'a [Suppression],
     explanation: &'a str,
     triggers: u64,
@@ -185,6 +189,7 @@ pub fn model(model: &ModelView) -> Model<'_> {
         thresholds: model.thresholds.iter().map(threshold).collect(),
         features: model.features.iter().map(finite).collect(),
         faults: &model.faults,
+        prediction_drift: model.prediction.as_ref(),
         suppressed_by: &model.suppressed_by,
         explanation: &model.explanation,
         triggers: model.triggers,

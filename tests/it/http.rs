@@ -19,6 +19,7 @@ use driftd::baseline::{Baseline, Convention, FeatureBaseline, Unusable};
 use driftd::compare::Statistic;
 use driftd::decide::incident::{Attempt, CloseReason, Evidence, Incident, IncidentState};
 use driftd::decide::policy::Level;
+use driftd::decide::prediction::PredictionDrift;
 use driftd::decide::view::{
     DriftState, FeatureVerdict, ModelView, Quality, Suppression, Verdict, VerdictScore, View,
     WindowView,
@@ -122,6 +123,20 @@ fn pane(n: i64, cells: [u64; 4]) -> Arc<ClosedPane> {
     Arc::new(ClosedPane::new(&pane, true))
 }
 
+fn predicted() -> PredictionDrift {
+    PredictionDrift {
+        feature: "zeta".to_owned(),
+        statistic: Statistic::Ks,
+        score: 0.31,
+        noise_floor: Some(0.2),
+        p_value: 1e-6,
+        threshold: 0.05,
+        records: 16,
+        end_ms: START + 3 * MINUTE,
+        drifted: true,
+    }
+}
+
 fn fraud() -> ModelView {
     let unusable =
         FeatureBaseline { unusable: Some(Unusable::IdLike), ..feature("id", categorical()) };
@@ -168,6 +183,7 @@ fn fraud() -> ModelView {
         faults: Vec::new(),
         suppressed_by: vec![Suppression::IncidentOpen],
         explanation: "zeta: psi 0.3 is above 0.2".to_owned(),
+        prediction: Some(predicted()),
         baseline: Some(Arc::new(baseline)),
         baseline_loaded_ms: Some(START),
         live: vec![
@@ -204,6 +220,7 @@ fn fresh() -> ModelView {
         features: Vec::new(),
         suppressed_by: Vec::new(),
         explanation: "no baseline yet".to_owned(),
+        prediction: None,
         baseline: None,
         baseline_loaded_ms: None,
         live: Vec::new(),
@@ -729,6 +746,8 @@ async fn drift_families_come_from_the_view_and_are_absent_where_nothing_can_be_s
     assert_eq!((of("feature_present", id), of("feature_usable", id)), (Some(0.0), Some(0.0)));
     assert_eq!(of("window_observations", zeta), Some(10.0));
     assert_eq!(of("model_drift_ratio", "model=\"fraud\""), Some(0.5));
+    assert_eq!(of("prediction_drift_p_value", zeta), Some(1e-6));
+    assert_eq!(of("prediction_drift_detected", zeta), Some(1.0));
     assert_eq!(of("evaluation_status", "model=\"fraud\",status=\"ok\""), Some(1.0));
     assert_eq!(of("evaluation_status", "model=\"ranking <b>\",status=\"no_baseline\""), Some(1.0));
     assert_eq!(of("model_drift_ratio", "model=\"ranking <b>\""), None);

@@ -16,7 +16,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// Counts beside the cells: nine small ones and four sums.
 const COUNTS_BYTES: u64 = 9 * 8 + 4 * 16;
 /// Series of a model that do not depend on its features.
-const MODEL_SERIES: u64 = 48;
+const MODEL_SERIES: u64 = 52;
 /// Presence, use, observations, missing, wrong types, and out of range or unseen.
 const FEATURE_SERIES: u64 = 6;
 /// One per level, whether it has been reached.

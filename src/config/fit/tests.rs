@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::baseline::Convention;
+use crate::baseline::Unusable;
 use crate::baseline::design_effect::DesignEffect;
 use crate::config;
 use crate::feature::Role;
@@ -83,7 +84,7 @@ fn the_defaults_fit_a_baseline_of_a_customary_size() {
 #[test]
 fn a_window_that_holds_too_few_records_is_told_the_number_that_would_do() {
     let effect =
-        "design_effect: 8.2\nthresholds: {psi_alert: 0.19, psi_retrain: 0.2}\nmin_records: 100\n";
+        "design_effect: 8.2\nthresholds: {psi_alert: 0.199, psi_retrain: 0.2}\nmin_records: 100\n";
     let all = found(effect, &two(), Some(12.5));
     let retrain = all.iter().find(|m| m.key.ends_with("psi_retrain")).unwrap();
     // 8.2 x 27.9 / (0.2 - 8.2 x 27.9 / 200,000) is 1,150.
@@ -179,6 +180,20 @@ fn a_line_on_a_statistic_that_no_feature_has_is_refused() {
     assert_eq!(found("design_effect: 1\nthresholds: {ks: 0.1}\n", &two(), None), []);
     // Lines that nobody wrote are no contradiction.
     assert_eq!(found("design_effect: 1\n", &categories, None), []);
+}
+
+#[test]
+fn a_prediction_that_the_baseline_lacks_is_said() {
+    let asked = "design_effect: 1\nthresholds: {prediction_drift_p_value: 0.05}\n";
+    let (key, message, fatal) = only(asked, &two(), None);
+    assert_eq!(key, "drift_config.thresholds.prediction_drift_p_value");
+    assert!(!fatal && message.contains("no column `prediction`"), "{message}");
+    let mut with = two();
+    with.features[0].role = Role::Prediction;
+    assert_eq!(found(asked, &with, None), []);
+    with.features[0].unusable = Some(Unusable::AllNull);
+    let (_, message, _) = only(asked, &with, None);
+    assert!(message.contains("`amount` is not watched: no value at all"), "{message}");
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Run {
             model: "fraud",
             pane_end_ms: self.panes * PANE,
             unreadable_incidents: self.unreadable,
+            prediction: None,
         }
     }
 
@@ -341,7 +342,7 @@ fn a_restart_shows_the_same_and_does_nothing_twice() {
     run.pane(&[0.5, 0.15]);
     run.pane(&[0.5, 0.15]);
     let decided = run.pane(&[0.5, 0.15]);
-    let state = ModelState::decode(2, &run.state.encode(), 2).unwrap();
+    let state = ModelState::decode(3, &run.state.encode(), 2).unwrap();
     assert_eq!(state, run.state);
     let mut again = verdicts(&[0.5, 0.15]);
     let shown = state.review(&mut again, &run.situation());
@@ -356,9 +357,9 @@ fn a_restart_shows_the_same_and_does_nothing_twice() {
 fn a_damaged_state_is_refused() {
     let body = Run::settled(policy()).state.encode();
     for end in 0..body.len() {
-        assert!(ModelState::decode(2, &body[..end], 2).is_err());
+        assert!(ModelState::decode(3, &body[..end], 2).is_err());
     }
-    assert!(ModelState::decode(2, &body, 1).is_err());
+    assert!(ModelState::decode(3, &body, 1).is_err());
 }
 
 #[cfg(test)]

@@ -168,7 +168,10 @@ impl ModelEvaluator {
             .collect();
         self.score();
         let (rule, ledger) = (self.sequential.as_ref(), (ledger, unreadable_incidents));
-        let situation = situation(&self.spec, rule, &self.ring, ledger, end_ms);
+        let situation = Situation {
+            prediction: self.test_prediction(end_ms),
+            ..situation(&self.spec, rule, &self.ring, ledger, end_ms)
+        };
         let decision = self.state.decide(&mut self.verdicts, &learnt, &situation);
         tell(self.spec.name(), self.decision.as_ref().map(|d| d.drift), &decision);
         for why in &decision.suppressed_by {
@@ -225,6 +228,7 @@ fn situation<'a>(
         model: spec.name(),
         pane_end_ms,
         unreadable_incidents,
+        prediction: None,
     }
 }
 

@@ -41,6 +41,9 @@ impl Evaluate {
             let summary = decision.explanation.clone();
             self.notify(model, (Kind::Warning, id, None), (summary, "warning"), (end_ms, now_ms));
         }
+        if let Some(summary) = decision.prediction.as_ref().filter(|_| !told) {
+            self.tell_prediction(model, summary, (end_ms, now_ms));
+        }
     }
 
     fn open_incident(&mut self, model: usize, decision: &Decision, end_ms: i64, now_ms: i64) {

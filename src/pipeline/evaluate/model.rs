@@ -38,7 +38,7 @@ mod partitions;
 use partitions::Seen;
 
 /// Version of the stored state; written by this binary, and the highest that it reads.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 pub(crate) struct ModelEvaluator {
     pub spec: Spec,

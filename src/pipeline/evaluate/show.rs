@@ -87,6 +87,7 @@ impl Evaluate {
                 || "nothing has been evaluated yet".to_owned(),
                 |d| d.explanation.clone(),
             ),
+            prediction: evaluator.state.prediction.clone(),
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
             live: evaluator.ring.live().to_vec(),

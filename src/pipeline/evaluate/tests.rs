@@ -70,7 +70,10 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
     let edges = (1..10).map(f64::from).collect();
     let feature = FeatureBaseline {
         name: "amount".to_owned(),
-        role: Role::Feature,
+        role: match spec.policy.prediction_p_value {
+            Some(_) => Role::Prediction,
+            None => Role::Feature,
+        },
         kind: Kind::Numeric,
         column_type: "Float64".to_owned(),
         unusable: None,
@@ -118,7 +121,7 @@ impl Fed {
     }
 
     fn start_by(spec: Spec, dir: &Path, panes: i64, backlog: i64) -> Self {
-        let watched = watched(&spec, "first", i64::MIN);
+        let first = watched(&spec, "first", i64::MIN);
         let store = Arc::new(FileStore::open(dir).unwrap());
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (events, _) = mpsc::channel(1);
@@ -131,7 +134,7 @@ impl Fed {
             view,
             log: IncidentLog::open(store).unwrap(),
         });
-        let mut fed = Self { evaluate, watched, view: views, panes, before: 0 };
+        let mut fed = Self { evaluate, watched: first, view: views, panes, before: 0 };
         fed.adopt("first", i64::MIN, backlog);
         fed
     }
@@ -379,3 +382,5 @@ async fn a_person_closes_an_incident_once() {
     assert_eq!(close(&id), Closing::AlreadyClosed);
     assert_eq!(fed.incident(), closed(CloseReason::Dismissed));
 }
+
+mod predicted;

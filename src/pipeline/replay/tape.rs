@@ -156,6 +156,16 @@ impl Tape {
             event.suppressed_by.clone_from(&decision.suppressed_by);
             self.tell(event);
         }
+        if let (Some(why), Some(last)) = (&decision.prediction, &evaluator.state.prediction) {
+            let mut event = self.event(end_ms, Kind::Warning, decision.drift, &[]);
+            event.feature = Some(last.feature.clone());
+            event.statistic = Some(last.statistic);
+            event.score = Some(last.score);
+            event.explanation.clone_from(why);
+            // While an incident is open people have been told already.
+            event.told = bench.ledger.open(evaluator.spec.name()).is_none();
+            self.tell(event);
+        }
         if let Some((id, closed_as)) = closed {
             let mut event = self.event(end_ms, Kind::Closed, decision.drift, &[]);
             event.incident = Some(id.clone());

@@ -1,0 +1,210 @@
+//! Drift of what the model answers: one plain test a window, which warns and never retrains.
+
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::FeatureBaseline;
+use crate::codec::{Reader, Truncated, Writer};
+use crate::compare::{self, FLOOR_ALPHA, Input, Statistic};
+use crate::decide::policy::Policy;
+use crate::decide::time::{as_rfc3339, rfc3339};
+use crate::feature::Kind;
+use crate::histogram::Counts;
+
+/// What the last test said. Windows of the test do not overlap: each ends where the time since the epoch
+/// is a whole number of windows, so no record is looked at twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictionDrift {
+    pub feature: String,
+    /// `ks` of a number, `chi_square` of categories.
+    pub statistic: Statistic,
+    pub score: f64,
+    /// Of `ks`; chi-square has its p-value in place of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_floor: Option<f64>,
+    /// Of `n / phi` independent records.
+    pub p_value: f64,
+    /// `prediction_drift_p_value`.
+    pub threshold: f64,
+    pub records: u64,
+    /// End of the window, ms since the epoch; RFC 3339 in JSON.
+    #[serde(rename = "window_end", with = "as_rfc3339")]
+    pub end_ms: i64,
+    pub drifted: bool,
+}
+
+/// Whether a window for the test ends there.
+pub fn is_due(policy: &Policy, end_ms: i64) -> bool {
+    let panes = i64::try_from(policy.window_panes).unwrap_or(i64::MAX);
+    policy.prediction_p_value.is_some()
+        && end_ms.rem_euclid(panes.saturating_mul(policy.pane_ms).max(1)) == 0
+}
+
+/// Tests the values of a whole window: drifted is a p-value under the user's and a score above what noise
+/// alone exceeds once in a thousand windows. `None` with fewer than `min_records` values, or without a
+/// threshold.
+///
+/// # Panics
+/// If `live` was counted into other cells than the feature's.
+pub fn test(
+    feature: &FeatureBaseline,
+    live: &Counts,
+    policy: &Policy,
+    (design_effect, end_ms): (f64, i64),
+) -> Option<PredictionDrift> {
+    let threshold = policy.prediction_p_value?;
+    let records = live.in_cells();
+    if feature.unusable.is_some() || records < policy.min_records {
+        return None;
+    }
+    let statistic = match feature.kind {
+        Kind::Numeric => Statistic::Ks,
+        Kind::Categorical => Statistic::ChiSquare,
+    };
+    let input = Input { baseline: feature, live, design_effect, alpha: FLOOR_ALPHA };
+    let score = compare::scores(&input).get(statistic)?;
+    let p_value = score.p_value?;
+    let above_floor = score.noise_floor.map_or(p_value < FLOOR_ALPHA, |floor| score.value > floor);
+    Some(PredictionDrift {
+        feature: feature.name.clone(),
+        statistic,
+        score: score.value,
+        noise_floor: score.noise_floor,
+        p_value,
+        threshold,
+        records,
+        end_ms,
+        drifted: p_value < threshold && above_floor,
+    })
+}
+
+impl PredictionDrift {
+    /// For people, with its numbers.
+    pub fn sentence(&self) -> String {
+        let Self { feature, statistic, score, p_value, threshold, records, .. } = self;
+        let has = if self.drifted { "has drifted" } else { "has not drifted" };
+        let floor =
+            self.noise_floor.map(|floor| format!(", noise floor {floor:.4}")).unwrap_or_default();
+        let end = rfc3339(self.end_ms);
+        format!(
+            "the prediction {feature} {has}: {statistic} {score:.4}{floor}, p {p_value:.1e} against \
+             {threshold}, over {records} records of the window to {end}"
+        )
+    }
+
+    pub fn encode(&self, out: &mut Writer) {
+        out.u64(self.statistic as u64);
+        out.u64(u64::from(self.noise_floor.is_some()));
+        for number in [self.score, self.noise_floor.unwrap_or(0.0), self.p_value, self.threshold] {
+            out.u64(number.to_bits());
+        }
+        out.u64(self.records);
+        out.i64(self.end_ms);
+        out.u64(u64::from(self.drifted));
+        out.bytes(self.feature.as_bytes());
+    }
+
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, Truncated> {
+        let statistic = usize::try_from(input.u64()?).map_err(|_| Truncated)?;
+        let statistic = *Statistic::ALL.get(statistic).ok_or(Truncated)?;
+        let has_floor = input.u64()? != 0;
+        let mut number = || Ok(f64::from_bits(input.u64()?));
+        let (score, floor, p_value, threshold) = (number()?, number()?, number()?, number()?);
+        Ok(Self {
+            statistic,
+            score,
+            noise_floor: has_floor.then_some(floor),
+            p_value,
+            threshold,
+            records: input.u64()?,
+            end_ms: input.i64()?,
+            drifted: input.u64()? != 0,
+            feature: String::from_utf8(input.bytes()?.to_vec()).map_err(|_| Truncated)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Convention;
+    use crate::decide::policy::tests::policy;
+    use crate::feature::Role;
+    use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Scale, Storage};
+
+    fn prediction(kind: Kind) -> FeatureBaseline {
+        let cells = match kind {
+            Kind::Numeric => {
+                let scale = Scale { center: 0.5, unit: 0.5 };
+                let edges = vec![0.25, 0.5, 0.75];
+                Cells::Numeric(NumericCells::new(edges, 0.0, 1.0, scale, Storage::F64))
+            }
+            Kind::Categorical => {
+                let names = ["yes", "no", "maybe"].map(str::to_owned).to_vec();
+                Cells::Categorical(CategoricalCells::new(names, Vec::new(), false))
+            }
+        };
+        FeatureBaseline {
+            name: "prediction".to_owned(),
+            role: Role::Prediction,
+            kind,
+            column_type: String::new(),
+            unusable: None,
+            cells,
+            bins: Bins { starts: vec![0, 1, 2, 3] },
+            reference: Counts { cells: vec![5_000; 4], ..Counts::default() },
+            singletons: 0,
+            mean: Some(0.5),
+            sd: Some(0.3),
+            distinct: 500,
+            design_effect: None,
+            sample: None,
+            convention: Convention::Driftd,
+        }
+    }
+
+    fn tested(kind: Kind, live: [u64; 4], p: f64, phi: f64) -> Option<PredictionDrift> {
+        let policy = Policy { prediction_p_value: Some(p), ..policy() };
+        let live = Counts { cells: live.to_vec(), ..Counts::default() };
+        test(&prediction(kind), &live, &policy, (phi, 86_400_000))
+    }
+
+    #[test]
+    fn it_drifts_under_the_users_p_value_and_above_noise() {
+        for kind in [Kind::Numeric, Kind::Categorical] {
+            let same = tested(kind, [250; 4], 0.05, 1.0).unwrap();
+            assert!(!same.drifted && same.p_value > 0.5, "{same:?}");
+            let moved = tested(kind, [330, 250, 250, 170], 0.05, 1.0).unwrap();
+            assert!(moved.drifted && moved.p_value < 1e-3, "{moved:?}");
+            // A stricter user; and the same counts of records that depend on each other.
+            assert!(!tested(kind, [330, 250, 250, 170], 1e-12, 1.0).unwrap().drifted);
+            assert!(!tested(kind, [330, 250, 250, 170], 0.05, 20.0).unwrap().drifted);
+            // Under the p-value, but no more than noise does once in a thousand windows.
+            let little = tested(kind, [295, 250, 250, 205], 0.05, 1.0).unwrap();
+            assert!(little.p_value < 0.05 && !little.drifted, "{little:?}");
+            assert_eq!(tested(kind, [40; 4], 0.05, 1.0), None);
+        }
+    }
+
+    #[test]
+    fn windows_do_not_overlap() {
+        let policy = Policy { prediction_p_value: Some(0.05), ..policy() };
+        let due = |hour: i64| is_due(&policy, hour * 3_600_000);
+        let ends: Vec<i64> = (1..=72).filter(|&hour| due(hour)).collect();
+        assert_eq!(ends, [24, 48, 72]);
+        let never = Policy { prediction_p_value: None, ..policy };
+        assert!(!is_due(&never, 86_400_000));
+    }
+
+    #[test]
+    fn what_was_found_comes_back() {
+        for kind in [Kind::Numeric, Kind::Categorical] {
+            let found = tested(kind, [330, 250, 250, 170], 0.05, 1.0).unwrap();
+            let mut out = Writer::default();
+            found.encode(&mut out);
+            let bytes = out.into_bytes();
+            assert_eq!(PredictionDrift::decode(&mut Reader::new(&bytes)), Ok(found));
+            let cut = PredictionDrift::decode(&mut Reader::new(&bytes[..bytes.len() - 1]));
+            assert!(cut.is_err());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The prediction of a running model: tested once a window, and people are told when it drifts.
+
+use crate::decide::Kind;
+use crate::decide::effects;
+use crate::decide::gates::is_complete;
+use crate::decide::ledger::incident_id;
+use crate::decide::prediction;
+use crate::decide::prediction::PredictionDrift;
+use crate::feature::Role;
+use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+
+impl ModelEvaluator {
+    /// Tests the prediction where a window for it ends: a whole and complete one, and no fault of it.
+    pub(super) fn test_prediction(&self, end_ms: i64) -> Option<PredictionDrift> {
+        let policy = &self.spec.policy;
+        if !prediction::is_due(policy, end_ms) || !is_complete(&self.ring, policy) {
+            return None;
+        }
+        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
+        // A thin window reaches back into the one before.
+        if self.ring.span_ms() != Some((end_ms - window_ms, end_ms)) {
+            return None;
+        }
+        let features = &self.watched.as_ref()?.baseline.features;
+        let at = features.iter().position(|feature| feature.role == Role::Prediction)?;
+        if self.state.faults.is_faulty(at) {
+            return None;
+        }
+        let learnt = self.state.learnt_effects.as_ref().and_then(|all| all.get(at));
+        let phi = effects::of_window(&features[at], policy, learnt, window_ms);
+        let live = self.withheld.rest(at, &self.ring.live()[at]);
+        prediction::test(&features[at], &live, policy, (phi, end_ms))
+    }
+}
+
+impl Evaluate {
+    /// Tells the people of the model that its answers have drifted; nothing is retrained by it.
+    pub(super) fn tell_prediction(&mut self, model: usize, summary: &str, at: (i64, i64)) {
+        if !self.models[model].is_caught_up() {
+            return;
+        }
+        let name = self.specs[model].name();
+        let id = incident_id(name, "prediction", at.0.cast_unsigned());
+        let about = (Kind::Warning, format!("{id}.prediction"), None);
+        self.notify(model, about, (format!("{name}: {summary}"), "warning"), at);
+    }
+}
