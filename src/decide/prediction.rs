@@ -159,6 +159,7 @@ mod tests {
             design_effect: None,
             sample: None,
             convention: Convention::Driftd,
+            season: None,
         }
     }
 

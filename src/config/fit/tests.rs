@@ -37,6 +37,7 @@ fn feature(name: &str, kind: Kind, per_cell: u64) -> FeatureBaseline {
         design_effect: None,
         sample: None,
         convention: Convention::Driftd,
+        season: None,
     }
 }
 
@@ -50,6 +51,7 @@ fn baseline(features: Vec<FeatureBaseline>) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     }
 }
 
