@@ -43,7 +43,7 @@ impl Default for Config {
     }
 }
 
-const COUNTERS: [(&str, &str); 18] = [
+const COUNTERS: [(&str, &str); 19] = [
     ("driftd_records_consumed_total", "Records read from the topic."),
     ("driftd_record_bytes_total", "Payload bytes of the records read."),
     ("driftd_records_rejected_total", "Records or rows that could not be used, by reason."),
@@ -51,7 +51,8 @@ const COUNTERS: [(&str, &str); 18] = [
     ("driftd_records_other_model_total", "Records of the topic that belong to no model of ours."),
     ("driftd_duplicate_keys_total", "Records in which a key came twice; the last one counted."),
     ("driftd_records_lost_total", "Records that were gone before they could be read, by cause."),
-    ("driftd_records_replayed_total", "Records read again and not counted again."),
+    ("driftd_imprecise_numbers_total", "Integers beyond 2^53: the nearest double was counted."),
+    ("driftd_keys_looked_up_total", "JSON keys that came elsewhere than in the last record."),
     ("driftd_consumer_rebalances_total", "Assignments and revocations of partitions."),
     ("driftd_consumer_stall_recoveries_total", "Partitions that stood still and were restarted."),
     ("driftd_panes_closed_total", "Panes closed."),
@@ -213,14 +214,21 @@ impl Metrics {
         self.count("driftd_duplicate_keys_total", &labels, records);
     }
 
+    pub fn imprecise_numbers(&self, topic: &str, model: &str, numbers: u64) {
+        let labels = [("topic", topic), ("model", model)];
+        self.count("driftd_imprecise_numbers_total", &labels, numbers);
+    }
+
+    /// Many a record: its producer writes no stable order of keys, and decoding takes the longer way.
+    pub fn keys_looked_up(&self, topic: &str, model: &str, keys: u64) {
+        let labels = [("topic", topic), ("model", model)];
+        self.count("driftd_keys_looked_up_total", &labels, keys);
+    }
+
     /// `cause` is a word of the source's closed set, such as `retention`.
     pub fn records_lost(&self, topic: &str, cause: &'static str, records: u64) {
         let labels = [("topic", topic), ("cause", cause)];
         self.count("driftd_records_lost_total", &labels, records);
-    }
-
-    pub fn records_replayed(&self, topic: &str, records: u64) {
-        self.count("driftd_records_replayed_total", &[("topic", topic)], records);
     }
 
     pub fn rebalanced(&self) {

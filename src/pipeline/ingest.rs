@@ -285,6 +285,8 @@ impl<'a> Ingest<'a> {
             metrics.records_late(topic, name, state.totals.late - before.late);
             metrics.records_other_model(topic, batch.other_models);
             metrics.duplicate_keys(topic, name, batch.duplicate_keys);
+            metrics.imprecise_numbers(topic, name, batch.imprecise);
+            metrics.keys_looked_up(topic, name, batch.looked_up);
         }
         for (model, reason, new, sample) in rejects {
             self.report_reject(partition, model, reason, (new, sample));

@@ -795,7 +795,8 @@ fn record_everything(metrics: &Metrics) {
     metrics.records_other_model("fraud.inferences", 1);
     metrics.duplicate_keys("fraud.inferences", "fraud", 1);
     metrics.records_lost("fraud.inferences", "retention", 5);
-    metrics.records_replayed("fraud.inferences", 3);
+    metrics.imprecise_numbers("fraud.inferences", "fraud", 3);
+    metrics.keys_looked_up("fraud.inferences", "fraud", 26);
     metrics.rebalanced();
     metrics.stall_recovered();
     metrics.assigned_partitions("fraud.inferences", 2);

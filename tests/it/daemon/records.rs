@@ -29,7 +29,9 @@ fn an_unusable_record_of_any_kind_is_counted_and_stops_nothing() {
     world.send(0, now, &json!({"ts": now, "features": "none"}));
     world.send(0, now, &json!({"ts": "yesterday", "features": {"amount": 1}}));
     world.send(0, now, &json!({"features": {"amount": 1}}));
-    world.send(0, now, &good(now + 6 * MINUTE));
+    let future = now + 6 * MINUTE;
+    let no_double = json!({"amount": 9_007_199_254_740_993i64, "country": "DE"});
+    world.send(0, now, &json!({"ts": future, "features": no_double}));
     world.send(0, now + 30 * DAY, &good(now + 30 * DAY));
     world.minutes(4, false);
     daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
@@ -49,6 +51,11 @@ fn an_unusable_record_of_any_kind_is_counted_and_stops_nothing() {
         let found = daemon.metric(&format!("driftd_records_rejected_total{{{labels}}}"));
         assert_eq!(found, Some(n), "{reason}");
     }
+    let told = |name: &str| daemon.metric(&format!("{name}{{topic=\"{TOPIC}\",model=\"fraud\"}}"));
+    assert_eq!(told("driftd_imprecise_numbers_total"), Some(1.0));
+    let looked_up = told("driftd_keys_looked_up_total").unwrap();
+    // Fewer than one a record: only what comes anew to the decoder is looked for.
+    assert!((1.0..480.0).contains(&looked_up), "{looked_up}");
     let panes: serde_json::Value = serde_json::from_str(&daemon.panes("fraud")).unwrap();
     let records = panes["panes"].as_array().unwrap().iter().map(|p| p["records"].clone());
     let whole = RATE * i64::from(PARTITIONS);
