@@ -45,8 +45,11 @@ pub(super) struct PaneClock {
 struct Run {
     rows: usize,
     /// `None` of rows without a time.
-    at: Option<(u32, Vec<u16>)>,
+    at: Option<Place>,
 }
+
+/// A pane, and a slot of each calendar.
+type Place = (u32, Vec<u16>);
 
 impl PaneClock {
     /// From the column at `index`; `None` where it tells no times, or all rows are of one time. The zone of
@@ -180,7 +183,7 @@ struct Runs<'a> {
 
 impl<'a> Runs<'a> {
     /// At most `most` rows of one run, and where they are; `None` behind the last run, or of no rows.
-    fn take(&mut self, most: usize) -> Option<(usize, Option<&'a (u32, Vec<u16>)>)> {
+    fn take(&mut self, most: usize) -> Option<(usize, Option<&'a Place>)> {
         while self.left == 0 {
             self.all = self.all.get(1..)?;
             self.left = self.all.first()?.rows;

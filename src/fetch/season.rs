@@ -108,7 +108,10 @@ impl<'a> Fragments<'a> {
                     _ => other,
                 };
                 best.season = Some(FeatureSeason { cycle, other, slots });
-            } else if best.season.is_none() {
+            } else if best.season.as_ref().is_none_or(|tried| {
+                // Of those that are not used, the nearest is told.
+                !tried.is_used() && body(&with) < body(&tried.other)
+            }) {
                 best.season = Some(FeatureSeason { cycle, other: with, slots: Vec::new() });
             }
         }

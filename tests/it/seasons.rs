@@ -177,7 +177,7 @@ fn a_baseline_shows_which_features_have_a_season_and_what_it_leaves() {
 
     // Whatever order the rows stand in.
     let columns = rows(1, 0, BASELINE_DAYS, |_| 0.0);
-    let n = columns[0].1.len() as u32;
+    let n = u32::try_from(columns[0].1.len()).unwrap();
     let order = arrow::array::UInt32Array::from_iter_values((0..n).map(|row| row * 7919 % n));
     let mixed = columns
         .into_iter()

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::rule::PANE_MS;
 use super::*;
 use crate::baseline::FORMAT;
 use crate::baseline::design_effect::Effects;

@@ -1,0 +1,128 @@
+//! Which seasons are looked for, by the configuration and by the rows' times.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::baseline::Overrides;
+use crate::setting::season::{Calendar, Cycle, Period, Season, UnknownZone};
+
+pub(super) const DAY_MS: i64 = 86_400_000;
+/// What is taken for the live pane where the configuration tells none.
+pub(super) const PANE_MS: i64 = 300_000;
+/// Slots pay only where the design effect with them is below so much of that without.
+const WORTH: f64 = 0.8;
+
+/// How seasons were looked for in the rows' times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeasonRule {
+    pub period: Period,
+    pub time_zone: String,
+    /// A row's slot is that of the live pane that it would be in.
+    pub pane_ms: i64,
+    /// From the first row to the last one.
+    #[serde(default)]
+    pub span_ms: i64,
+    /// Days (UTC) with a row.
+    #[serde(default)]
+    pub days: usize,
+}
+
+/// Why a season that was asked for can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum SeasonError {
+    #[error(
+        "season {period} needs the time of each row, and the baseline has none ({why}); add a column with \
+         the rows' times (a time stamp, or a number or text named event_time, timestamp or ts), or write \
+         `season: auto` or `season: none`"
+    )]
+    NoTimes { period: String, why: String },
+    #[error(
+        "the profile has season {built}, the configuration asks for {wanted}; build it again from the data \
+         with `driftd baseline build --season {period} --time-zone {time_zone}`"
+    )]
+    OtherSeason { built: String, wanted: String, period: String, time_zone: String },
+    #[error("{0}", UnknownZone(.time_zone.clone()))]
+    UnknownZone { time_zone: String },
+}
+
+impl From<UnknownZone> for SeasonError {
+    fn from(UnknownZone(time_zone): UnknownZone) -> Self {
+        SeasonError::UnknownZone { time_zone }
+    }
+}
+
+impl SeasonRule {
+    pub fn new(overrides: &Overrides) -> Self {
+        let Season { period, time_zone, .. } = overrides.season.clone();
+        let pane_ms = overrides.pane_ms.unwrap_or(PANE_MS).max(1);
+        Self { period, time_zone, pane_ms, span_ms: 0, days: 0 }
+    }
+
+    /// The calendars to try on rows of this span: the one that was asked for; with `auto` a day from four
+    /// days of rows on, and a week from four weeks on.
+    ///
+    /// # Errors
+    /// When this machine does not know the zone.
+    pub fn calendars(&self) -> Result<Vec<Calendar>, UnknownZone> {
+        let enough = |cycle: Cycle| match self.period {
+            Period::Auto => {
+                let (span, days) = least(cycle);
+                self.span_ms >= span * DAY_MS && self.days >= days
+            }
+            Period::None | Period::Day | Period::Week => self.period.cycle() == Some(cycle),
+        };
+        let wanted = Cycle::ALL.into_iter().filter(|&cycle| enough(cycle));
+        wanted.map(|cycle| Calendar::new(cycle, &self.time_zone)).collect()
+    }
+
+    /// Whether slots that leave a design effect of `with` are used in place of what leaves `without`.
+    pub fn takes(&self, with: f64, without: f64) -> bool {
+        self.period.cycle().is_some() || with < WORTH * without
+    }
+
+    /// # Errors
+    /// When the zone that is named is not known on this machine.
+    pub fn check_zone(&self) -> Result<(), SeasonError> {
+        Calendar::new(Cycle::Day, &self.time_zone)?;
+        Ok(())
+    }
+
+    /// What a baseline without times is told that is to have this season; `column` is what its times
+    /// should be in.
+    pub fn needs_times(&self, column: Option<&str>) -> SeasonError {
+        let why = match column {
+            None => "no time column".to_owned(),
+            Some(name) => format!("column `{name}` tells no two different times"),
+        };
+        SeasonError::NoTimes { period: self.shown(), why }
+    }
+
+    /// Days from the first row to the last one.
+    #[expect(clippy::cast_precision_loss, reason = "a number of days for people")]
+    pub(super) fn spanned(&self) -> f64 {
+        self.span_ms as f64 / DAY_MS as f64
+    }
+
+    /// `day in Europe/Berlin`
+    pub(super) fn shown(&self) -> String {
+        format!("{} in {}", self.period.as_str(), self.time_zone)
+    }
+}
+
+impl fmt::Display for SeasonRule {
+    /// `auto in UTC: 7.0 days, with rows on 8`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:.1} days, with rows on {}", self.shown(), self.spanned(), self.days)
+    }
+}
+
+/// With `auto`: days from the first row to the last one, and days with a row.
+pub(super) fn least(cycle: Cycle) -> (i64, usize) {
+    match cycle {
+        Cycle::Day => (4, 4),
+        Cycle::Week => (28, 20),
+    }
+}
