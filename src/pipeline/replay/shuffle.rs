@@ -182,6 +182,11 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::baseline::design_effect::{DesignEffect, Effects};
+    use crate::baseline::{Convention, FeatureBaseline, FeatureSeason, SeasonRule};
+    use crate::feature::{Kind, Role};
+    use crate::histogram::{Bins, Cells, NumericCells, Scale, Storage};
+    use crate::setting::season::Period;
     use crate::window::Pane;
 
     const HOUR_MS: i64 = 3_600_000;
@@ -202,6 +207,71 @@ mod tests {
         let starts: Vec<_> = days.iter().map(|day| day[0].start_ms / DAY_MS).collect();
         assert_eq!(starts, [1, 2, 4]);
         assert!(days.iter().all(|day| day.len() == 24));
+    }
+
+    #[test]
+    fn slots_hold_what_the_reference_days_hold_at_their_hours() {
+        let effect = |body| DesignEffect {
+            pane_ms: HOUR_MS,
+            curve: Vec::new(),
+            effects: Effects::all(body),
+        };
+        let scale = Scale { center: 0.0, unit: 1.0 };
+        let cells = NumericCells::new(Vec::new(), 0.0, 1.0, scale, Storage::F64);
+        let slots = vec![Counts { cells: vec![1], ..Counts::default() }; Cycle::Week.slots()];
+        let feature = FeatureBaseline {
+            name: "amount".to_owned(),
+            role: Role::Feature,
+            kind: Kind::Numeric,
+            column_type: "Float64".to_owned(),
+            unusable: None,
+            cells: Cells::Numeric(cells),
+            bins: Bins { starts: vec![0] },
+            reference: Counts { cells: vec![168], ..Counts::default() },
+            singletons: 0,
+            mean: None,
+            sd: None,
+            distinct: 168,
+            design_effect: Some(effect(1.5)),
+            season: Some(FeatureSeason { cycle: Cycle::Week, other: Some(effect(7.0)), slots }),
+            sample: None,
+            convention: Convention::Driftd,
+        };
+        let rule = SeasonRule {
+            period: Period::Week,
+            time_zone: "Europe/Berlin".to_owned(),
+            pane_ms: HOUR_MS,
+            span_ms: 7 * DAY_MS,
+            days: 7,
+        };
+        let baseline = Baseline {
+            format: 2,
+            digest: String::new(),
+            source: String::new(),
+            rows: 168,
+            features: vec![feature],
+            time_column: None,
+            ignored: Vec::new(),
+            sampled: false,
+            season: Some(rule),
+        };
+        // Two days with 100 + h and 200 + h records in hour h.
+        let day = |day: i64| {
+            let hours = (0..24).map(|h| hour(24 * day + h, (100 * day + h).unsigned_abs()));
+            hours.collect::<Vec<_>>()
+        };
+        let (one, two) = (day(1), day(2));
+        let rebased = rebased(&baseline, &[&two, &one]).unwrap();
+        let feature = &rebased.features[0];
+        let season = feature.season.as_ref().unwrap();
+        let found: Vec<u64> = season.slots.iter().map(|slot| slot.cells[0]).collect();
+        assert_eq!(found, (0..24).map(|h| 300 + 2 * h).collect::<Vec<u64>>());
+        assert_eq!(feature.reference.cells[0], found.iter().sum::<u64>());
+        // Days in another order are no weeks: what no season leaves is what a week's slots leave there.
+        assert_eq!(season.cycle, Cycle::Day);
+        assert_eq!(feature.design_effect, Some(effect(7.0)));
+        let calendar = rebased.calendar(feature).unwrap();
+        assert_eq!(calendar.to_string(), "day, 24 slots, UTC");
     }
 
     #[test]
