@@ -39,15 +39,16 @@ pub fn is_due(policy: &Policy, end_ms: i64) -> bool {
         && end_ms.rem_euclid(panes.saturating_mul(policy.pane_ms).max(1)) == 0
 }
 
-/// Tests the values of a whole window: drifted is a p-value under the user's and a score above what noise
+/// Tests the values of a whole window against the reference, which within a season is the mixture of the
+/// slots that the window covers: drifted is a p-value under the user's and a score above what noise
 /// alone exceeds once in a thousand windows. `None` with fewer than `min_records` values, or without a
 /// threshold.
 ///
 /// # Panics
-/// If `live` was counted into other cells than the feature's.
+/// If one of them was counted into other cells than the feature's.
 pub fn test(
     feature: &FeatureBaseline,
-    live: &Counts,
+    (reference, live): (&Counts, &Counts),
     policy: &Policy,
     (design_effect, end_ms): (f64, i64),
 ) -> Option<PredictionDrift> {
@@ -61,7 +62,7 @@ pub fn test(
         Kind::Categorical => Statistic::ChiSquare,
     };
     let input = Input { baseline: feature, live, design_effect, alpha: FLOOR_ALPHA };
-    let score = compare::scores(&input).get(statistic)?;
+    let score = compare::scores_against(&input, reference).get(statistic)?;
     let p_value = score.p_value?;
     let above_floor = score.noise_floor.map_or(p_value < FLOOR_ALPHA, |floor| score.value > floor);
     Some(PredictionDrift {
@@ -166,7 +167,8 @@ mod tests {
     fn tested(kind: Kind, live: [u64; 4], p: f64, phi: f64) -> Option<PredictionDrift> {
         let policy = Policy { prediction_p_value: Some(p), ..policy() };
         let live = Counts { cells: live.to_vec(), ..Counts::default() };
-        test(&prediction(kind), &live, &policy, (phi, 86_400_000))
+        let feature = prediction(kind);
+        test(&feature, (&feature.reference, &live), &policy, (phi, 86_400_000))
     }
 
     #[test]

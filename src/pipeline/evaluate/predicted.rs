@@ -30,7 +30,9 @@ impl ModelEvaluator {
         let learnt = self.state.learnt_effects.as_ref().and_then(|all| all.get(at));
         let phi = effects::of_window(&features[at], policy, learnt, window_ms);
         let live = self.withheld.rest(at, &self.ring.live()[at]);
-        prediction::test(&features[at], &live, policy, (phi, end_ms))
+        let mixture = self.references.get(at).and_then(Option::as_ref);
+        let reference = mixture.unwrap_or(&features[at].reference);
+        prediction::test(&features[at], (reference, &live), policy, (phi, end_ms))
     }
 }
 

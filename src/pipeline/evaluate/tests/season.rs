@@ -95,6 +95,19 @@ async fn a_drift_beside_the_season_is_found_and_so_is_a_season_at_the_wrong_hour
 }
 
 #[tokio::test]
+async fn a_prediction_is_tested_within_its_season() {
+    let last = |season: &str| {
+        let lines = format!("{season}\n      thresholds: {{prediction_drift_p_value: 0.05}}");
+        let dir = TempDir::new().unwrap();
+        let mut fed = Fed::start_by(config(&lines), dir.path(), 0, 0);
+        fed.panes_of(30, in_utc);
+        fed.tick().models[0].prediction.clone().unwrap()
+    };
+    assert!(!last("day").drifted, "{:?}", last("day"));
+    assert!(last("none").drifted);
+}
+
+#[tokio::test]
 async fn a_restart_within_a_season_decides_as_if_nothing_had_happened() {
     let later = |start_ms: i64| match in_utc(start_ms) {
         // A change that only some evidence speaks for yet.
