@@ -46,6 +46,7 @@ mod wasserstein;
 
 pub use noise::records_needed;
 pub use noise::supported_threshold;
+pub use noise::whole;
 pub use quantiles::quantiles;
 
 /// The floor of a score is what no drift exceeds once in a thousand looks.

@@ -14,6 +14,7 @@ pub mod prediction;
 pub mod record;
 pub mod rule;
 pub mod sequential;
+pub mod shift;
 pub mod time;
 pub mod verdict;
 pub mod view;

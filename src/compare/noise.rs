@@ -133,7 +133,7 @@ pub fn supported_threshold(
     clippy::cast_sign_loss,
     reason = "float to integer casts saturate, and callers pass whole numbers in range"
 )]
-pub(crate) fn whole(x: f64) -> u64 {
+pub fn whole(x: f64) -> u64 {
     x as u64
 }
 

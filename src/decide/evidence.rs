@@ -20,7 +20,7 @@ mod slots;
 mod starts;
 
 pub use columns::Columns;
-use mixture::log_sum_exp;
+pub use mixture::log_sum_exp;
 pub use null::{Components, Null, RARE, Shape};
 pub use slots::SlotMap;
 pub use starts::{LEVELS, LEVELS_LONG};
@@ -31,6 +31,16 @@ const LONG_BELOW_MS: i64 = 300_000;
 /// How many levels of starts a model keeps whose panes are so long.
 pub fn levels_for(pane_ms: i64) -> u32 {
     if pane_ms < LONG_BELOW_MS { LEVELS_LONG } else { LEVELS }
+}
+
+/// The starts that are kept after pane `t`, each with its weight.
+pub fn weights_at(t: u64, levels: u32) -> Vec<(u64, f64)> {
+    starts::starts(t, levels)
+}
+
+/// How many panes back the oldest start is, at the most.
+pub fn memory(levels: u32) -> u64 {
+    starts::oldest(levels)
 }
 
 /// The counts of all features since the origin, now and at every start that is kept.

@@ -19,6 +19,8 @@ use crate::setting::season::Calendar;
 
 mod stored;
 
+pub mod power;
+
 /// Fewer events than this since onset make no level by their rate.
 const EVENTS_MIN: f64 = 5.0;
 /// Chance of a tolerance that the baseline itself can't tell from no change.

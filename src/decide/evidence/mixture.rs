@@ -16,7 +16,7 @@ const STEPS: usize = 12;
 const NEAREST: f64 = 1.0 - 1e-12;
 
 /// `ln sum exp x`; minus infinity for nothing but that.
-pub(super) fn log_sum_exp(terms: &[f64]) -> f64 {
+pub fn log_sum_exp(terms: &[f64]) -> f64 {
     let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if most == f64::NEG_INFINITY {
         return most;

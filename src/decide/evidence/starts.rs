@@ -18,6 +18,11 @@ pub(super) fn starts(t: u64, levels: u32) -> Vec<(u64, f64)> {
     grid(t, levels, PER_LEVEL)
 }
 
+/// The oldest start that these levels keep, in panes before the present, at the most.
+pub(super) fn oldest(levels: u32) -> u64 {
+    PER_LEVEL << levels.saturating_sub(1)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "steps are small powers of two")]
 pub(super) fn grid(t: u64, levels: u32, per_level: u64) -> Vec<(u64, f64)> {
     let mut found: Vec<(u64, u64)> = Vec::new();
