@@ -19,6 +19,7 @@ mod incidents;
 mod init;
 mod replay;
 mod run;
+mod tune;
 mod validate;
 
 /// Success; for `compare`, no drift; for `replay`, no trigger.
@@ -61,6 +62,8 @@ enum Command {
     Incidents(incidents::Args),
     /// Put recorded data through the whole path: when it would have warned and triggered, and why.
     Replay(replay::Args),
+    /// Propose thresholds, window and pane for recorded data and a budget, and say what they will see.
+    Tune(tune::Args),
     /// The process that reads Parquet; driftd starts it itself.
     #[command(hide = true)]
     BaselineWorker,
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Incidents(args) => incidents::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::BaselineWorker => return fetch::worker_main(),
     };
     match result {

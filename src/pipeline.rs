@@ -57,6 +57,7 @@ mod publish;
 pub mod replay;
 mod snapshot;
 mod spec;
+pub mod tune;
 
 /// Messages between two stages that may wait; a stage that is behind slows the one before it down.
 const WAITING: usize = 64;

@@ -5,3 +5,4 @@ pub mod compare;
 pub mod replay;
 pub mod svg;
 pub mod table;
+pub mod tune;

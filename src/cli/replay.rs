@@ -95,7 +95,7 @@ enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Unit {
+pub(super) enum Unit {
     S,
     Ms,
     Us,
@@ -113,7 +113,7 @@ impl From<Unit> for TimeUnit {
     }
 }
 
-fn zone(name: &str) -> Result<Zone, String> {
+pub(super) fn zone(name: &str) -> Result<Zone, String> {
     Zone::try_from(name.to_owned()).map_err(|error| error.to_string())
 }
 
@@ -210,7 +210,7 @@ fn policies(args: &Args, bar: &ProgressBar) -> anyhow::Result<Result<Vec<Policy>
 
 /// A configuration and which of its models is meant; else the exit code, the reason being printed.
 #[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
-fn load(source: &Source, model: Option<&str>) -> Result<(Loaded, usize), u8> {
+pub(super) fn load(source: &Source, model: Option<&str>) -> Result<(Loaded, usize), u8> {
     let loaded = source.load()?;
     source.warn(&loaded);
     let models = &loaded.config.models;
@@ -231,7 +231,7 @@ fn load(source: &Source, model: Option<&str>) -> Result<(Loaded, usize), u8> {
 }
 
 /// On standard error, so that the result can go into a pipe; nothing where nobody looks.
-fn bar() -> ProgressBar {
+pub(super) fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -241,7 +241,7 @@ fn bar() -> ProgressBar {
 }
 
 /// From a baseline, whose size nobody knows, to records, whose bytes are counted.
-fn measure(bar: &ProgressBar, bytes: u64) {
+pub(super) fn measure(bar: &ProgressBar, bytes: u64) {
     bar.set_length(bytes.max(1));
     let template = "{bar:30} {percent:>3} %  {bytes} of {total_bytes}, {eta} to go";
     if let Ok(style) = ProgressStyle::with_template(template) {

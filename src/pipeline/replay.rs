@@ -29,10 +29,12 @@ mod judge;
 mod order;
 mod reader;
 mod shuffle;
+pub(super) mod survey;
 mod tape;
 mod track;
 
 pub use shuffle::DAYS_MIN;
+pub(super) use shuffle::Random;
 
 /// Decoded batches that may wait to be counted.
 const WAITING: usize = 16;
@@ -78,37 +80,10 @@ struct Parcel {
 /// # Errors
 /// `BadInput` for files or baselines that can't be used.
 pub fn replay(request: &Request, progress: &dyn Fn(u64)) -> anyhow::Result<Replay> {
-    let (mut readers, mut tracks) = tracks(request)?;
-    let (send, parcels) = mpsc::sync_channel(WAITING);
+    let (readers, mut tracks) = tracks(request)?;
     let source = &request.source;
-    let read = thread::scope(|scope| {
-        let reading = scope.spawn(move || {
-            let mut next = 0;
-            source.for_each(&mut |chunk, read| {
-                let first = next;
-                next += i64::try_from(chunk.len()).unwrap_or(i64::MAX);
-                let batches = readers.iter_mut().map(|reader| reader.read(&chunk, first)).collect();
-                send.send(Parcel { batches, next, read }).is_ok()
-            })
-        });
-        let mut kept: Vec<Vec<Batch>> = tracks.iter().map(|_| Vec::new()).collect();
-        let mut end = 0;
-        for Parcel { batches, next, read } in parcels {
-            for ((track, batch), kept) in tracks.iter_mut().zip(batches).zip(&mut kept) {
-                if request.sort { kept.push(batch) } else { track.apply(&batch, next) }
-            }
-            end = next;
-            progress(read);
-        }
-        for (track, batches) in tracks.iter_mut().zip(&kept).filter(|_| request.sort) {
-            order::by_time(batches, &mut |batch| {
-                let next = batch.offsets.last().map_or(end, |last| last + 1);
-                track.apply(batch, next);
-            })?;
-        }
-        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(bad_file)
-    });
-    read?;
+    let reading = Reading { source, sort: request.sort, progress };
+    reading.each(readers, &mut |track, batch, next| tracks[track].apply(batch, next))?;
     let mut runs: Vec<_> = tracks.into_iter().flat_map(|track| track.finish(request)).collect();
     runs.sort_by_key(|(at, _)| *at);
     Ok(Replay {
@@ -124,6 +99,55 @@ pub fn replay(request: &Request, progress: &dyn Fn(u64)) -> anyhow::Result<Repla
         },
         runs: runs.into_iter().map(|(_, run)| run).collect(),
     })
+}
+
+/// How files are read: from the first row to the last, or in order of time.
+struct Reading<'a> {
+    source: &'a FileSource,
+    sort: bool,
+    progress: &'a dyn Fn(u64),
+}
+
+impl Reading<'_> {
+    /// Calls `apply` with the index of a reader, its next batch, and the row behind it. Decoding has a
+    /// thread of its own.
+    fn each(
+        &self,
+        mut readers: Vec<RowReader>,
+        apply: &mut dyn FnMut(usize, &Batch, i64),
+    ) -> anyhow::Result<()> {
+        let (send, parcels) = mpsc::sync_channel(WAITING);
+        let mut kept: Vec<Vec<Batch>> = readers.iter().map(|_| Vec::new()).collect();
+        let source = self.source;
+        thread::scope(|scope| {
+            let reading = scope.spawn(move || {
+                let mut next = 0;
+                source.for_each(&mut |chunk, read| {
+                    let first = next;
+                    next += i64::try_from(chunk.len()).unwrap_or(i64::MAX);
+                    let batches =
+                        readers.iter_mut().map(|reader| reader.read(&chunk, first)).collect();
+                    send.send(Parcel { batches, next, read }).is_ok()
+                })
+            });
+            let mut end = 0;
+            for Parcel { batches, next, read } in parcels {
+                for (track, (batch, kept)) in batches.into_iter().zip(&mut kept).enumerate() {
+                    if self.sort { kept.push(batch) } else { apply(track, &batch, next) }
+                }
+                end = next;
+                (self.progress)(read);
+            }
+            for (track, batches) in kept.iter().enumerate().filter(|_| self.sort) {
+                order::by_time(batches, &mut |batch| {
+                    let next = batch.offsets.last().map_or(end, |last| last + 1);
+                    apply(track, batch, next);
+                })?;
+            }
+            let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            read.map_err(bad_file)
+        })
+    }
 }
 
 /// Policies that count alike share a track: the file is decoded and counted once for them.

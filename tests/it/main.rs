@@ -20,3 +20,4 @@ mod seasons;
 mod servers;
 mod source;
 mod store;
+mod tune;

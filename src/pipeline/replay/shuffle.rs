@@ -158,7 +158,7 @@ fn alarms(
 }
 
 /// SplitMix64: the same seed gives the same order on any machine.
-struct Random(u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -170,7 +170,7 @@ impl Random {
     }
 
     /// Fisher and Yates.
-    fn shuffle(&mut self, items: &mut [usize]) {
+    pub(crate) fn shuffle(&mut self, items: &mut [usize]) {
         for last in (1..items.len()).rev() {
             let bound = last as u128 + 1;
             let at = usize::try_from((u128::from(self.next()) * bound) >> 64).unwrap_or(0);
