@@ -85,6 +85,7 @@ pub(super) async fn at_start(
             })?;
             // A place that a command named lasts until the configuration names another.
             let place = kept.place.filter(|_| kept.configured == location(&spec.model));
+            tell_misfits(&spec.model, &kept.baseline);
             let kept = Watched::new(spec, Arc::new(kept.baseline), kept.active_from_ms);
             watched.push(Some(Watched { place, ..kept }));
             continue;

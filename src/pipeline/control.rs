@@ -29,6 +29,7 @@ use crate::http::Refusal;
 use crate::metrics::Metrics;
 use crate::pipeline::baselines::check;
 use crate::pipeline::baselines::location;
+use crate::pipeline::baselines::tell_misfits;
 use crate::pipeline::clock::now_ms;
 use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Closing;
@@ -144,6 +145,7 @@ impl Control {
         let overrides = spec.model.overrides();
         let baseline = fetch::load(&self.config.baselines, place, &overrides, &self.worker).await?;
         check(spec, &baseline)?;
+        tell_misfits(&spec.model, &baseline);
         self.digests[model] = Some(baseline.digest.clone());
         self.places[model].clone_from(&named);
         let adoption = Adoption::new(model, Arc::new(baseline), named);

@@ -473,6 +473,29 @@ fn send(producer: &BaseProducer, topic: &str, partition: i32, times_ms: &[i64]) 
 }
 
 #[test]
+fn a_topic_tells_how_much_comes_in_an_hour() {
+    let Some(world) = World::get() else { return };
+    world.topic("rated", 2);
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", world.kafka.brokers()).create().unwrap();
+    let brokers = driftd::kafka::Config::new([world.kafka.brokers()]);
+    let now_ms = 1_767_225_600_000;
+    let limit = Duration::from_secs(60);
+    let per_hour = || driftd::kafka::per_hour(&brokers, "rated", now_ms, limit).unwrap();
+    assert_eq!(per_hour(), None);
+    // Ten hours of a record a minute on one partition, and of one every two minutes on the other.
+    let minutes =
+        |step: i64| (0..600 / step).map(move |i| now_ms - (600 - step * i) * MINUTE_MS + 1);
+    send(&producer, "rated", 0, &minutes(1).collect::<Vec<_>>());
+    send(&producer, "rated", 1, &minutes(2).collect::<Vec<_>>());
+    producer.flush(limit).unwrap();
+    // A day is more than the log has; of its last six hours it is certain.
+    assert_eq!(per_hour(), Some(90.0));
+    let unknown = driftd::kafka::per_hour(&brokers, "never-made", now_ms, limit);
+    assert!(unknown.is_err(), "{unknown:?}");
+}
+
+#[test]
 fn markers_of_transactions_hold_no_partition_back() {
     let Some(world) = World::get() else { return };
     world.topic("transactions", 2);

@@ -301,6 +301,55 @@ fn lines_tables_folders_and_sorted_rows_decide_alike() {
 }
 
 #[test]
+fn a_prediction_that_drifts_is_told_alike_by_the_daemon_and_a_replay() {
+    let world = World::new();
+    let broker = MockBroker::start().unwrap();
+    broker.create_topic(TOPIC, 1).unwrap();
+    let producer = Producer::connect(&broker.bootstrap_servers()).unwrap();
+    let stream = stream();
+    for (at_ms, record) in &stream {
+        producer.produce(TOPIC, 0, None, *at_ms, Some(record.as_bytes())).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+    let mut config = world.config(&broker.bootstrap_servers());
+    let model = &mut config["models"][0];
+    model["fields"]["prediction"] = json!("/amount");
+    model["features"] = json!({"amount": {"role": "prediction"}});
+    // No line of PSI is ever reached: it is the test of the prediction that speaks.
+    model["drift_config"]["thresholds"] =
+        json!({"psi_alert": 50, "psi_retrain": 60, "prediction_drift_p_value": 0.05});
+    let mut daemon = Daemon::start(world.dir.path(), &config);
+    let end = driftd::decide::time::rfc3339(START + 48 * MINUTE);
+    let model = daemon.wait("the last pane", |daemon| {
+        let model = daemon.json_if_there("/api/v1/models/fraud")?;
+        (model["window"]["end"] == end).then_some(model)
+    });
+    let live = &model["prediction_drift"];
+    // Windows end every ten minutes; the last whole one is all drift.
+    let tested = driftd::decide::time::rfc3339(START + 40 * MINUTE);
+    assert_eq!(live["window_end"], tested, "{live}");
+    assert_eq!((&live["drifted"], &live["feature"]), (&json!(true), &json!("amount")));
+    let explanation = model["explanation"].as_str().unwrap();
+    assert!(explanation.contains("the prediction amount has drifted"), "{explanation}");
+    assert_eq!(model["incident"], "none");
+
+    let records: Vec<String> = stream.into_iter().map(|(_, record)| record).collect();
+    let file = world.write_lines("records.ndjson", &records);
+    let policy = world.write_config("policy.yaml", &config);
+    let (told, code) = replayed(&[&file, "-c", &policy]);
+    let events = told["events"].as_array().unwrap();
+    let of_it = |event: &&Value| event["kind"] == "warning" && event["statistic"] == "ks";
+    let warned: Vec<&Value> = events.iter().filter(of_it).collect();
+    // People hear of it once: half a window of a small shift was enough.
+    assert_eq!((code, warned.len()), (0, 1), "{events:?}");
+    assert_eq!(warned[0]["time"], driftd::decide::time::rfc3339(START + 30 * MINUTE));
+    assert_eq!((&warned[0]["feature"], &warned[0]["told"]), (&json!("amount"), &json!(true)));
+    let sentence = explanation.split("; the prediction").nth(1).unwrap();
+    let last = events.last().unwrap()["explanation"].as_str().unwrap();
+    assert!(last.contains(sentence), "{sentence}\n{last}");
+}
+
+#[test]
 fn two_policies_stand_side_by_side_and_the_page_needs_nothing_else() {
     let world = World::new();
     let policy = world.write_config("strict.yaml", &world.config("nowhere:9092"));
