@@ -12,6 +12,7 @@ use crate::decide::FeatureVerdict;
 use crate::decide::Incident;
 use crate::decide::Level;
 use crate::decide::Suppression;
+use crate::decide::fault::Fault;
 use crate::histogram::Cells;
 
 pub mod page;
@@ -159,7 +160,7 @@ pub struct Event {
     pub at_ms: i64,
     pub kind: Kind,
     pub drift: DriftState,
-    /// The score that is furthest over, or nearest to, a line.
+    /// What is real, by the most evidence; else the score that is furthest over, or nearest to, a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,6 +178,9 @@ pub struct Event {
     pub told: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppressed_by: Vec<Suppression>,
+    /// What is wrong with the feed, of a change in that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     pub explanation: String,
 }
 

@@ -173,7 +173,7 @@ impl ModelEvaluator {
     }
 
     /// Every fault at present, the whole feed's first.
-    pub(super) fn faults(&self) -> Vec<Fault> {
+    pub(crate) fn faults(&self) -> Vec<Fault> {
         let Some(watched) = &self.watched else { return Vec::new() };
         let policy = &self.spec.policy;
         let now_ms = self.ring.span_ms().map_or(0, |(_, end)| end);

@@ -12,9 +12,13 @@ use crate::decide::FeatureVerdict;
 use crate::decide::Level;
 use crate::decide::Quality;
 use crate::decide::Verdict;
+use crate::decide::fault::Fault;
+use crate::decide::fault::FaultKind;
 use crate::decide::rule;
+use crate::decide::sequential::strongest;
 use crate::decide::time::rfc3339;
 use crate::decide::verdict::is_crossed;
+use crate::decide::view::Onset;
 use crate::histogram::Counts;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::evaluate::quality::quality;
@@ -72,6 +76,9 @@ pub(super) struct Tape {
     panes_over: Vec<u64>,
     drift: Option<DriftState>,
     quality: Quality,
+    /// What was wrong at the last pane, and with which feature; `None` is the whole feed.
+    faults: Vec<(FaultKind, Option<String>)>,
+    min_records: u64,
 }
 
 impl Tape {
@@ -130,7 +137,8 @@ impl Tape {
         };
         let n = baseline.features.len();
         let (worst, panes_over) = (vec![None; n], vec![0; n]);
-        Self { run, lines, worst, panes_over, drift: None, quality: Quality::Ok }
+        let (quality, faults, min_records) = (Quality::Ok, Vec::new(), policy.min_records);
+        Self { run, lines, worst, panes_over, drift: None, quality, faults, min_records }
     }
 
     /// Notes what a pane came to.
@@ -152,7 +160,9 @@ impl Tape {
             event.incident.clone_from(opened);
             event.told = *warned || opened.is_some();
             let incident = opened.as_deref().and_then(|id| bench.ledger.entry(id));
-            event.onset = incident.and_then(|entry| entry.incident.onset.clone());
+            if let Some(entry) = incident {
+                event.onset.clone_from(&entry.incident.onset);
+            }
             event.suppressed_by.clone_from(&decision.suppressed_by);
             self.tell(event);
         }
@@ -176,12 +186,13 @@ impl Tape {
             event.explanation = format!("the incident {how}");
             self.tell(event);
         }
-        let quality = quality(evaluator);
-        if quality != self.quality {
+        let (quality, faults) = (quality(evaluator), evaluator.faults());
+        let kinds: Vec<_> = faults.iter().map(|f| (f.kind, f.feature.clone())).collect();
+        if quality != self.quality || kinds != self.faults {
             let mut event = self.event(end_ms, Kind::Fault, decision.drift, &[]);
-            event.explanation =
-                format!("quality: {} after {}", quality.as_str(), self.quality.as_str());
-            self.quality = quality;
+            event.explanation = explain(self.quality, quality, &faults);
+            event.faults = faults;
+            (self.quality, self.faults) = (quality, kinds);
             self.tell(event);
         }
     }
@@ -205,7 +216,10 @@ impl Tape {
         drift: DriftState,
         verdicts: &[FeatureVerdict],
     ) -> Event {
-        let near = verdicts.iter().filter_map(|v| Some((v, nearest(v, &self.lines)?)));
+        // What is real is what is told of, whatever noise is nearest to a line over the window.
+        let real = strongest(verdicts).filter(|(_, onset)| onset.is_real());
+        let told = verdicts.iter().filter(|v| real.is_none_or(|(name, _)| name == v.feature));
+        let near = told.filter_map(|v| Some((v, self.nearest_of_all(v)?)));
         let worst = near.max_by(|(_, a), (_, b)| by_rank(a.rank, b.rank));
         let (feature, worst) = worst.unzip();
         Event {
@@ -217,12 +231,21 @@ impl Tape {
             statistic: worst.map(|w| w.statistic),
             score: worst.map(|w| w.score),
             threshold: worst.map(|w| w.threshold),
-            onset: None,
+            onset: real.map(|(_, onset)| rfc3339(onset.since_ms)),
             told: false,
             incident: None,
             suppressed_by: Vec::new(),
+            faults: Vec::new(),
             explanation: String::new(),
         }
+    }
+
+    /// Over the window or, of what is real, since onset.
+    fn nearest_of_all(&self, verdict: &FeatureVerdict) -> Option<Nearest> {
+        let onset = verdict.onset.as_ref().filter(|onset| onset.is_real());
+        let since = onset.and_then(|onset| nearest_since(onset, &self.lines, self.min_records));
+        let window = nearest(verdict, &self.lines);
+        since.into_iter().chain(window).max_by(|a, b| by_rank(a.rank, b.rank))
     }
 
     fn note_worst(&mut self, end_ms: i64, evaluator: &ModelEvaluator) {
@@ -303,6 +326,39 @@ fn nearest(verdict: &FeatureVerdict, lines: &[(Statistic, Level, f64)]) -> Optio
         Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
     };
     lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
+}
+
+/// The same of the scores since onset.
+fn nearest_since(
+    onset: &Onset,
+    lines: &[(Statistic, Level, f64)],
+    min_records: u64,
+) -> Option<Nearest> {
+    let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
+        let (score, noise_floor) = match (statistic, onset.outside) {
+            (Statistic::Psi, _) => onset.psi.map(|psi| (psi.value, psi.noise_floor))?,
+            (Statistic::Missing, _) => (onset.missing?, None),
+            (asked, Some((outside, value))) if asked == outside => (value, None),
+            _ => return None,
+        };
+        let crossed = onset.is_over(statistic, threshold, min_records);
+        let rank = (if crossed { 1 + level as u8 } else { 0 }, score / threshold);
+        Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
+    };
+    lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
+}
+
+/// How the quality changed, and what is wrong now.
+fn explain(before: Quality, now: Quality, faults: &[Fault]) -> String {
+    let mut text = match before == now {
+        true => format!("quality: still {}", now.as_str()),
+        false => format!("quality: {} after {}", now.as_str(), before.as_str()),
+    };
+    for fault in faults {
+        text.push_str("; ");
+        text.push_str(&fault.sentence);
+    }
+    text
 }
 
 fn over(verdict: Verdict) -> bool {

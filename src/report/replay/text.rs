@@ -294,6 +294,7 @@ mod tests {
             incident: None,
             told,
             suppressed_by: Vec::new(),
+            faults: Vec::new(),
             explanation: format!("reason {i} \u{1b}[2J<b>"),
         }
     }
