@@ -22,6 +22,10 @@ broker-test *filter:
 bench *stage:
     benches/run.sh {{stage}}
 
+# False retrains and delays on synthetic and real streams, beside peers; tables at the end. `--quick` for a look.
+detection *options:
+    benches/detection/run.sh {{options}}
+
 # Every fuzz target for that many seconds, where a nightly toolchain and cargo-fuzz are installed.
 fuzz seconds="60":
     fuzz/run.sh {{seconds}}

@@ -59,29 +59,35 @@ def source_digest():
 
 
 def tasks(plan, parts, data):
-    """(part, function, arguments), the first seeds of everything first."""
+    """(part, function, arguments), the first seed of everything first."""
     out = []
-    for seed in plan.null_seeds:
+
+    def add(round_, part, function, *args):
+        if part in parts:
+            out.append((round_, (part, function, args)))
+
+    for at, seed in enumerate(plan.null_seeds):
         for name in streams.NULLS:
-            out.append(("nulls", synthetic.null, (name, seed, plan.null_days, "1m")))
-            out.append(("peers", synthetic.null_peers, (name, seed, max(plan.null_days, 2))))
-            out.append(("peers", online.null, (name, seed, max(plan.null_days, 2))))
-    for seed in plan.drift_seeds:
+            add(at, "nulls", synthetic.null, name, seed, plan.null_days, "1m")
+            # A window of a day is full after one.
+            add(at, "peers", synthetic.null_peers, name, seed, max(plan.null_days, 2))
+            add(at, "peers", online.null, name, seed, max(plan.null_days, 2))
+    for at, seed in enumerate(plan.drift_seeds):
         for name in dict.fromkeys(drift.null for drift in scenarios.DRIFTS):
-            for pane in ("1m", "5m"):
-                out.append(("drifts", synthetic.drifts, (name, seed, pane)))
-            out.append(("peers", synthetic.drift_peers, (name, seed)))
-            out.append(("peers", online.drifts, (name, seed)))
-    for seed in plan.long_seeds:
+            add(at, "drifts", synthetic.drifts, name, seed, "1m")
+            add(at, "drifts", synthetic.drifts, name, seed, "5m")
+            add(at, "peers", synthetic.drift_peers, name, seed)
+            add(at, "peers", online.drifts, name, seed)
+    for at, seed in enumerate(plan.long_seeds):
         for name in streams.NULLS:
-            out.append(("nulls", synthetic.null, (name, seed, plan.long_days, "5m")))
-    for seed in plan.fault_seeds:
-        out.append(("faults", faults.run, (seed,)))
+            add(at, "nulls", synthetic.null, name, seed, plan.long_days, "5m")
+    for at, seed in enumerate(plan.fault_seeds):
+        add(at, "faults", faults.run, seed)
     if data:
         for name in real.STREAMS:
-            for permutation in [None, *plan.permutations]:
-                out.append(("real", real.run, (data, name, permutation)))
-    return [task for task in out if task[0] in parts]
+            for at, permutation in enumerate([None, *plan.permutations]):
+                add(at, "real", real.run, data, name, permutation)
+    return [task for _, task in sorted(out, key=lambda pair: pair[0])]
 
 
 def work(job):
