@@ -48,19 +48,22 @@ impl Body {
         Self { shares, ln_shares, negative_entropy, delta, priors }
     }
 
-    /// `ln` of the mixture's likelihood over the best within the tolerance, for (discounted) counts.
-    pub(super) fn log_e(&self, counts: &[f64]) -> f64 {
+    /// `ln` of the mixture's likelihood over the best within the tolerance, for (discounted) counts; and
+    /// the same of another numerator, given as `ln` of its ratio to the reference's likelihood.
+    pub(super) fn log_e(&self, counts: &[f64], other: Option<f64>) -> (f64, Option<f64>) {
         if self.shares.len() < 2 {
-            return 0.0;
+            return (0.0, None);
         }
         let n: f64 = counts.iter().sum();
-        let mixture = self.mixture(counts, n);
         let by_reference = dot(counts, &self.ln_shares);
-        let e = mixture - by_reference;
-        if self.delta > 0.0 && e > BEATS {
-            return mixture - self.best_within(counts, n, by_reference);
+        let e = self.mixture(counts, n) - by_reference;
+        let beats = |e: f64| self.delta > 0.0 && e > BEATS;
+        if !beats(e) && !other.is_some_and(beats) {
+            return (e, other);
         }
-        e
+        let tolerated = self.best_within(counts, n, by_reference) - by_reference;
+        let less = |e: f64| if beats(e) { e - tolerated } else { e };
+        (less(e), other.map(less))
     }
 
     /// `ln` of the mean over concentrations of the Dirichlet-multinomial likelihood of a sequence with
@@ -188,7 +191,7 @@ mod tests {
             for (delta, expected) in case["outputs"]["log_e_omnibus"].as_object().unwrap() {
                 let body = Body::new(shares.clone(), delta.parse().unwrap());
                 let name = format!("{} at {delta}", case["name"]);
-                golden::close(body.log_e(&counts), expected.as_f64().unwrap(), &name);
+                golden::close(body.log_e(&counts, None).0, expected.as_f64().unwrap(), &name);
                 let best = case["outputs"]["log_ball_sup"][delta].as_f64().unwrap();
                 if body.delta > 0.0 && n > 0.0 {
                     let by_reference = dot(&counts, &body.ln_shares);
@@ -252,7 +255,7 @@ mod tests {
             for k in 0..=n {
                 let (hits, misses) = (f64::from(k), f64::from(n - k));
                 let probability = choose * p.powf(hits) * (1.0 - p).powf(misses);
-                expectation += probability * body.log_e(&[hits, misses]).exp();
+                expectation += probability * body.log_e(&[hits, misses], None).0.exp();
                 choose *= misses / (hits + 1.0);
             }
             prop_assert!((expectation - 1.0).abs() < 1e-9, "{expectation}");

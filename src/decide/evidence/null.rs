@@ -3,9 +3,12 @@
 use libm::log;
 
 use crate::baseline::design_effect::Effects;
+use crate::decide::evidence::lean::Leans;
 use crate::decide::evidence::mixture::{Body, Rate, log_sum_exp};
 
-/// Weights of the components of one feature's evidence; they sum to 1.
+/// What a number's leaning laws weigh; the other components share the rest.
+const LEAN: f64 = 0.25;
+/// Weights of the other components of one feature's evidence; they sum to 1.
 const BODY: f64 = 0.5;
 const MISSING: f64 = 0.15;
 const TAIL: f64 = 0.1;
@@ -30,6 +33,8 @@ pub enum Shape {
 /// The evidence of counts in natural logarithms, by component.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Components {
+    /// Of a number that has moved or spread as a whole; `None` where there is no such thing.
+    pub lean: Option<f64>,
     pub body: f64,
     pub missing: f64,
     pub low: f64,
@@ -40,6 +45,14 @@ pub struct Components {
 impl Components {
     /// `ln` of the weighted mean of the components' e-values.
     pub fn total(&self) -> f64 {
+        match self.lean {
+            Some(lean) => log_sum_exp(&[lean + log(LEAN), self.without_lean() + log(1.0 - LEAN)]),
+            None => self.without_lean(),
+        }
+    }
+
+    /// The same without the leaning laws.
+    pub fn without_lean(&self) -> f64 {
         log_sum_exp(&[
             self.body + log(BODY),
             self.missing + log(MISSING),
@@ -58,6 +71,8 @@ pub struct Null {
     /// Reference records, those without a value included.
     m: f64,
     body: Body,
+    /// Categories have no order to lean along.
+    leans: Option<Leans>,
     missing: Rate,
     low: Rate,
     high: Rate,
@@ -89,12 +104,14 @@ impl Null {
         let shares: Vec<f64> = shares.iter().map(|share| share / total).collect();
         let in_body: f64 = shares[..n_body].iter().sum();
         let rate = |expected: f64| Rate::new(expected, delta);
+        let body: Vec<f64> = shares[..n_body].iter().map(|share| share / in_body).collect();
         let (below, above) = (shares[n_body], shares[n_body + 1]);
         Self {
             shape,
             effects,
             m: reference.iter().sum::<f64>().max(1.0),
-            body: Body::new(shares[..n_body].iter().map(|share| share / in_body).collect(), delta),
+            leans: (shape == Shape::Numeric).then(|| Leans::new(&body)),
+            body: Body::new(body, delta),
             missing: rate(shares[n_body + 2]),
             low: rate(shares[0] + below),
             high: rate(shares[n_body - 1] + above),
@@ -128,8 +145,11 @@ impl Null {
             ),
             Shape::Categorical => (NONE, NONE, rate(&self.outside, second, effects.unseen)),
         };
+        let lean = self.leans.as_ref().and_then(|leans| leans.log_e(&body));
+        let (body, lean) = self.body.log_e(&body, lean);
         Components {
-            body: self.body.log_e(&body),
+            lean,
+            body,
             missing: rate(&self.missing, counts[n_body + 2], effects.missing),
             low,
             high,
@@ -172,7 +192,7 @@ pub(super) mod tests {
                     ("low_tail", found.low),
                     ("high_tail", found.high),
                     ("outside", found.outside),
-                    ("total", found.total()),
+                    ("total", found.without_lean()),
                 ];
                 for (name, value) in parts {
                     let expected = case["outputs"][name].as_f64().unwrap();
