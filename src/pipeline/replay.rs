@@ -26,6 +26,7 @@ use crate::source::file::RowTime;
 use crate::source::file::TimeAsked;
 
 mod judge;
+mod nearest;
 mod order;
 mod reader;
 mod shuffle;

@@ -45,9 +45,9 @@ impl Leans {
         });
         let none = vec![0.0; shares.len()];
         let shift = standard(odds.collect(), &none);
-        let spread = shift.as_ref().and_then(|shift| {
-            standard(shift.iter().map(|score| score * score).collect(), shift)
-        });
+        let spread = shift
+            .as_ref()
+            .and_then(|shift| standard(shift.iter().map(|score| score * score).collect(), shift));
         let mut laws = Vec::with_capacity(4 * THETAS.len());
         for score in shift.iter().chain(&spread) {
             for theta in THETAS.into_iter().flat_map(|theta| [theta, -theta]) {

@@ -17,13 +17,14 @@ use crate::decide::fault::FaultKind;
 use crate::decide::rule;
 use crate::decide::sequential::strongest;
 use crate::decide::time::rfc3339;
-use crate::decide::verdict::is_crossed;
-use crate::decide::view::Onset;
 use crate::histogram::Counts;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::evaluate::quality::quality;
 use crate::pipeline::replay::judge::Bench;
 use crate::pipeline::replay::judge::Outcome;
+use crate::pipeline::replay::nearest;
+use crate::pipeline::replay::nearest::Nearest;
+use crate::pipeline::replay::nearest::by_rank;
 use crate::pipeline::replay::track::Seen;
 use crate::pipeline::replay::track::rejects;
 use crate::pipeline::spec::Spec;
@@ -42,18 +43,6 @@ use crate::report::replay::Worst;
 use crate::report::replay::bin_labels;
 use crate::report::replay::series::Series;
 use crate::window::partition::Totals;
-
-/// The score of a feature that is furthest over one of its lines, or nearest to one.
-#[derive(Clone, Copy)]
-struct Nearest {
-    /// The level of the line that is crossed, 0 if none is; then score / threshold.
-    rank: (u8, f64),
-    statistic: Statistic,
-    level: Level,
-    threshold: f64,
-    score: f64,
-    noise_floor: Option<f64>,
-}
 
 /// A feature's worst moment so far.
 #[derive(Clone)]
@@ -219,7 +208,8 @@ impl Tape {
         // What is real is what is told of, whatever noise is nearest to a line over the window.
         let real = strongest(verdicts).filter(|(_, onset)| onset.is_real());
         let told = verdicts.iter().filter(|v| real.is_none_or(|(name, _)| name == v.feature));
-        let near = told.filter_map(|v| Some((v, self.nearest_of_all(v)?)));
+        let near =
+            told.filter_map(|v| Some((v, nearest::of_all(v, &self.lines, self.min_records)?)));
         let worst = near.max_by(|(_, a), (_, b)| by_rank(a.rank, b.rank));
         let (feature, worst) = worst.unzip();
         Event {
@@ -240,19 +230,11 @@ impl Tape {
         }
     }
 
-    /// Over the window or, of what is real, since onset.
-    fn nearest_of_all(&self, verdict: &FeatureVerdict) -> Option<Nearest> {
-        let onset = verdict.onset.as_ref().filter(|onset| onset.is_real());
-        let since = onset.and_then(|onset| nearest_since(onset, &self.lines, self.min_records));
-        let window = nearest(verdict, &self.lines);
-        since.into_iter().chain(window).max_by(|a, b| by_rank(a.rank, b.rank))
-    }
-
     fn note_worst(&mut self, end_ms: i64, evaluator: &ModelEvaluator) {
         let ring = &evaluator.ring;
         for (at, verdict) in evaluator.verdicts.iter().enumerate() {
             self.panes_over[at] += u64::from(over(verdict.verdict));
-            let Some(now) = nearest(verdict, &self.lines) else { continue };
+            let Some(now) = nearest::over_window(verdict, &self.lines) else { continue };
             let full = ring.is_full();
             let slot = &mut self.worst[at];
             // The first panes hold little but noise: a full window is always worth more.
@@ -310,42 +292,6 @@ impl Tape {
         run.features = features.into_iter().map(|(_, feature)| feature).collect();
         run
     }
-}
-
-fn by_rank(a: (u8, f64), b: (u8, f64)) -> Ordering {
-    a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-}
-
-/// Of several lines that are crossed the highest counts, else the nearest.
-fn nearest(verdict: &FeatureVerdict, lines: &[(Statistic, Level, f64)]) -> Option<Nearest> {
-    let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
-        let score = *verdict.scores.get(&statistic)?;
-        let crossed = is_crossed(statistic, score, threshold, rule::ALPHA);
-        let rank = (if crossed { 1 + level as u8 } else { 0 }, score.value / threshold);
-        let (noise_floor, score) = (score.noise_floor, score.value);
-        Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
-    };
-    lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
-}
-
-/// The same of the scores since onset.
-fn nearest_since(
-    onset: &Onset,
-    lines: &[(Statistic, Level, f64)],
-    min_records: u64,
-) -> Option<Nearest> {
-    let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
-        let (score, noise_floor) = match (statistic, onset.outside) {
-            (Statistic::Psi, _) => onset.psi.map(|psi| (psi.value, psi.noise_floor))?,
-            (Statistic::Missing, _) => (onset.missing?, None),
-            (asked, Some((outside, value))) if asked == outside => (value, None),
-            _ => return None,
-        };
-        let crossed = onset.is_over(statistic, threshold, min_records);
-        let rank = (if crossed { 1 + level as u8 } else { 0 }, score / threshold);
-        Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
-    };
-    lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
 }
 
 /// How the quality changed, and what is wrong now.

@@ -1,0 +1,74 @@
+//! Which of a feature's scores is told of: the one that is furthest over a line, or nearest to one.
+
+use std::cmp::Ordering;
+
+use crate::compare::Statistic;
+use crate::decide::FeatureVerdict;
+use crate::decide::Level;
+use crate::decide::rule;
+use crate::decide::verdict::is_crossed;
+use crate::decide::view::Onset;
+
+/// The score of a feature that is furthest over one of its lines, or nearest to one.
+#[derive(Clone, Copy)]
+pub(super) struct Nearest {
+    /// The level of the line that is crossed, 0 if none is; then score / threshold.
+    pub rank: (u8, f64),
+    pub statistic: Statistic,
+    pub level: Level,
+    pub threshold: f64,
+    pub score: f64,
+    pub noise_floor: Option<f64>,
+}
+
+/// By the level that is crossed, then by how near the line is.
+pub(super) fn by_rank(a: (u8, f64), b: (u8, f64)) -> Ordering {
+    a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+}
+
+/// Over the window or, of what is real, since onset.
+pub(super) fn of_all(
+    verdict: &FeatureVerdict,
+    lines: &[(Statistic, Level, f64)],
+    min_records: u64,
+) -> Option<Nearest> {
+    let onset = verdict.onset.as_ref().filter(|onset| onset.is_real());
+    let since = onset.and_then(|onset| since_onset(onset, lines, min_records));
+    let window = over_window(verdict, lines);
+    since.into_iter().chain(window).max_by(|a, b| by_rank(a.rank, b.rank))
+}
+
+/// The window's: of several lines that are crossed the highest counts, else the nearest.
+pub(super) fn over_window(
+    verdict: &FeatureVerdict,
+    lines: &[(Statistic, Level, f64)],
+) -> Option<Nearest> {
+    let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
+        let score = *verdict.scores.get(&statistic)?;
+        let crossed = is_crossed(statistic, score, threshold, rule::ALPHA);
+        let rank = (if crossed { 1 + level as u8 } else { 0 }, score.value / threshold);
+        let (noise_floor, score) = (score.noise_floor, score.value);
+        Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
+    };
+    lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
+}
+
+/// The same of the scores since onset.
+fn since_onset(
+    onset: &Onset,
+    lines: &[(Statistic, Level, f64)],
+    min_records: u64,
+) -> Option<Nearest> {
+    let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
+        let (score, noise_floor) = match (statistic, onset.outside) {
+            (Statistic::Psi, _) => onset.psi.map(|psi| (psi.value, psi.noise_floor))?,
+            (Statistic::Missing, _) => (onset.missing?, None),
+            (asked, Some((outside, value))) if asked == outside => (value, None),
+            _ => return None,
+        };
+        let crossed = onset.is_over(statistic, threshold, min_records);
+        let rank = (if crossed { 1 + level as u8 } else { 0 }, score / threshold);
+        Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
+    };
+    lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
+}
