@@ -12,6 +12,7 @@ from pathlib import Path
 
 import faults
 import online
+import online_cvm
 import real
 import scenarios
 import streams
@@ -49,6 +50,7 @@ class Plan:
         self.long_days = 3 if quick else 30
         self.long_seeds = range(201, 202) if quick else range(201, 207)
         self.fault_seeds = range(301, 302) if quick else range(301, 306)
+        self.cvm_seeds = range(1, 2) if quick else range(1, 3)
         self.permutations = range(1, 2) if quick else range(1, 6)
 
 
@@ -81,6 +83,8 @@ def tasks(plan, parts, data):
     for at, seed in enumerate(plan.long_seeds):
         for name in streams.NULLS:
             add(at, "nulls", synthetic.null, name, seed, plan.long_days, "5m")
+    for at, seed in enumerate(plan.cvm_seeds):
+        add(at, "peers", online_cvm.run, seed)
     for at, seed in enumerate(plan.fault_seeds):
         add(at, "faults", faults.run, seed)
     if data:

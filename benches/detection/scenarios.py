@@ -32,7 +32,7 @@ DRIFTS = [
     Drift("shift_1", "+1 sd", "normal", streams.shift(1.0), real=105, warning=200, retrain=200),
     Drift("spread_1.5", "sd x 1.5", "normal", streams.spread(1.5), real=410, warning=410, retrain=1095),
     Drift("spread_2", "sd x 2", "normal", streams.spread(2.0), warning=210, retrain=210),
-    Drift("tail", "2 % tail +5 sd", "normal", streams.tail, real=245),
+    Drift("tail", "2 % beyond +5 sd", "normal", streams.tail, real=245),
     Drift("ramp_0.5", "ramp to +.5 sd in a day", "normal", streams.ramp(0.5), real=8975),
     Drift("ramp_1", "ramp to +1 sd in a day", "normal", streams.ramp(1.0), warning=6110, retrain=8640),
     Drift("recurring", "+1 sd, 2 of 6 h", "normal", streams.recurring, real=105),

@@ -140,8 +140,10 @@ def spread(factor):
 
 
 def tail(live, at, random):
+    """2 % of the records lie beyond +5 sd."""
     n = len(live["normal"])
-    live["normal"] = live["normal"] + 5.0 * (on(n, at) & (random.random(n) < 0.02))
+    beyond = on(n, at) & (random.random(n) < 0.02)
+    live["normal"] = np.where(beyond, 5.0 + np.abs(live["normal"]), live["normal"])
 
 
 def ramp(to):

@@ -12,6 +12,7 @@ from scipy import stats
 
 import faults
 import online
+import online_cvm
 import peers
 import real
 import scenarios
@@ -275,6 +276,25 @@ def at_budget(theirs, ours, plan, own):
     return text, "\n".join(not_sooner) or "- nowhere"
 
 
+def cvm(theirs, plan):
+    got = [g for g in (theirs.get("cvm", seed) for seed in plan.cvm_seeds) if g]
+    if not got:
+        return "Not measured: Alibi Detect is not installed."
+    seconds = statistics.median([g["configured_seconds"] for g in got])
+    months = 30 * streams.PER_DAY / online_cvm.ERT
+    rates = [f"{null.label} {streams.PER_DAY * np.mean([g['nulls'][name]['alarms'] / g['nulls'][name]['records'] for g in got]):.1f}"
+             for name, null in streams.NULLS.items()]
+    rows = []
+    for drift in scenarios.DRIFTS:
+        if drift.name in got[0]["drifts"]:
+            rows.append([drift.label] + [cell([g["drifts"][drift.name][key] for g in got]) for key in ("at_ert", "honest")])
+    return "\n\n".join([
+        f"Configured for an expected run time of {online_cvm.ERT} records in {seconds:.0f} s of CPU ({len(got)} seeds); the run time that the budget asks is "
+        f"{months:.0f} times that, with as many times the streams to simulate. Alarms a day without drift: {', '.join(rates)}. `honest` is the "
+        "delay at the highest statistic of five independent days, a sixth of the budget's period; [missed in a day].",
+        grid(["change, independent", f"at {online_cvm.ERT}", "honest"], rows)])
+
+
 # ---- faults and real streams ----
 
 
@@ -369,6 +389,7 @@ def text(plan, ours, theirs, data, binary):
         "## Peers: delay at their own lines", peer_delays(theirs, ours, plan),
         "## Peers at the same budget, tuned to the stream's own kind", own, "Sooner than driftd's `real`:", own_list,
         "## Peers at the same budget, one line for all four kinds of stream", every, "Sooner than driftd's `real`:", every_list,
+        "## Alibi Detect's online Cramer-von Mises test ¹", cvm(theirs, plan),
         "## Faults", fault_rows(ours, plan), drift_in_fault(ours, plan),
     ]
     if data:

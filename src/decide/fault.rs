@@ -31,6 +31,9 @@ const TESTS: f64 = 5.0;
 const LOOK: u64 = 30;
 /// Records that are looked at together for what single looks are too small to show.
 const BLOCK: u64 = 1000;
+/// Over so long a stream has forgotten its last value, or will not within reason: as noisy as that much
+/// of it is, is how noisy values near each other may be together.
+const FORGOTTEN_MS: i64 = 86_400_000;
 /// A share of unusable values above what is expected that is a fault: the least that can by itself, if
 /// it takes values from one end only, carry PSI over customary thresholds; and what bars a feed of
 /// rejects.

@@ -212,11 +212,10 @@ pub(super) mod tests {
         let reference = golden::numbers(&example["reference"]);
         let null = Null::new(Shape::Numeric, &reference, 0.0, 0.01, effects);
         let found = null.components(&golden::numbers(&example["live"]));
-        let Components { body, missing, low, high, outside } = found;
-        let names = ["body", "missing", "low", "high", "outside", "total"];
-        for (name, value) in
-            names.into_iter().zip([body, missing, low, high, outside, found.total()])
-        {
+        let Components { lean, body, missing, low, high, outside } = found;
+        let names = ["lean", "body", "missing", "low", "high", "outside", "total"];
+        let values = [lean.unwrap(), body, missing, low, high, outside, found.total()];
+        for (name, value) in names.into_iter().zip(values) {
             let expected = example["evidence"][name].as_f64().unwrap();
             assert!((value - expected).abs() < 5e-4, "{name}: {value}");
         }

@@ -52,9 +52,19 @@ pub(super) fn shares(
     gone.or(worse).or_else(|| found(FaultKind::UnseenSurge, UNSEEN))
 }
 
-/// A change of unit.
-pub(super) fn unit(feature: &FeatureBaseline, live: &Counts, noise: Noise) -> Option<Finding> {
-    let factor = unit::factor(feature, live, noise.design_effect, noise.nats)?;
+/// A change of unit. Values that have grown leave the reference's range, which no chance does to them; that
+/// all have shrunk may be a stretch near zero of a stream that remembers, so it is asked of `settled`, too.
+pub(super) fn unit(
+    feature: &FeatureBaseline,
+    live: &Counts,
+    noise: Noise,
+    settled: Noise,
+) -> Option<Finding> {
+    let factor_at = |noise: Noise| unit::factor(feature, live, noise.design_effect, noise.nats);
+    let factor = factor_at(noise)?;
+    if factor.abs() < 1.0 {
+        factor_at(settled)?;
+    }
     Some(Finding {
         kind: FaultKind::UnitChange,
         records: live.in_cells(),

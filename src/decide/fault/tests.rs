@@ -163,6 +163,8 @@ struct Feed {
     panes: i64,
     records: usize,
     design_effect: f64,
+    /// Over a day and longer, where that is more.
+    settled: f64,
     window_panes: i64,
 }
 
@@ -175,6 +177,7 @@ impl Feed {
             panes: 0,
             records: RECORDS,
             design_effect: 1.0,
+            settled: 1.0,
             window_panes: 10_000,
         }
     }
@@ -215,7 +218,10 @@ impl Feed {
             counts,
             start_ms,
             pane_ms: PANE,
-            design_effect: &|_, _| self.design_effect,
+            design_effect: &|_, span_ms| {
+                let settled = if span_ms >= FORGOTTEN_MS { self.settled } else { 1.0 };
+                self.design_effect.max(settled)
+            },
             window_ms: self.window_panes * PANE,
             kept_from_ms: start_ms - 1_000 * PANE,
         })

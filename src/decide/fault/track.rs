@@ -2,6 +2,7 @@
 
 use crate::baseline::FeatureBaseline;
 use crate::decide::fault::BLOCK;
+use crate::decide::fault::FORGOTTEN_MS;
 use crate::decide::fault::FaultKind;
 use crate::decide::fault::Finding;
 use crate::decide::fault::constant;
@@ -145,8 +146,9 @@ impl Track {
     fn find(&self, look: &Look<'_>) -> Option<(Finding, i64)> {
         let Look { feature, counts, block, .. } = *look;
         let noise = (look.noise)(look.end_ms - look.start_ms);
+        let settled = (look.noise)(FORGOTTEN_MS.max(look.end_ms - look.start_ms));
         examine::shares(feature, counts, self.seen, noise)
-            .or_else(|| examine::unit(feature, counts, noise))
+            .or_else(|| examine::unit(feature, counts, noise, settled))
             .map(|finding| (finding, look.start_ms))
             .or_else(|| {
                 let noise = (look.noise)(look.end_ms - self.block_from_ms);
@@ -266,7 +268,8 @@ impl Track {
         let never = self.varied == 0
             && before == 0
             && look.end_ms - run.from_ms >= look.window_ms - 2 * (look.end_ms - look.start_ms);
-        let noise = (look.noise)(look.end_ms - run.from_ms);
+        // A stream that remembers may stay at one rare value for as long as it does: the run is one draw.
+        let noise = (look.noise)(FORGOTTEN_MS.max(look.end_ms - run.from_ms));
         let evidence = constant::evidence(feature, cell, run.values, noise.design_effect);
         let finding = Finding {
             kind: FaultKind::Constant,

@@ -72,3 +72,60 @@ fn since_onset(
     };
     lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Verdict;
+    use crate::decide::view::VerdictScore;
+    use crate::feature::Kind;
+    use crate::feature::Role;
+
+    const LINES: [(Statistic, Level, f64); 3] = [
+        (Statistic::Psi, Level::Warning, 0.1),
+        (Statistic::Psi, Level::Retrain, 0.2),
+        (Statistic::OutOfRange, Level::Retrain, 0.05),
+    ];
+
+    fn score(value: f64) -> VerdictScore {
+        VerdictScore { value, noise_floor: Some(0.01), p_value: None, threshold: None }
+    }
+
+    fn drifting(log_evidence: f64, psi: f64) -> FeatureVerdict {
+        let onset = Onset {
+            since_ms: 0,
+            records: 500,
+            log_evidence,
+            log_needed: 12.0,
+            psi: Some(score(psi)),
+            psi_bias: 0.02,
+            window_psi_bias: 0.0,
+            outside: Some((Statistic::OutOfRange, 0.01)),
+            missing: None,
+        };
+        FeatureVerdict {
+            feature: "amount".to_owned(),
+            kind: Kind::Numeric,
+            role: Role::Feature,
+            verdict: Verdict::Drifted,
+            reference_count: 1000,
+            live_count: 1000,
+            scores: [(Statistic::Psi, score(0.03))].into(),
+            reason: None,
+            records_needed: None,
+            onset: Some(onset),
+            season: None,
+        }
+    }
+
+    #[test]
+    fn what_is_real_is_told_by_its_score_since_onset() {
+        let real = of_all(&drifting(20.0, 0.3), &LINES, 200).unwrap();
+        assert_eq!((real.statistic, real.level, real.score), (Statistic::Psi, Level::Retrain, 0.3));
+        assert_eq!(real.rank.0, 1 + Level::Retrain as u8);
+        let few = of_all(&drifting(20.0, 0.3), &LINES, 501).unwrap();
+        assert_eq!(few.rank.0, 0, "too few records to be over a line");
+        let noise = of_all(&drifting(5.0, 0.3), &LINES, 200).unwrap();
+        assert_eq!((noise.rank.0, noise.score), (0, 0.03));
+    }
+}

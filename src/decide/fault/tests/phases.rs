@@ -71,6 +71,32 @@ fn what_is_constant_by_nature_is_no_fault_and_what_never_moved_is_one_in_time() 
 }
 
 #[test]
+fn a_stream_that_remembers_may_stay_at_a_value_or_near_zero_for_a_while() {
+    let stuck = instead(NUMERIC, Value::Category(2));
+    let mut feed = Feed::new(19);
+    feed.clean(12);
+    feed.pane(&stuck);
+    assert_eq!(feed.kinds(), [(NUMERIC, FaultKind::Constant)], "what forgets at once does not");
+
+    let mut feed = Feed::new(19);
+    feed.settled = 40.0;
+    feed.clean(12);
+    feed.pane(&stuck);
+    assert_eq!(feed.kinds(), [], "{:?}", feed.told());
+    feed.pane(&stuck);
+    feed.pane(&stuck);
+    assert_eq!(feed.kinds(), [(NUMERIC, FaultKind::Constant)], "longer than it remembers");
+
+    let mut feed = Feed::new(20);
+    feed.settled = 200.0;
+    feed.clean(12);
+    feed.pane(&times(0, 0.01));
+    assert_eq!(feed.kinds(), [], "{:?}", feed.told());
+    feed.pane(&times(0, 100.0));
+    assert_eq!(feed.kinds(), [(0, FaultKind::UnitChange)], "beyond the range is no stretch of luck");
+}
+
+#[test]
 fn a_feature_that_was_never_there_is_not_gone() {
     let mut feed = Feed::new(16);
     for _ in 0..30 {
