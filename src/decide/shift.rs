@@ -191,6 +191,7 @@ pub(crate) mod tests {
             design_effect: None,
             sample: None,
             convention: Convention::Driftd,
+            season: None,
         }
     }
 

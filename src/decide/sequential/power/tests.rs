@@ -20,6 +20,7 @@ fn baseline(feature: &FeatureBaseline) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        season: None,
     }
 }
 
@@ -87,11 +88,11 @@ fn drawn(feature: &FeatureBaseline, shift: Shift, seed: u64) -> f64 {
     let (rule, mut random) = (rule(feature, 1.0), Random(seed));
     let mut state = rule.start();
     for _ in 0..150 {
-        rule.push(&mut state, &[Some(&random.pane(feature, None))]);
+        rule.push(&mut state, &[Some(&random.pane(feature, None))], 0);
     }
     for pane in 1..2_000 {
-        rule.push(&mut state, &[Some(&random.pane(feature, Some(shift)))]);
-        let found = rule.find(&state, &[0], &policy(), 0);
+        rule.push(&mut state, &[Some(&random.pane(feature, Some(shift)))], 0);
+        let found = rule.find(&state, &[(0, 0)], &policy(), 0);
         if found.onsets[0].as_ref().is_some_and(|onset| onset.is_real()) {
             return (pane * PER_PANE) as f64;
         }
