@@ -18,6 +18,7 @@ pub mod shift;
 pub mod time;
 pub mod verdict;
 pub mod view;
+pub mod worst;
 
 pub use announcement::{Announcement, Audience, Delivery, Kind};
 pub use incident::{CloseReason, Incident, IncidentState};

@@ -13,22 +13,18 @@ use serde_json::json;
 use crate::baseline::Baseline;
 use crate::cli;
 use crate::cli::config::Source;
-use crate::compare::Statistic;
 use crate::config;
 use crate::config::fit;
 use crate::config::fit::{Rate, RateFrom};
 use crate::config::{Config, Fault, Loaded, Model};
-use crate::decide::Level;
-use crate::feature::Kind;
 use crate::fetch;
 use crate::kafka;
-use crate::setting::ByteSize;
 
 mod plan;
+mod text;
 
-use plan::FeaturePlan;
-use plan::Need;
 use plan::Plan;
+use text::{model_text, size};
 
 /// How long brokers may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -324,81 +320,4 @@ impl Findings {
         }
         out
     }
-}
-
-fn model_text(plan: &Plan) -> String {
-    let mut out = format!(
-        "model {}, topic {}\nbaseline {}: {} rows, sha256 {}\n",
-        plan.model,
-        plan.topic,
-        plan.baseline,
-        plan.rows,
-        plan.digest.get(..12).unwrap_or(&plan.digest)
-    );
-    if let Some(rate) = &plan.rate {
-        out.push_str(&format!("records: {rate}\n"));
-    }
-    let width = plan.features.iter().map(|f| f.feature.chars().count()).max().unwrap_or(0).max(7);
-    let names = ["feature", "kind", "bins", "cells", "a window needs, for psi"];
-    let [feature, kind, bins, cells, needs] = names;
-    out.push_str(&format!("  {feature:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}\n"));
-    for feature in &plan.features {
-        let kind = match feature.kind {
-            Kind::Numeric => "numeric",
-            Kind::Categorical => "categorical",
-        };
-        let needs = match feature.reason {
-            Some(reason) => format!("not watched: {reason}"),
-            None => needs_text(feature),
-        };
-        let needs = match &feature.season {
-            Some(season) => format!("{needs}; season: {season}"),
-            None => needs,
-        };
-        let name = &feature.feature;
-        let (bins, cells) = (feature.bins, feature.cells);
-        let line = format!("  {name:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}");
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    if let Some(notice) = &plan.season_notice {
-        out.push_str(&format!("  {notice}\n"));
-    }
-    let memory = plan.memory;
-    out.push_str(&format!(
-        "  memory: at most {} for the baseline, {} for the window's sums, {} for open panes per \
-         partition, {} for closed panes: {} a feature, {} with the panes of 24 h; about {} time \
-         series\n",
-        size(memory.baseline),
-        size(memory.window),
-        size(memory.open_panes_per_partition),
-        size(memory.closed_panes),
-        size(memory.per_feature),
-        size(memory.per_feature_day),
-        plan.series
-    ));
-    out
-}
-
-/// `500 records for warning 0.1, 250 for retrain 0.2`.
-fn needs_text(feature: &FeaturePlan) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let psi = |need: &&Need| need.statistic == Statistic::Psi && need.level != Level::Notice;
-    for need in feature.thresholds.iter().filter(psi) {
-        let (level, threshold) = (need.level.as_str(), need.threshold);
-        parts.push(match (need.records, need.supported) {
-            (Some(records), _) => format!("{records} records for {level} {threshold}"),
-            (None, Some(least)) => {
-                format!("{level} {threshold} never: this baseline supports {least:.3} and more")
-            }
-            (None, None) => format!("{level} {threshold} never"),
-        });
-    }
-    parts.join(", ")
-}
-
-fn size(bytes: u64) -> String {
-    let kib = bytes.div_ceil(1 << 10);
-    let whole = if kib >= 10 << 10 { bytes.div_ceil(1 << 20) << 20 } else { kib << 10 };
-    ByteSize(whole).to_string()
 }

@@ -9,12 +9,12 @@ use crate::decide::announcement::Kind;
 use crate::decide::announcement::Span;
 use crate::decide::announcement::TopFeature;
 use crate::decide::announcement::TrainingWindow;
-use crate::decide::model::ranked;
 use crate::decide::policy::Level;
 use crate::decide::sequential::onset;
 use crate::decide::time::rfc3339;
 use crate::decide::view::FeatureVerdict;
 use crate::decide::view::Verdict;
+use crate::decide::worst::ranked;
 
 const TOP: usize = 10;
 

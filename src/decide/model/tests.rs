@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::compare::Statistic;
 use crate::decide::incident::CloseReason;
 use crate::decide::incident::Evidence;
 use crate::decide::incident::Incident;
@@ -10,6 +11,7 @@ use crate::decide::incident::IncidentState;
 use crate::decide::policy::Rule;
 use crate::decide::policy::default_thresholds;
 use crate::decide::record::Record;
+use crate::decide::view::VerdictScore;
 use crate::feature::Kind;
 use crate::feature::Role;
 use crate::window::ClosedPane;

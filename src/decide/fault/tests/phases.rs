@@ -93,7 +93,11 @@ fn a_stream_that_remembers_may_stay_at_a_value_or_near_zero_for_a_while() {
     feed.pane(&times(0, 0.01));
     assert_eq!(feed.kinds(), [], "{:?}", feed.told());
     feed.pane(&times(0, 100.0));
-    assert_eq!(feed.kinds(), [(0, FaultKind::UnitChange)], "beyond the range is no stretch of luck");
+    assert_eq!(
+        feed.kinds(),
+        [(0, FaultKind::UnitChange)],
+        "beyond the range is no stretch of luck"
+    );
 }
 
 #[test]
