@@ -37,13 +37,16 @@ pub(super) struct Tally {
 
 /// Of fewer values, zeroing sub-histograms and adding them up takes longer than waiting.
 const MANY: usize = 4096;
+/// The same by region: of so few values each, neighbours seldom wait for one another.
+const MANY_A_REGION: usize = 32;
 
 impl Tally {
     /// For so many values. Of few regions, those over each may be counted by bytes.
     pub(super) fn new(lookup: &Lookup, values: usize, by_bytes: bool) -> Self {
         let n_regions = lookup.len();
         let apart = apart(n_regions);
-        let (lane, lanes) = if values < MANY { (0, 1) } else { (apart, LANES) };
+        let few = values < MANY.max(MANY_A_REGION * n_regions);
+        let (lane, lanes) = if few { (0, 1) } else { (apart, LANES) };
         Self {
             values: 0,
             keys: 0,
