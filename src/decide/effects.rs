@@ -45,12 +45,17 @@ pub fn learn(
     if days < LEARNT_AFTER_MS {
         return None;
     }
-    let columns: Vec<Columns> = baseline.features.iter().map(Columns::new).collect();
+    let columns = baseline.features.iter().map(|of| (Columns::new(of), baseline.calendar(of)));
+    let columns: Vec<_> = columns.collect();
     let mut of_features = vec![Vec::with_capacity(panes.len()); columns.len()];
     for pane in panes {
         let counts = pane.counts(shape).ok()?;
-        for ((columns, counts), panes) in columns.iter().zip(&counts).zip(&mut of_features) {
-            let mapped = columns.body(&columns.map(counts));
+        for (((columns, calendar), counts), panes) in
+            columns.iter().zip(&counts).zip(&mut of_features)
+        {
+            // Within a season what is learnt is what its slots leave.
+            let slot = calendar.as_ref().map(|calendar| calendar.slot(pane.start_ms));
+            let mapped = columns.body(&columns.map_in(slot, counts));
             panes.push(if pane.complete { mapped } else { vec![0.0; mapped.len()] });
         }
     }
@@ -75,10 +80,11 @@ pub fn of_window(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Convention;
+    use crate::baseline::{Convention, FeatureSeason, SeasonRule};
     use crate::decide::policy::tests::policy;
     use crate::feature::{Kind, Role};
     use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
+    use crate::setting::season::{Cycle, Period};
     use crate::window::Pane;
 
     const PANE_MS: i64 = 3_600_000;
@@ -126,6 +132,41 @@ mod tests {
             Arc::new(ClosedPane::new(&pane, true))
         };
         (0..n).map(pane).collect()
+    }
+
+    #[test]
+    fn within_a_season_what_its_slots_leave_is_learnt() {
+        // Every hour of the day has a value of its own, and always the same.
+        let daily = |n: usize| -> Vec<Arc<ClosedPane>> {
+            let pane = |hour: usize| {
+                let mut pane = Pane::empty(hour as i64 * PANE_MS, &[4]);
+                pane.records = 40;
+                pane.features[0].cells = vec![5; 4];
+                pane.features[0].cells[hour % 24 / 6] = 25;
+                Arc::new(ClosedPane::new(&pane, true))
+            };
+            (0..n).map(pane).collect()
+        };
+        let mut baseline = baseline();
+        let learnt = |baseline: &Baseline| learn(baseline, &daily(240), &[4], PANE_MS).unwrap()[0];
+        let without = learnt(&baseline).body;
+        let slot = |hour: usize| {
+            let mut cells = vec![50; 4];
+            cells[hour / 6] = 250;
+            Counts { cells, ..Counts::default() }
+        };
+        let slots: Vec<Counts> = (0..24).map(slot).collect();
+        baseline.features[0].reference.cells = vec![2_400; 4];
+        baseline.features[0].season = Some(FeatureSeason { cycle: Cycle::Day, other: None, slots });
+        baseline.season = Some(SeasonRule {
+            period: Period::Day,
+            time_zone: "UTC".to_owned(),
+            pane_ms: PANE_MS,
+            span_ms: 86_400_000,
+            days: 1,
+        });
+        let with = learnt(&baseline).body;
+        assert!(without > 5.0 && with < 1.5, "{without} {with}");
     }
 
     #[test]
