@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 import faults
 import online
 import online_cvm
@@ -96,6 +98,8 @@ def tasks(plan, parts, data):
 
 def work(job):
     kept, binary, (part, function, args) = job
+    # A p-value below what a float holds has an infinite score, and their difference is none.
+    np.seterr(invalid="ignore")
     scratch = kept.folder / f"scratch/{os.getpid()}"
     started = time.monotonic()
     function(kept, binary, scratch, *args)
