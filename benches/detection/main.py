@@ -36,6 +36,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="two seeds: a look, no evidence")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
+    parser.add_argument("--tables", action="store_true", help="run nothing, print what is there")
     parser.add_argument("--results", type=Path, help="write the tables there, too")
     return parser.parse_args()
 
@@ -107,6 +108,13 @@ def work(job):
     return part, function.__name__, args, time.monotonic() - started
 
 
+def run(jobs, n):
+    with multiprocessing.Pool(n, maxtasksperchild=8) as pool:
+        for at, (part, function, given, seconds) in enumerate(pool.imap_unordered(work, jobs), 1):
+            if seconds > 0.5:
+                print(f"{at}/{len(jobs)} {part} {function} {given}: {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
 def main():
     args = arguments()
     plan = Plan(args.quick)
@@ -120,10 +128,8 @@ def main():
     todo = tasks(plan, parts, args.data)
     own = lambda part: theirs if part == "peers" else ours
     jobs = [(own(task[0]), args.binary, task) for task in todo]
-    with multiprocessing.Pool(args.jobs, maxtasksperchild=8) as pool:
-        for n, (part, function, given, seconds) in enumerate(pool.imap_unordered(work, jobs), 1):
-            if seconds > 0.5:
-                print(f"{n}/{len(jobs)} {part} {function} {given}: {seconds:.0f} s", file=sys.stderr, flush=True)
+    if not args.tables:
+        run(jobs, args.jobs)
     text = tables.text(plan, ours, theirs, args.data, args.binary)
     print(text)
     if args.results:

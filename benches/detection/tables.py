@@ -3,7 +3,6 @@
 import platform
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -31,6 +30,10 @@ def processor():
 def commit():
     done = subprocess.run(["git", "-C", Path(__file__).parent, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
+
+
+def command(plan, data):
+    return " ".join(["benches/detection/run.sh", *(["--quick"] if plan.quick else []), *(["--data FOLDER"] if data else [])])
 
 
 def grid(head, rows, left=1):
@@ -354,7 +357,7 @@ def real_rows(kept, plan):
                              str(raw["rules"]["window"]["triggers"]), str(raw["psi_alone"]["alarms"]), f"{raw['psi_alone']['share']:.2f}"])
     null = grid(["days permuted", "pane", "permutations", "days watched", "retrains", "per 30 d", "at most (95 %)", "rule window, per 30 d", "PSI > 0.2 on a day, per 30 d"], null_rows, 2)
     drift = grid(["injected into the first feature"] + list(real.INJECTED), drift_rows)
-    raw = grid(["as it is", "days watched", "retrains", "rule window", "PSI > 0.2 on a day", "share of time over it"], raw_rows)
+    raw = grid(["as it is (closed after a day, the baseline stays)", "days watched", "retrains", "rule window", "PSI > 0.2 on a day", "share of time over it"], raw_rows)
     return null, drift, raw
 
 
@@ -372,15 +375,33 @@ def cell_days(delays):
     return number(median(delays)) + (f" [{missed:.2f}]" if missed else "")
 
 
+def unfinished(plan, ours, theirs, data):
+    """How much of the plan is not there yet, for people; empty when all is."""
+    wanted = [(ours, ("null", f"{name}-1m-{plan.null_days}d"), plan.null_seeds) for name in streams.NULLS]
+    wanted += [(ours, ("null", f"{name}-5m-{plan.long_days}d"), plan.long_seeds) for name in streams.NULLS]
+    wanted += [(ours, ("drift", f"{d.name}-{pane}"), plan.drift_seeds) for d in scenarios.DRIFTS for pane in ("1m", "5m")]
+    wanted += [(ours, ("fault", fault.name), plan.fault_seeds) for fault in faults.ALL]
+    wanted += [(theirs, (kind, name), plan.null_seeds) for kind in ("null-peers", "null-online") for name in streams.NULLS]
+    wanted += [(theirs, ("drift-peers", drift.name), plan.drift_seeds) for drift in scenarios.DRIFTS]
+    if data:
+        wanted += [(ours, ("real", name), plan.permutations) for name in real.STREAMS]
+    there = sum(kept.get(*name, seed) is not None for kept, name, seeds in wanted for seed in seeds)
+    of = sum(len(seeds) for _, _, seeds in wanted)
+    if there == of:
+        return ""
+    return f"**This run is not finished: {there} of {of} results are there.** Each row says how many seeds it has; the same command goes on with the others."
+
+
 def text(plan, ours, theirs, data, binary):
     seeds = lambda r: f"{r[0]} to {r[-1]}"
     own, own_list = at_budget(theirs, ours, plan, own=True)
     every, every_list = at_budget(theirs, ours, plan, own=False)
     parts = [
         "# Detection: what is quiet, and how soon",
-        f"{time.strftime('%Y-%m-%d')}, {processor()}, commit {commit()}, `{' '.join(['benches/detection/run.sh', *sys.argv[1:]])}`. "
+        f"{time.strftime('%Y-%m-%d')}, {processor()}, commit {commit()}, `{command(plan, data)}`. "
         f"Seeds: without drift {seeds(plan.null_seeds)} (1-min panes) and {seeds(plan.long_seeds)} (5-min), drifts {seeds(plan.drift_seeds)}, "
         f"faults {seeds(plan.fault_seeds)}, permutations of days {seeds(plan.permutations)}. Everything below is printed by that command.",
+        unfinished(plan, ours, theirs, data),
         (Path(__file__).parent / "reading.md").read_text().strip(),
         "## Without drift", nulls(ours, plan),
         "## Delay, panes of 1 minute", drifts(ours, plan, "1m"),
@@ -397,4 +418,4 @@ def text(plan, ours, theirs, data, binary):
         parts += ["## Real streams", null, "Days until the retraining (of x 100: until it is named a fault), median over permutations, [missed in 20 days]:", drift, raw]
     else:
         parts += ["## Real streams", "Skipped: no folder was named."]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
