@@ -19,6 +19,7 @@ mod layout;
 mod moments;
 mod number;
 mod order;
+pub mod prediction;
 mod profile;
 pub mod season;
 
@@ -72,6 +73,9 @@ pub struct Overrides {
     pub ignore: BTreeSet<String>,
     /// The column that holds what the model answered; `prediction` when unset.
     pub prediction: Option<String>,
+    /// What the model answers is to be counted even if no column holds it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub watch_prediction: bool,
     /// Whose numbers are wanted; what a profile was built with, else driftd's, when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convention: Option<Convention>,
@@ -184,6 +188,7 @@ impl Unusable {
             Unusable::TooFewRows => "fewer than 100 values",
             Unusable::TooManyCategories => "more categories than are kept",
             Unusable::UnsupportedType => "a type that has no distribution here",
+            Unusable::NoReference => "not in the baseline: its first full window is the reference",
         }
     }
 }
@@ -203,4 +208,6 @@ pub enum Unusable {
     TooManyCategories,
     /// Lists, structs, binary and other types that have no distribution here.
     UnsupportedType,
+    /// What the model answers, where no column holds it: counted, and compared with its own first window.
+    NoReference,
 }

@@ -104,7 +104,10 @@ async fn build(
 ) -> Result<Baseline, Error> {
     let job = Job::Build { overrides: overrides.clone(), digest };
     match ask(config, location, job, worker).await? {
-        Reply::Baseline(baseline) => Ok(*baseline),
+        Reply::Baseline(mut baseline) => {
+            baseline.watch_prediction(overrides);
+            Ok(*baseline)
+        }
         Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
     }
 }

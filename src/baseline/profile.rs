@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::baseline::layout::{check_configured, role_of};
 use crate::baseline::{
-    Baseline, Convention, FORMAT, FeatureBaseline, Ignored, LayoutError, Overrides,
+    Baseline, Convention, FORMAT, FeatureBaseline, Ignored, LayoutError, Overrides, Unusable,
 };
 use crate::feature::Kind;
 use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Storage};
@@ -62,7 +62,9 @@ impl Baseline {
     /// of the usable features, in order. Equal digests: counts may be added.
     pub fn rules_digest(&self) -> String {
         let mut rules = Rules(Sha256::new());
-        for feature in self.features.iter().filter(|f| f.unusable.is_none()) {
+        let is_counted =
+            |f: &&FeatureBaseline| matches!(f.unusable, None | Some(Unusable::NoReference));
+        for feature in self.features.iter().filter(is_counted) {
             rules.text(&feature.name);
             match &feature.cells {
                 Cells::Numeric(cells) => rules.numeric(cells),

@@ -122,6 +122,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
         convention: Some(args.profile),
         season: args.season.setting(),
         pane_ms: None,
+        watch_prediction: false,
     };
     let Some(baseline) = read(&args.reference, &overrides)? else { return Ok(BAD_INPUT) };
     write_whole(&args.output, baseline.to_json().as_bytes())

@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::json;
 
@@ -15,12 +14,13 @@ use crate::cli;
 use crate::cli::config::Source;
 use crate::config;
 use crate::config::fit;
-use crate::config::fit::{Rate, RateFrom};
+use crate::config::fit::Rate;
 use crate::config::{Config, Fault, Loaded, Model};
 use crate::fetch;
 use crate::kafka;
 
 mod plan;
+mod rate;
 mod text;
 
 use plan::Plan;
@@ -28,8 +28,6 @@ use text::{model_text, size};
 
 /// How long brokers may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long they may take to tell how much comes in.
-const RATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -117,7 +115,7 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
         }
         match load_baseline(config, model) {
             Ok(baseline) => {
-                judge(loaded, i, model, (&baseline, rate(args, config, model)), findings)
+                judge(loaded, i, model, (&baseline, rate::rate(args, config, model)), findings)
             }
             Err(error) if error.is_unreachable() => {
                 findings.unreachable.push(format!("{}: {}", model.name, with_causes(&error)));
@@ -205,22 +203,6 @@ fn judge(
         if misfit.fatal { &mut found.faults } else { &mut found.warnings }.push(fault);
     }
     found.plans.push(plan::plan(model, baseline, &loaded.config.metrics.statistics, rate));
-}
-
-/// How many records come in an hour: as given, else as the topic's offsets tell. A message that may be
-/// another model's, or carry many rows, tells nothing.
-fn rate(args: &Args, config: &Config, model: &Model) -> Option<Rate> {
-    if let Some(per_hour) = args.rate {
-        return Some(Rate { per_hour, from: RateFrom::Given });
-    }
-    let fields = model.fields();
-    if args.offline || fields.rows.is_some() || fields.model.is_some() || fields.filter.is_some() {
-        return None;
-    }
-    let now_ms = Timestamp::now().as_millisecond();
-    // Whether the brokers can be reached at all is asked and told later.
-    let per_hour = kafka::per_hour(&config.kafka, &model.topic, now_ms, RATE_TIMEOUT).ok()??;
-    Some(Rate { per_hour, from: RateFrom::Topic })
 }
 
 /// One record of every topic: that brokers, security, topic and permission are right.

@@ -3,7 +3,7 @@
 //!
 //! The numbers come from the functions that decide: floors, design effects and tolerances.
 
-use crate::baseline::{Baseline, FeatureBaseline};
+use crate::baseline::{Baseline, FeatureBaseline, Unusable};
 use crate::compare::{FLOOR_ALPHA, Statistic, WINDOW_ALPHA};
 use crate::config::Model;
 use crate::config::fault::did_you_mean;
@@ -201,6 +201,10 @@ impl Fit<'_> {
         }
         let message = match column.map(|feature| (&feature.name, feature.unusable)) {
             Some((_, None)) => return,
+            Some((_, Some(Unusable::NoReference))) => "the baseline has no column of predictions, so \
+                 their first full window is what later ones are compared with; to compare with the \
+                 training data, name their column by `features: {NAME: {role: prediction}}`"
+                .to_owned(),
             Some((name, Some(why))) => {
                 format!("is not tested: `{name}` is not watched: {}", why.reason())
             }

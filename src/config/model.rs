@@ -104,6 +104,7 @@ impl Model {
             features: self.features.clone(),
             ignore: self.ignore.iter().cloned().collect(),
             prediction: prediction.map(|(name, _)| name.clone()),
+            watch_prediction: self.drift_config.thresholds.prediction_drift_p_value.is_some(),
             convention: self.drift_config.profile,
             season: self.drift_config.season.clone(),
             pane_ms: seasonal.then(|| self.pane.as_ms()),

@@ -1,9 +1,6 @@
 //! One model's decision at the close of one pane: levels, gates, and a sentence that explains them.
 
 use crate::baseline::design_effect::Effects;
-use crate::codec::Reader;
-use crate::codec::Truncated;
-use crate::codec::Writer;
 use crate::decide::fault::Faults;
 use crate::decide::gates::due_since;
 use crate::decide::gates::gates;
@@ -11,7 +8,7 @@ use crate::decide::gates::watched;
 use crate::decide::ledger::Ledger;
 use crate::decide::policy::Level;
 use crate::decide::policy::Policy;
-use crate::decide::prediction::PredictionDrift;
+use crate::decide::prediction::{FirstWindow, PredictionDrift};
 use crate::decide::rule::FeatureLevels;
 use crate::decide::sequential::Finding;
 use crate::decide::sequential::Sequential;
@@ -26,6 +23,8 @@ use crate::decide::view::Verdict;
 use crate::decide::worst::worst;
 use crate::histogram::Counts;
 use crate::window::Ring;
+
+mod stored;
 
 /// Faults that an explanation tells one by one.
 const SHOWN: usize = 3;
@@ -44,6 +43,8 @@ pub struct ModelState {
     pub learnt_effects: Option<Vec<Effects>>,
     /// What the last test of the prediction said.
     pub prediction: Option<PredictionDrift>,
+    /// What it is compared with, where the baseline has none.
+    pub first_predictions: Option<FirstWindow>,
     /// What the sequential test remembers, where it decides.
     pub sequential: Option<SequentialState>,
 }
@@ -255,54 +256,6 @@ impl ModelState {
             (DriftState::Notice, true) => format!("{line}; real, but under the configured lines"),
             (DriftState::Healthy | DriftState::NoBaseline, true) => format!("{line}; no drift"),
         }
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        out.u64(u64::from(self.decided_end_ms.is_some()));
-        out.i64(self.decided_end_ms.unwrap_or(0));
-        out.u64(u64::from(self.warned));
-        out.u64(self.levels.len() as u64);
-        self.levels.iter().for_each(|levels| levels.encode(&mut out));
-        out.u64(self.learnt_effects.as_ref().map_or(0, |effects| effects.len() as u64));
-        self.learnt_effects.iter().flatten().for_each(|effects| effects.encode(&mut out));
-        let mut faults = Writer::default();
-        self.faults.encode(&mut faults);
-        out.bytes(&faults.into_bytes());
-        out.u64(u64::from(self.prediction.is_some()));
-        self.prediction.iter().for_each(|prediction| prediction.encode(&mut out));
-        out.into_bytes()
-    }
-
-    /// Reads what `encode` wrote in that version of the state; version 1 had learnt no design effects,
-    /// version 2 had no test of the prediction.
-    /// What the sequential test remembers is stored beside it: it can't be read without its rule.
-    pub fn decode(version: u8, body: &[u8], n_features: usize) -> Result<Self, Truncated> {
-        let mut input = Reader::new(body);
-        let known = input.u64()? != 0;
-        let decided = input.i64()?;
-        let warned = input.u64()? != 0;
-        let n = input.len_at_most(n_features)?;
-        let levels = (0..n).map(|_| FeatureLevels::decode(&mut input)).collect::<Result<_, _>>()?;
-        let n_learnt = if version < 2 { 0 } else { input.len_at_most(n_features)? };
-        let learnt =
-            (0..n_learnt).map(|_| Effects::decode(&mut input)).collect::<Result<Vec<_>, _>>()?;
-        let learnt_effects = Some(learnt).filter(|learnt| !learnt.is_empty());
-        let faults = match version < 2 {
-            true => Faults::default(),
-            false => Faults::decode(&mut Reader::new(input.bytes()?), n_features)?,
-        };
-        let tested = version >= 3 && input.u64()? != 0;
-        let prediction = tested.then(|| PredictionDrift::decode(&mut input)).transpose()?;
-        Ok(Self {
-            levels,
-            faults,
-            decided_end_ms: known.then_some(decided),
-            warned,
-            learnt_effects,
-            prediction,
-            sequential: None,
-        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Drift of what the model answers: one plain test a window, which warns and never retrains.
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use crate::baseline::FeatureBaseline;
 use crate::codec::{Reader, Truncated, Writer};
@@ -10,16 +10,19 @@ use crate::decide::time::{as_rfc3339, rfc3339};
 use crate::feature::Kind;
 use crate::histogram::Counts;
 
+/// Cells that a first window has, at the most.
+const CELLS_MOST: usize = 512;
+
 /// What the last test said. Windows of the test do not overlap: each ends where the time since the epoch
 /// is a whole number of windows, so no record is looked at twice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PredictionDrift {
     pub feature: String,
     /// `ks` of a number, `chi_square` of categories.
     pub statistic: Statistic,
     pub score: f64,
     /// Of `ks`; chi-square has its p-value in place of one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_floor: Option<f64>,
     /// Of `n / phi` independent records.
     pub p_value: f64,
@@ -27,9 +30,49 @@ pub struct PredictionDrift {
     pub threshold: f64,
     pub records: u64,
     /// End of the window, ms since the epoch; RFC 3339 in JSON.
-    #[serde(rename = "window_end", with = "as_rfc3339")]
+    #[serde(rename = "window_end", serialize_with = "as_rfc3339::serialize")]
     pub end_ms: i64,
     pub drifted: bool,
+    /// Without a prediction in the baseline: end of the window that it was compared with, the first.
+    #[serde(rename = "reference_window_end", skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "time")]
+    pub reference_end_ms: Option<i64>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands out a reference")]
+fn time<S: Serializer>(ms: &Option<i64>, out: S) -> Result<S::Ok, S::Error> {
+    ms.map(rfc3339).serialize(out)
+}
+
+/// The first full window of a prediction that the baseline has not: what later ones are compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstWindow {
+    pub end_ms: i64,
+    pub counts: Vec<u64>,
+}
+
+impl FirstWindow {
+    /// The feature with that window as its reference.
+    pub fn referenced(&self, feature: &FeatureBaseline) -> FeatureBaseline {
+        FeatureBaseline {
+            unusable: None,
+            reference: Counts { cells: self.counts.clone(), ..Counts::default() },
+            ..feature.clone()
+        }
+    }
+
+    pub fn encode(&self, out: &mut Writer) {
+        out.i64(self.end_ms);
+        out.u64(self.counts.len() as u64);
+        self.counts.iter().for_each(|&count| out.u64(count));
+    }
+
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, Truncated> {
+        let end_ms = input.i64()?;
+        let n = input.len_at_most(CELLS_MOST)?;
+        let counts = (0..n).map(|_| input.u64()).collect::<Result<_, _>>()?;
+        Ok(Self { end_ms, counts })
+    }
 }
 
 /// Whether a window for the test ends there.
@@ -75,6 +118,7 @@ pub fn test(
         records,
         end_ms,
         drifted: p_value < threshold && above_floor,
+        reference_end_ms: None,
     })
 }
 
@@ -86,9 +130,16 @@ impl PredictionDrift {
         let floor =
             self.noise_floor.map(|floor| format!(", noise floor {floor:.4}")).unwrap_or_default();
         let end = rfc3339(self.end_ms);
+        let first = self.reference_end_ms.map(|end| {
+            format!(
+                ", compared with its first window, to {}, as the baseline has none",
+                rfc3339(end)
+            )
+        });
         format!(
             "the prediction {feature} {has}: {statistic} {score:.4}{floor}, p {p_value:.1e} against \
-             {threshold}, over {records} records of the window to {end}"
+             {threshold}, over {records} records of the window to {end}{}",
+            first.unwrap_or_default()
         )
     }
 
@@ -101,6 +152,8 @@ impl PredictionDrift {
         out.u64(self.records);
         out.i64(self.end_ms);
         out.u64(u64::from(self.drifted));
+        out.u64(u64::from(self.reference_end_ms.is_some()));
+        out.i64(self.reference_end_ms.unwrap_or(0));
         out.bytes(self.feature.as_bytes());
     }
 
@@ -110,15 +163,18 @@ impl PredictionDrift {
         let has_floor = input.u64()? != 0;
         let mut number = || Ok(f64::from_bits(input.u64()?));
         let (score, floor, p_value, threshold) = (number()?, number()?, number()?, number()?);
+        let (records, end_ms, drifted) = (input.u64()?, input.i64()?, input.u64()? != 0);
+        let (has_first, first_ms) = (input.u64()? != 0, input.i64()?);
         Ok(Self {
             statistic,
             score,
             noise_floor: has_floor.then_some(floor),
             p_value,
             threshold,
-            records: input.u64()?,
-            end_ms: input.i64()?,
-            drifted: input.u64()? != 0,
+            records,
+            end_ms,
+            drifted,
+            reference_end_ms: has_first.then_some(first_ms),
             feature: String::from_utf8(input.bytes()?.to_vec()).map_err(|_| Truncated)?,
         })
     }

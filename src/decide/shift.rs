@@ -189,9 +189,9 @@ pub(crate) mod tests {
             sd: Some(1.0),
             distinct: 10_000,
             design_effect: None,
+            season: None,
             sample: None,
             convention: Convention::Driftd,
-            season: None,
         }
     }
 

@@ -134,6 +134,7 @@ fn predicted() -> PredictionDrift {
         records: 16,
         end_ms: START + 3 * MINUTE,
         drifted: true,
+        reference_end_ms: None,
     }
 }
 

@@ -167,11 +167,10 @@ impl ModelEvaluator {
             .map(|(at, counts)| (complete && faulty.get(at) != Some(&true)).then_some(counts))
             .collect();
         self.score();
+        let prediction = self.test_prediction(end_ms);
         let (rule, ledger) = (self.sequential.as_ref(), (ledger, unreadable_incidents));
-        let situation = Situation {
-            prediction: self.test_prediction(end_ms),
-            ..situation(&self.spec, rule, &self.ring, ledger, end_ms)
-        };
+        let situation =
+            Situation { prediction, ..situation(&self.spec, rule, &self.ring, ledger, end_ms) };
         let decision = self.state.decide(&mut self.verdicts, &learnt, &situation);
         tell(self.spec.name(), self.decision.as_ref().map(|d| d.drift), &decision);
         for why in &decision.suppressed_by {

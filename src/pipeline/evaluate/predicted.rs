@@ -1,18 +1,23 @@
 //! The prediction of a running model: tested once a window, and people are told when it drifts.
 
+use tracing::info;
+
+use crate::baseline::Unusable;
 use crate::decide::Kind;
 use crate::decide::effects;
 use crate::decide::gates::is_complete;
 use crate::decide::ledger::incident_id;
 use crate::decide::prediction;
+use crate::decide::prediction::FirstWindow;
 use crate::decide::prediction::PredictionDrift;
 use crate::feature::Role;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 
 impl ModelEvaluator {
-    /// Tests the prediction where a window for it ends: a whole and complete one, and no fault of it.
-    pub(super) fn test_prediction(&self, end_ms: i64) -> Option<PredictionDrift> {
+    /// Tests the prediction where a window for it ends: a whole and complete one, and no fault of it. The
+    /// first one of a prediction that the baseline has not is kept, to compare later ones with.
+    pub(super) fn test_prediction(&mut self, end_ms: i64) -> Option<PredictionDrift> {
         let policy = &self.spec.policy;
         if !prediction::is_due(policy, end_ms) || !is_complete(&self.ring, policy) {
             return None;
@@ -27,12 +32,32 @@ impl ModelEvaluator {
         if self.state.faults.is_faulty(at) {
             return None;
         }
+        let feature = &features[at];
         let learnt = self.state.learnt_effects.as_ref().and_then(|all| all.get(at));
-        let phi = effects::of_window(&features[at], policy, learnt, window_ms);
+        let learnt = learnt.filter(|_| feature.unusable.is_none());
+        let phi = effects::of_window(feature, policy, learnt, window_ms);
         let live = self.withheld.rest(at, &self.ring.live()[at]);
-        let mixture = self.references.get(at).and_then(Option::as_ref);
-        let reference = mixture.unwrap_or(&features[at].reference);
-        prediction::test(&features[at], (reference, &live), policy, (phi, end_ms))
+        if feature.unusable != Some(Unusable::NoReference) {
+            let mixture = self.references.get(at).and_then(Option::as_ref);
+            let sides = (mixture.unwrap_or(&feature.reference), &*live);
+            return prediction::test(feature, sides, policy, (phi, end_ms));
+        }
+        if let Some(first) = &self.state.first_predictions {
+            let referenced = first.referenced(feature);
+            let sides = (&referenced.reference, &*live);
+            let tested = prediction::test(&referenced, sides, policy, (phi, end_ms))?;
+            return Some(PredictionDrift { reference_end_ms: Some(first.end_ms), ..tested });
+        }
+        if live.in_cells() >= policy.min_records {
+            let first = FirstWindow { end_ms, counts: live.cells.clone() };
+            info!(
+                model = self.spec.name(),
+                records = live.in_cells(),
+                "the baseline has no prediction: this window is what later ones are compared with"
+            );
+            self.state.first_predictions = Some(first);
+        }
+        None
     }
 }
 

@@ -14,7 +14,6 @@ use crate::decide::IncidentState;
 use crate::decide::Quality;
 use crate::decide::Suppression;
 use crate::feature::Kind;
-use crate::feature::Role;
 use crate::histogram::Bins;
 use crate::histogram::Cells;
 use crate::histogram::Counts;
@@ -70,10 +69,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
     let edges = (1..10).map(f64::from).collect();
     let feature = FeatureBaseline {
         name: "amount".to_owned(),
-        role: match spec.policy.prediction_p_value {
-            Some(_) => Role::Prediction,
-            None => Role::Feature,
-        },
+        role: spec.model.features.get("amount").and_then(|f| f.role).unwrap_or_default(),
         kind: Kind::Numeric,
         column_type: "Float64".to_owned(),
         unusable: None,
@@ -101,6 +97,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         season: None,
     };
     season::add(&mut baseline, spec);
+    baseline.watch_prediction(&spec.model.overrides());
     Watched::new(spec, Arc::new(baseline), active_from_ms)
 }
 
@@ -173,10 +170,16 @@ impl Fed {
     /// Panes with so many records in each of the lower and of the upper five cells, by their start.
     fn panes_of(&mut self, panes: i64, of: impl Fn(i64) -> (u64, u64)) {
         for _ in 0..panes {
-            let mut pane = Pane::empty(START + self.panes * PANE, &[10]);
+            let mut pane = Pane::empty(START + self.panes * PANE, &self.watched.rules.shape());
             pane.records = RECORDS;
             let (low, high) = of(pane.start_ms);
             pane.features[0].cells = [vec![low; 5], vec![high; 5]].concat();
+            if let Some(prediction) = pane.features.get_mut(1) {
+                let Cells::Numeric(cells) = &self.watched.rules.cells[1] else { unreachable!() };
+                let above = if high > low { RECORDS } else { RECORDS / 2 };
+                prediction.cells[cells.cell(0.25)] = RECORDS - above;
+                prediction.cells[cells.cell(0.75)] = above;
+            }
             self.panes += 1;
             let partial = Partial {
                 partition: TopicPartition::new("inferences", 0),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
+use crate::codec::Writer;
 use crate::decide::fault::PaneCounts;
 use crate::histogram::Bins;
 use crate::histogram::Cells;

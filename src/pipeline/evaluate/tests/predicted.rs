@@ -13,7 +13,11 @@ async fn a_prediction_that_drifts_is_told_once_a_restart_included_and_retrains_n
     let dir = TempDir::new().unwrap();
     let lines = "design_effect: 1\n      thresholds: {psi_alert: 50, psi_retrain: 60, \
                  prediction_drift_p_value: 0.05}";
-    let spec = spec_of(&CONFIG.replace("design_effect: 1", lines));
+    let spec = spec_of(
+        &CONFIG
+            .replace("design_effect: 1", lines)
+            .replace("    pane: 1m", "    pane: 1m\n    features: {amount: {role: prediction}}"),
+    );
     let mut fed = Fed::start_by(spec.clone(), dir.path(), 0, 0);
     // The window for the test ends every ten minutes, not at every pane.
     fed.panes(10, false);
@@ -45,4 +49,35 @@ async fn a_prediction_that_drifts_is_told_once_a_restart_included_and_retrains_n
     assert!(!view.models[0].explanation.contains("prediction"), "{}", view.models[0].explanation);
     fed.panes(10, true);
     assert_eq!(predictions_told(&fed), 2);
+}
+
+#[tokio::test]
+async fn a_prediction_that_the_baseline_lacks_is_compared_with_its_first_window() {
+    let dir = TempDir::new().unwrap();
+    let lines = "design_effect: 1\n      thresholds: {psi_alert: 50, psi_retrain: 60, \
+                 prediction_drift_p_value: 0.05}";
+    let spec = spec_of(&CONFIG.replace("design_effect: 1", lines));
+    let mut fed = Fed::start_by(spec.clone(), dir.path(), 0, 0);
+    fed.panes(10, false);
+    // The first window is what the others are compared with; it says nothing itself.
+    assert_eq!(fed.tick().models[0].prediction, None);
+    let first = fed.evaluate.models[0].state.first_predictions.clone().unwrap();
+    assert_eq!(first.end_ms, START + 10 * PANE);
+    fed.panes(10, false);
+    let second = fed.tick().models[0].prediction.clone().unwrap();
+    assert!(!second.drifted && second.reference_end_ms == Some(first.end_ms), "{second:?}");
+    fed.panes(3, true);
+    drop(fed);
+
+    let mut fed = Fed::start_by(spec, dir.path(), 23, 0);
+    assert_eq!(fed.evaluate.models[0].state.first_predictions, Some(first.clone()));
+    fed.panes(7, true);
+    let view = fed.tick();
+    let third = view.models[0].prediction.clone().unwrap();
+    assert!(third.drifted && third.feature == "prediction", "{third:?}");
+    let explanation = &view.models[0].explanation;
+    assert!(explanation.contains("compared with its first window, to 2026-01-01T00:10:00Z"));
+    assert_eq!(predictions_told(&fed), 1);
+    let shown = view.models[0].features.iter().find(|f| f.feature == "prediction").unwrap();
+    assert!(shown.reason.as_ref().unwrap().contains("first full window"), "{shown:?}");
 }

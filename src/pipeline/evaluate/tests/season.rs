@@ -1,9 +1,11 @@
 //! A model whose traffic has hours of its own.
 
 use super::*;
+use crate::baseline::FeatureOverride;
 use crate::baseline::FeatureSeason;
 use crate::baseline::SeasonRule;
 use crate::compare::Statistic;
+use crate::feature::Role;
 use crate::setting::season::Calendar;
 use crate::setting::season::Cycle;
 use crate::setting::season::Period;
@@ -99,7 +101,10 @@ async fn a_prediction_is_tested_within_its_season() {
     let last = |season: &str| {
         let lines = format!("{season}\n      thresholds: {{prediction_drift_p_value: 0.05}}");
         let dir = TempDir::new().unwrap();
-        let mut fed = Fed::start_by(config(&lines), dir.path(), 0, 0);
+        let mut spec = config(&lines);
+        let prediction = FeatureOverride { role: Some(Role::Prediction), kind: None };
+        spec.model.features.insert("amount".to_owned(), prediction);
+        let mut fed = Fed::start_by(spec, dir.path(), 0, 0);
         fed.panes_of(30, in_utc);
         fed.tick().models[0].prediction.clone().unwrap()
     };

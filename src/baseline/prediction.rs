@@ -1,0 +1,71 @@
+//! The prediction of a model whose training data has none: counted into a grid that suits any number.
+
+use crate::baseline::{Baseline, Convention, FeatureBaseline, Overrides, Unusable};
+use crate::feature::{Kind, Role};
+use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
+
+/// The name that it has.
+pub const NAME: &str = "prediction";
+/// Even cells between 0 and 1, where probabilities are.
+const EVEN: u32 = 200;
+/// Above 1 and below 0 each octave has so many cells, over so many octaves.
+const AN_OCTAVE: (i32, i32) = (8, 2);
+const OCTAVES: (i32, i32) = (24, 24);
+
+impl Baseline {
+    /// Adds the prediction where it is asked for and no column is one.
+    pub fn watch_prediction(&mut self, overrides: &Overrides) {
+        let has = self.features.iter().any(|f| f.role == Role::Prediction || f.name == NAME);
+        if overrides.watch_prediction && !has && !overrides.ignore.contains(NAME) {
+            self.features.push(unreferenced());
+        }
+    }
+}
+
+/// The prediction without a reference.
+fn unreferenced() -> FeatureBaseline {
+    let edges = edges();
+    let n = edges.len() + 1;
+    let scale = Scale { center: 0.0, unit: 1.0 };
+    let cells = NumericCells::new(edges, f64::MIN, f64::MAX, scale, Storage::F64);
+    FeatureBaseline {
+        name: NAME.to_owned(),
+        role: Role::Prediction,
+        kind: Kind::Numeric,
+        column_type: "none".to_owned(),
+        unusable: Some(Unusable::NoReference),
+        cells: Cells::Numeric(cells),
+        bins: Bins { starts: vec![0] },
+        reference: Counts::zero(n),
+        singletons: 0,
+        mean: None,
+        sd: None,
+        distinct: 0,
+        design_effect: None,
+        season: None,
+        sample: None,
+        convention: Convention::Driftd,
+    }
+}
+
+fn edges() -> Vec<f64> {
+    let octaves = |(cells, octaves): (i32, i32)| {
+        (0..=cells * octaves).map(move |step| (f64::from(step) / f64::from(cells)).exp2())
+    };
+    let below: Vec<f64> = octaves((AN_OCTAVE.1, OCTAVES.1)).map(|edge| -edge).collect();
+    let within = (0..EVEN).map(|step| f64::from(step) / f64::from(EVEN));
+    let above = octaves((AN_OCTAVE.0, OCTAVES.0));
+    below.into_iter().rev().chain(within).chain(above).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_rises_and_is_no_wider_than_any_other() {
+        let edges = edges();
+        assert!(edges.windows(2).all(|pair| pair[0] < pair[1]), "{edges:?}");
+        assert!(edges.len() <= 480, "{}", edges.len());
+    }
+}

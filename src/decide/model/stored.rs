@@ -1,0 +1,63 @@
+//! What a model remembers as bytes, and back.
+
+use crate::baseline::design_effect::Effects;
+use crate::codec::{Reader, Truncated, Writer};
+use crate::decide::fault::Faults;
+use crate::decide::model::ModelState;
+use crate::decide::prediction::{FirstWindow, PredictionDrift};
+use crate::decide::rule::FeatureLevels;
+
+impl ModelState {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u64(u64::from(self.decided_end_ms.is_some()));
+        out.i64(self.decided_end_ms.unwrap_or(0));
+        out.u64(u64::from(self.warned));
+        out.u64(self.levels.len() as u64);
+        self.levels.iter().for_each(|levels| levels.encode(&mut out));
+        out.u64(self.learnt_effects.as_ref().map_or(0, |effects| effects.len() as u64));
+        self.learnt_effects.iter().flatten().for_each(|effects| effects.encode(&mut out));
+        let mut faults = Writer::default();
+        self.faults.encode(&mut faults);
+        out.bytes(&faults.into_bytes());
+        out.u64(u64::from(self.prediction.is_some()));
+        self.prediction.iter().for_each(|prediction| prediction.encode(&mut out));
+        out.u64(u64::from(self.first_predictions.is_some()));
+        self.first_predictions.iter().for_each(|first| first.encode(&mut out));
+        out.into_bytes()
+    }
+
+    /// Reads what `encode` wrote in that version of the state; version 1 had learnt no design effects,
+    /// version 2 had no test of the prediction.
+    /// What the sequential test remembers is stored beside it: it can't be read without its rule.
+    pub fn decode(version: u8, body: &[u8], n_features: usize) -> Result<Self, Truncated> {
+        let mut input = Reader::new(body);
+        let known = input.u64()? != 0;
+        let decided = input.i64()?;
+        let warned = input.u64()? != 0;
+        let n = input.len_at_most(n_features)?;
+        let levels = (0..n).map(|_| FeatureLevels::decode(&mut input)).collect::<Result<_, _>>()?;
+        let n_learnt = if version < 2 { 0 } else { input.len_at_most(n_features)? };
+        let learnt =
+            (0..n_learnt).map(|_| Effects::decode(&mut input)).collect::<Result<Vec<_>, _>>()?;
+        let learnt_effects = Some(learnt).filter(|learnt| !learnt.is_empty());
+        let faults = match version < 2 {
+            true => Faults::default(),
+            false => Faults::decode(&mut Reader::new(input.bytes()?), n_features)?,
+        };
+        let tested = version >= 3 && input.u64()? != 0;
+        let prediction = tested.then(|| PredictionDrift::decode(&mut input)).transpose()?;
+        let has_first = version >= 3 && input.u64()? != 0;
+        let first_predictions = has_first.then(|| FirstWindow::decode(&mut input)).transpose()?;
+        Ok(Self {
+            levels,
+            faults,
+            decided_end_ms: known.then_some(decided),
+            warned,
+            learnt_effects,
+            prediction,
+            first_predictions,
+            sequential: None,
+        })
+    }
+}
