@@ -240,7 +240,9 @@ impl ModelState {
         let line =
             season.map_or_else(|| line.clone(), |season| format!("{line} (season: {season})"));
         let line = match strongest(verdicts) {
-            Some((feature, onset)) => sentence(feature, onset, worst.feature == feature, &line),
+            Some((feature, onset)) => {
+                sentence(feature, onset, at.policy, (worst.feature == feature, &line))
+            }
             None => line,
         };
         let names: Vec<&str> = suppressed_by.iter().map(|s| s.as_str()).collect();

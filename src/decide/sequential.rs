@@ -11,15 +11,17 @@ use crate::compare::{self, Score, Statistic};
 use crate::decide::evidence::{self, Columns, Detector, Evidence, Null};
 use crate::decide::policy::{Level, Policy};
 use crate::decide::rule::{CLEAR, FeatureLevels};
-use crate::decide::time::rfc3339;
 use crate::decide::verdict::is_crossed;
 use crate::decide::view::{FeatureVerdict, Onset, VerdictScore};
 use crate::histogram::Counts;
 use crate::setting::season::Calendar;
 
+mod sentence;
 mod stored;
 
 pub mod power;
+
+pub use sentence::sentence;
 
 /// Fewer events than this since onset make no level by their rate.
 const EVENTS_MIN: f64 = 5.0;
@@ -328,29 +330,6 @@ pub fn strongest(verdicts: &[FeatureVerdict]) -> Option<(&str, &Onset)> {
 /// is real.
 pub fn onset(verdicts: &[FeatureVerdict]) -> Option<i64> {
     strongest(verdicts).filter(|(_, onset)| onset.is_real()).map(|(_, onset)| onset.since_ms)
-}
-
-/// What the evidence says, for people; `window` is the line about the window's worst score, of the same
-/// feature or another.
-pub fn sentence(feature: &str, onset: &Onset, of_worst: bool, window: &str) -> String {
-    let evidence = format!(
-        "evidence {:.1} of the {:.1} that the budget asks",
-        onset.log_evidence, onset.log_needed
-    );
-    if !onset.is_real() {
-        return format!("{window}; {feature} has the most {evidence}");
-    }
-    let psi = onset.psi.map_or(String::new(), |psi| {
-        let floor =
-            psi.noise_floor.map(|floor| format!(", noise floor {floor:.4}")).unwrap_or_default();
-        format!(" psi is {:.4}{floor}", psi.value)
-    });
-    let since = rfc3339(onset.since_ms);
-    let rest = if of_worst { "over the window, " } else { "" };
-    format!(
-        "{feature} has changed since {since}:{psi} over {} records since then, {evidence}; {rest}{window}",
-        onset.records
-    )
 }
 
 /// Moves one feature's levels by one pane.
