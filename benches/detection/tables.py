@@ -282,7 +282,7 @@ def at_budget(theirs, ours, plan, own):
 def cvm(theirs, plan):
     got = [g for g in (theirs.get("cvm", seed) for seed in plan.cvm_seeds) if g]
     if not got:
-        return "Not measured: Alibi Detect is not installed."
+        return "Not measured in this run."
     seconds = statistics.median([g["configured_seconds"] for g in got])
     months = 30 * streams.PER_DAY / online_cvm.ERT
     rates = [f"{null.label} {streams.PER_DAY * np.mean([g['nulls'][name]['alarms'] / g['nulls'][name]['records'] for g in got]):.1f}"
