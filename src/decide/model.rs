@@ -18,6 +18,7 @@ use crate::decide::sequential::sentence;
 use crate::decide::sequential::strongest;
 use crate::decide::view::DriftState;
 use crate::decide::view::FeatureVerdict;
+use crate::decide::view::Onset;
 use crate::decide::view::Suppression;
 use crate::decide::view::Verdict;
 use crate::decide::worst::worst;
@@ -163,7 +164,7 @@ impl ModelState {
         let enough = at.policy.features_needed(watched(verdicts));
         let drift = self.drift(finding, enough, at);
         let mut suppressed_by = Vec::new();
-        let due = self.over(Level::Retrain) >= enough;
+        let due = self.due(verdicts, finding.is_some()) >= enough;
         if due {
             suppressed_by = gates(at, due_since(verdicts, at));
         }
@@ -193,6 +194,20 @@ impl ModelState {
     fn over(&self, level: Level) -> usize {
         let levels = self.levels.iter().enumerate();
         levels.filter(|(at, l)| l.highest() >= Some(level) && !self.faults.is_faulty(*at)).count()
+    }
+
+    /// How many features ask for a retraining. A level outlives the evidence that has led to a trigger, as
+    /// the window does that it is read from; where evidence decides, it has to be there anew.
+    fn due(&self, verdicts: &[FeatureVerdict], by_evidence: bool) -> usize {
+        let is_real = |verdict: &FeatureVerdict| verdict.onset.as_ref().is_some_and(Onset::is_real);
+        let sides = self.levels.iter().zip(verdicts).enumerate();
+        sides
+            .filter(|(at, (levels, verdict))| {
+                levels.highest() >= Some(Level::Retrain)
+                    && !self.faults.is_faulty(*at)
+                    && (!by_evidence || is_real(verdict))
+            })
+            .count()
     }
 
     fn drift(&self, finding: Option<&Finding>, enough: usize, at: &Situation<'_>) -> DriftState {
@@ -239,7 +254,8 @@ impl ModelState {
         let season = verdicts[worst.at].season.as_ref();
         let line =
             season.map_or_else(|| line.clone(), |season| format!("{line} (season: {season})"));
-        let line = match strongest(verdicts) {
+        let strongest = strongest(verdicts);
+        let line = match strongest {
             Some((feature, onset)) => {
                 sentence(feature, onset, at.policy, (worst.feature == feature, &line))
             }
@@ -248,6 +264,9 @@ impl ModelState {
         let names: Vec<&str> = suppressed_by.iter().map(|s| s.as_str()).collect();
         match (drift, names.is_empty()) {
             (_, false) => format!("{line}; retraining is held back by {}", names.join(", ")),
+            (DriftState::Drifted, true) if strongest.is_some_and(|(_, onset)| !onset.is_real()) => {
+                format!("{line}; nothing is real since the last retraining was due")
+            }
             (DriftState::Drifted, true) => format!("{line}; retraining is due"),
             (DriftState::Settling, true) => format!(
                 "{line}; settling: {} of {} panes seen",

@@ -366,3 +366,32 @@ fn a_damaged_state_is_refused() {
 
 #[cfg(test)]
 mod faults;
+
+#[test]
+fn a_level_without_evidence_of_its_own_does_not_trigger_again() {
+    let mut run = Run::settled(policy());
+    assert!(run.drifted().trigger);
+    let judged = |log_evidence: f64| {
+        let mut verdicts = verdicts(&[0.5, 0.0]);
+        let onset = Onset {
+            since_ms: 0,
+            records: 500,
+            log_evidence,
+            log_needed: 9.7,
+            psi: None,
+            psi_bias: 0.0,
+            window_psi_bias: 0.0,
+            outside: None,
+            missing: None,
+        };
+        verdicts[0].onset = Some(onset.clone());
+        let onsets = vec![Some(onset), None];
+        let finding = Finding { log_e: log_evidence, log_allowed: 9.0, onsets };
+        run.state.judge(&mut verdicts, Some(&finding), &run.situation())
+    };
+    let stale = judged(4.2);
+    assert_eq!((stale.drift, stale.trigger), (DriftState::Drifted, false));
+    assert_eq!(stale.suppressed_by, []);
+    assert!(stale.explanation.contains("nothing is real since"), "{}", stale.explanation);
+    assert!(judged(9.8).trigger);
+}
