@@ -11,9 +11,7 @@ const RATE_KAPPAS: [f64; 3] = [16.0, 256.0, 4096.0];
 /// Below it the mixture does not beat the reference itself, and the tolerance can't help.
 const BEATS: f64 = 1e-9;
 /// Steps towards the edge of the tolerance: a fixed number, so that all replicas agree.
-const STEPS: usize = 12;
-/// The nearest that the search for that edge comes to the live shares.
-const NEAREST: f64 = 1.0 - 1e-12;
+const STEPS: usize = 14;
 
 /// `ln sum exp x`; minus infinity for nothing but that.
 pub fn log_sum_exp(terms: &[f64]) -> f64 {
@@ -81,7 +79,7 @@ impl Body {
     /// The best law lies on the segment from the reference to the live shares, where its divergence
     /// equals delta; every point of the segment gives a bound, so how exactly that point is met costs
     /// delay, never validity. The divergence grows convexly along the segment: Newton's steps come to
-    /// the point from outside and stay there.
+    /// the point from outside and stay there; one that leaves what is known of it gives way to a bisection.
     fn best_within(&self, counts: &[f64], n: f64, by_reference: f64) -> f64 {
         let live: Vec<f64> = counts.iter().map(|count| count / n).collect();
         let best: f64 =
@@ -92,9 +90,15 @@ impl Body {
         }
         let spread: f64 = self.shares.iter().zip(&live).map(|(p, q)| (q - p) * (q - p) / p).sum();
         let mut w = sqrt(2.0 * self.delta / spread).min(0.5);
+        let (mut inside, mut outside) = (0.0, 1.0);
         for _ in 0..STEPS {
             let (divergence, slope) = self.divergence(&live, w);
-            w = (w - (divergence - self.delta) / slope).clamp(f64::MIN_POSITIVE, NEAREST);
+            let excess = divergence - self.delta;
+            *if excess > 0.0 { &mut outside } else { &mut inside } = w;
+            let next = w - excess / slope;
+            // Where a live share is 0 the divergence has a pole at 1, beside which steps go astray.
+            let middle = f64::midpoint(inside, outside);
+            w = if (inside..=outside).contains(&next) && next < 1.0 { next } else { middle };
         }
         let lambda = n * (1.0 - w) / w;
         let (mut likelihood, mut cross) = (0.0, 0.0);
@@ -260,6 +264,15 @@ mod tests {
             }
             prop_assert!((expectation - 1.0).abs() < 1e-9, "{expectation}");
         }
+    }
+
+    #[test]
+    fn the_edge_is_found_beside_the_pole_of_a_share_that_live_lacks() {
+        let body = Body::new(vec![0.012_85, 0.987_15], 0.045_720_9);
+        let counts = [0.0, 64.386];
+        let found = body.best_within(&counts, 64.386, dot(&counts, &body.ln_shares));
+        let expected = bisected(&body, &counts, 64.386);
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
     }
 
     fn bisected(body: &Body, counts: &[f64], n: f64) -> f64 {
