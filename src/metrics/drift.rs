@@ -31,11 +31,8 @@ const EVIDENCE: Named = (
 );
 const THRESHOLD: Named =
     ("driftd_feature_drift_threshold", Kind::Gauge, "Threshold of the score, by level.");
-const DETECTED: Named = (
-    "driftd_feature_drift_detected",
-    Kind::Gauge,
-    "1 when the feature's drift has reached the level.",
-);
+const DETECTED: Named =
+    ("driftd_feature_drift_detected", Kind::Gauge, "1 when drift has reached the level.");
 const MISSING: Named = (
     "driftd_feature_missing_ratio",
     Kind::Gauge,

@@ -87,16 +87,22 @@ fn killed_at_any_moment_it_counts_and_decides_as_if_it_never_was() {
     assert_eq!(ids.iter().filter(|seen| seen.status < 300).count(), 1, "seed {seed}");
 }
 
-#[test]
-fn killed_while_a_new_baseline_is_taken_up_it_loses_nothing_and_ends_the_incident_once() {
-    let mut world = World::new();
-    let webhook = Receiver::start();
+/// A daemon whose one incident has just been accepted, ten minutes into a drift; its models and what it
+/// says of them.
+fn accepted(world: &mut World, webhook: &Receiver) -> (String, Daemon, Value) {
     let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
     let daemon = Daemon::start(&world.write_config("state", "one", &models));
     world.minutes(20, false);
     daemon.until("fraud", "health", |m| m["drift"] == "healthy");
     world.minutes(10, true);
     let drifted = daemon.until("fraud", "the acceptance", |m| m["incident"] == "accepted");
+    (models, daemon, drifted)
+}
+
+#[test]
+fn killed_while_a_new_baseline_is_taken_up_it_loses_nothing_and_ends_the_incident_once() {
+    let (mut world, webhook) = (World::new(), Receiver::start());
+    let (models, daemon, drifted) = accepted(&mut world, &webhook);
     // One partition is ahead, and the moments are around the change.
     world.minute_of(0, true);
     world.flush();
@@ -127,14 +133,8 @@ fn killed_while_a_new_baseline_is_taken_up_it_loses_nothing_and_ends_the_inciden
 
 #[test]
 fn a_baseline_that_comes_before_any_partition_judges_nothing_that_was_decided() {
-    let mut world = World::new();
-    let webhook = Receiver::start();
-    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
-    let daemon = Daemon::start(&world.write_config("state", "one", &models));
-    world.minutes(20, false);
-    daemon.until("fraud", "health", |m| m["drift"] == "healthy");
-    world.minutes(10, true);
-    let drifted = daemon.until("fraud", "the acceptance", |m| m["incident"] == "accepted");
+    let (mut world, webhook) = (World::new(), Receiver::start());
+    let (models, daemon, drifted) = accepted(&mut world, &webhook);
     daemon.kill();
     train(&world.reference(), true);
 
