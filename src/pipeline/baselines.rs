@@ -111,9 +111,10 @@ pub(super) async fn at_start(
 }
 
 /// What the policy can't decide on this baseline: `driftd validate` refuses it, a daemon that has been
-/// running on it, or that gets a new baseline of another size, goes on and says so.
+/// running on it, or that gets a new baseline of another size, goes on and says so. How many records come
+/// is not guessed from the baseline here: they are there to be counted.
 pub(super) fn tell_misfits(model: &Model, baseline: &Baseline) {
-    for misfit in fit::misfits(model, baseline, fit::baseline_rate(baseline)) {
+    for misfit in fit::misfits(model, baseline, None) {
         let (key, why) = (misfit.key, misfit.message);
         warn!(model = model.name, key, why, "the policy does not fit its baseline");
     }
