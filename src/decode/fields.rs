@@ -41,6 +41,7 @@ pub struct Fields {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventTime {
+    /// Where it stands in the record, such as `/ts`.
     pub pointer: Pointer,
     /// Never guessed.
     pub unit: TimeUnit,
@@ -64,6 +65,7 @@ pub enum TimeUnit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    /// Where the value stands in the record, such as `/tenant/id`.
     pub pointer: Pointer,
     /// A string, number or boolean; `3`, `3.0` and `"3"` are equal.
     pub equals: Scalar,

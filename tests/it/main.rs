@@ -10,6 +10,7 @@ mod config;
 mod corpus;
 mod daemon;
 mod deliver;
+mod docs;
 mod http;
 mod kafka_real;
 mod memory;
