@@ -17,8 +17,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::view::View;
-use crate::http::connection::Limits;
+use crate::http::connection::{Limits, Served};
 use crate::http::guard::Gate;
+use crate::http::tls::Tls;
 use crate::metrics;
 use crate::metrics::Metrics;
 
@@ -27,14 +28,19 @@ mod answer;
 mod command;
 mod connection;
 mod external;
+mod failures;
 mod guard;
 mod health;
 mod page;
 mod public;
+mod routes;
+mod tls;
 
 pub use command::{Command, Refusal, Reply};
 pub use external::{BadUrl, ExternalUrl};
 pub use health::Health;
+pub use routes::{Listener, Route, Who, routes};
+pub use tls::{TlsConfig, TlsError};
 
 /// Where the program is reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +56,13 @@ pub struct Config {
     /// File with the bearer token (at least 32 bytes) that commands need, and reading from beyond
     /// loopback; read again at each use.
     pub token_file: Option<PathBuf>,
+    /// TLS of the public listener; without it plain HTTP.
+    pub public_tls: Option<TlsConfig>,
+    /// TLS of the admin listener; without it plain HTTP.
+    pub admin_tls: Option<TlsConfig>,
+    /// Serve page and API of an `admin` beyond loopback to anyone who reaches it, without a token or
+    /// a client certificate. Commands need the token nevertheless.
+    pub insecure_anyone_may_read: bool,
 }
 
 impl Default for Config {
@@ -59,6 +72,42 @@ impl Default for Config {
             admin: SocketAddr::from(([127, 0, 0, 1], 9465)),
             external_url: None,
             token_file: None,
+            public_tls: None,
+            admin_tls: None,
+            insecure_anyone_may_read: false,
+        }
+    }
+}
+
+impl Config {
+    fn is_admin_exposed(&self) -> bool {
+        !self.admin.ip().to_canonical().is_loopback()
+    }
+
+    /// Why nobody but this machine could use the admin listener, or anybody could.
+    ///
+    /// # Errors
+    /// It is bound beyond loopback, and nothing says who may use it.
+    pub fn check(&self) -> Result<(), Error> {
+        let certificates = self.admin_tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        let guarded = self.token_file.is_some() || certificates || self.insecure_anyone_may_read;
+        if self.is_admin_exposed() && !guarded {
+            return Err(Error::Exposed { address: self.admin });
+        }
+        Ok(())
+    }
+
+    /// What is allowed and should be known.
+    pub fn warning(&self) -> Option<&'static str> {
+        if !self.is_admin_exposed() {
+            return None;
+        }
+        if self.insecure_anyone_may_read {
+            Some("anyone who reaches this address reads every model, baseline and incident")
+        } else if self.admin_tls.is_none() {
+            Some("the token goes over the network in the clear; set http.admin_tls")
+        } else {
+            None
         }
     }
 }
@@ -69,6 +118,14 @@ pub enum Error {
         "http.{key}: cannot listen on {address}: {source}; is another driftd running, or the port taken?"
     )]
     Bind { key: &'static str, address: SocketAddr, source: io::Error },
+    #[error(
+        "http.admin: {address} can be reached from other machines, and nothing says who may read there: set \
+         http.token_file or http.admin_tls.client_ca_file, bind it to 127.0.0.1, or set \
+         http.insecure_anyone_may_read: true"
+    )]
+    Exposed { address: SocketAddr },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("http.token_file: cannot read {}: {source}", path.display())]
     TokenFile { path: PathBuf, source: io::Error },
     #[error(
@@ -149,16 +206,17 @@ impl Drop for Servers {
 /// Binds both listeners and serves them in tasks of their own.
 ///
 /// # Errors
-/// An address that cannot be bound, and a token file that cannot be used.
+/// An address that cannot be bound or needs a guard, and files that cannot be used.
 pub async fn serve(config: &Config, shared: Shared) -> Result<Servers, Error> {
+    config.check()?;
     if let Some(path) = &config.token_file {
         check_token_file(path).await?;
-    } else if !config.admin.ip().to_canonical().is_loopback() {
-        tracing::warn!(
-            address = %config.admin,
-            "http.admin listens beyond loopback without http.token_file: others than loopback get metrics and probes only"
-        );
     }
+    if let Some(warning) = config.warning() {
+        tracing::warn!(address = %config.admin, "http.admin: {warning}");
+    }
+    let public_tls = tls("http.public_tls", config.public_tls.as_ref()).await?;
+    let admin_tls = tls("http.admin_tls", config.admin_tls.as_ref()).await?;
     let public = bind("public", config.public).await?;
     let admin = bind("admin", config.admin).await?;
     let address = |listener: &TcpListener, configured| listener.local_addr().unwrap_or(configured);
@@ -166,15 +224,27 @@ pub async fn serve(config: &Config, shared: Shared) -> Result<Servers, Error> {
         (address(&public, config.public), address(&admin, config.admin));
     let app = App(Arc::new(Inner { shared, gate: Gate::new(config) }));
     let stop = CancellationToken::new();
-    let limits = Limits::default();
-    let public = connection::accept(public, finish(public::routes(&app)), limits, stop.clone());
-    let admin = connection::accept(admin, finish(admin_routes(&app)), limits, stop.clone());
+    let served = |listener, tls| Served {
+        routes: finish(routes::router(&app, listener)),
+        tls,
+        limits: Limits::default(),
+        stop: stop.clone(),
+    };
+    let public = connection::accept(public, served(Listener::Public, public_tls));
+    let admin = connection::accept(admin, served(Listener::Admin, admin_tls));
     Ok(Servers {
         public: public_addr,
         admin: admin_addr,
         stop,
         tasks: vec![tokio::spawn(public), tokio::spawn(admin)],
     })
+}
+
+async fn tls(key: &'static str, config: Option<&TlsConfig>) -> Result<Option<Arc<Tls>>, TlsError> {
+    match config {
+        Some(config) => Ok(Some(Arc::new(Tls::new(key, config).await?))),
+        None => Ok(None),
+    }
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
@@ -189,10 +259,6 @@ async fn check_token_file(path: &Path) -> Result<(), Error> {
         return Err(Error::ShortToken { path: path.to_owned(), length: token.len() });
     }
     Ok(())
-}
-
-fn admin_routes(app: &App) -> Router {
-    public::routes(app).merge(admin::routes(app)).merge(command::routes(app))
 }
 
 /// What both listeners have around their routes.

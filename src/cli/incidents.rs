@@ -103,7 +103,7 @@ impl ClosedAs {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
-    let (url, token) = match place(&args)? {
+    let (url, token, reached) = match place(&args)? {
         Ok(place) => place,
         Err(code) => return Ok(code),
     };
@@ -112,16 +112,20 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         .build()
         .context("cannot start the runtime")?;
     let command = args.command.unwrap_or(Command::List { format: Format::default() });
-    runtime.block_on(carry_out(command, &url, token))?;
+    runtime.block_on(carry_out(command, &url, token, &reached))?;
     Ok(cli::OK)
 }
 
-/// Where the admin listener is and the token; or the exit code of a configuration that is unusable.
-fn place(args: &Args) -> anyhow::Result<Result<(Url, Option<String>), u8>> {
+/// Where the admin listener is, the token, and how it is reached.
+type Place = (Url, Option<String>, ClientConfig);
+
+/// The place; or the exit code of a configuration that is unusable.
+fn place(args: &Args) -> anyhow::Result<Result<Place, u8>> {
     let mut settings = http::Config::default();
+    let mut reached = ClientConfig::default();
     if let Some(config) = &args.config {
         match (Source { config: config.clone() }).load() {
-            Ok(loaded) => settings = loaded.config.http,
+            Ok(loaded) => (settings, reached) = (loaded.config.http, loaded.config.client),
             Err(code) => return Ok(Err(code)),
         }
     }
@@ -129,7 +133,12 @@ fn place(args: &Args) -> anyhow::Result<Result<(Url, Option<String>), u8>> {
     if admin.ip().is_unspecified() {
         admin.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    let text = args.url.clone().unwrap_or_else(|| format!("http://{admin}"));
+    let text = args.url.clone().unwrap_or_else(|| {
+        let scheme = if settings.admin_tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{admin}")
+    });
+    // The admin listener is near, whatever stands between us and the targets.
+    reached.proxy = None;
     let url = parse_url(&text, true).with_context(|| format!("--url {text} can't be used"))?;
     let token = match args.token_file.as_ref().or(settings.token_file.as_ref()) {
         None => None,
@@ -139,11 +148,16 @@ fn place(args: &Args) -> anyhow::Result<Result<(Url, Option<String>), u8>> {
             Some(token.trim().to_owned())
         }
     };
-    Ok(Ok((url, token)))
+    Ok(Ok((url, token, reached)))
 }
 
-async fn carry_out(command: Command, url: &Url, token: Option<String>) -> anyhow::Result<()> {
-    let client = Client::new(&ClientConfig::default())?;
+async fn carry_out(
+    command: Command,
+    url: &Url,
+    token: Option<String>,
+    reached: &ClientConfig,
+) -> anyhow::Result<()> {
+    let client = Client::new(reached)?;
     let bearer = token.map(|token| ("authorization", format!("Bearer {token}")));
     let mut out = io::stdout().lock();
     match command {

@@ -133,6 +133,13 @@ impl<'a> Checker<'a> {
             let message = "is the address of `http.public` too; the two listeners need their own";
             self.fault(&["http.admin", "http.public"], message);
         }
+        if let Err(error) = config.http.check() {
+            let message = error.to_string();
+            let message = message.strip_prefix("http.admin: ").unwrap_or(&message);
+            self.fault(&["http.admin"], message);
+        } else if let Some(warning) = config.http.warning() {
+            self.warn("http.admin", warning);
+        }
     }
 
     fn slack(&mut self, config: &Config) {

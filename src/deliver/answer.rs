@@ -63,8 +63,7 @@ impl Answer {
             client::Error::Timeout { .. }
             | client::Error::Connect { .. }
             | client::Error::Broken { .. } => Judgement::Retry,
-            client::Error::ReadCa { .. }
-            | client::Error::BadCa { .. }
+            client::Error::File(_)
             | client::Error::BadProxy
             | client::Error::Setup(_)
             | client::Error::Header { .. }

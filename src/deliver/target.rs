@@ -57,11 +57,7 @@ impl Target {
             Ok(webhook) => webhook,
             Err(faults) => return Err(Error::Faults { target: name, faults }),
         };
-        let client = match &trigger.ca_file {
-            Some(path) => client.with_ca_file(path),
-            None => Ok(client.clone()),
-        };
-        match client {
+        match trigger.client(client) {
             Ok(client) => Ok(Self::new(name, client, None, Service::Webhook(webhook))),
             Err(source) => Err(Error::Client { target: name, source }),
         }

@@ -61,6 +61,12 @@ pub struct Trigger {
     /// PEM file of certificate authorities trusted besides the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// PEM file with our certificate, for a receiver that asks for one; read again when it changes.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the private key of `cert_file`.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
     /// Template of the body, JSON with placeholders such as `{{id}}`; by default the event itself.
     #[serde(default)]
     pub body: Option<String>,
@@ -160,6 +166,8 @@ impl Trigger {
             dry_run: false,
             timeout: default_timeout(),
             ca_file: None,
+            cert_file: None,
+            key_file: None,
             body: None,
             success_statuses: Vec::new(),
         }
@@ -176,6 +184,10 @@ impl Trigger {
             Err(why) => faults.push(Fault::new("webhook", why.to_string())),
         }
         faults.extend(self.check_secrets());
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            let message = "`cert_file` and `key_file` belong together: set both or neither";
+            faults.push(Fault::new("cert_file", message));
+        }
         if let Some(channel) = &self.notification_channel
             && let Err(message) = slack::parse_channel(channel)
         {
@@ -239,7 +251,24 @@ impl Trigger {
         {
             faults.push(Fault::new("ca_file", with_causes(&why)));
         }
+        if let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file)
+            && let Err(why) = client.with_certificate(cert, key)
+        {
+            faults.push(Fault::new("cert_file", with_causes(&why)));
+        }
         faults
+    }
+
+    /// `client` with the certificates of this target.
+    pub(crate) fn client(&self, client: &Client) -> Result<Client, client::Error> {
+        let client = match &self.ca_file {
+            Some(path) => client.with_ca_file(path)?,
+            None => client.clone(),
+        };
+        match (&self.cert_file, &self.key_file) {
+            (Some(cert), Some(key)) => client.with_certificate(cert, key),
+            _ => Ok(client),
+        }
     }
 
     pub(crate) fn preset_of(&self, url: &Url) -> Preset {

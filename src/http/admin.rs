@@ -2,46 +2,36 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router, middleware};
 use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::decide::view::{ModelView, View};
-use crate::http::{App, answer, guard, page};
+use crate::http::{App, answer, page};
 use crate::report::api;
 use crate::report::api::PaneFilter;
 
 /// Names in an error; a longer list helps nobody.
 const NAMES_MAX: usize = 20;
 
-pub(super) fn routes(app: &App) -> Router {
-    Router::new()
-        .route("/", get(index))
-        .route("/api/v1/models", get(models))
-        .route("/api/v1/models/{model}", get(model))
-        .route("/api/v1/models/{model}/features/{feature}", get(feature))
-        .route("/api/v1/models/{model}/panes", get(panes))
-        .route("/api/v1/incidents", get(incidents))
-        .route_layer(middleware::from_fn_with_state(app.clone(), guard::reading))
-        .with_state(app.clone())
-}
-
-async fn index(State(app): State<App>) -> Response {
+pub(super) async fn index(State(app): State<App>) -> Response {
     Html(page::index(&app.view())).into_response()
 }
 
-async fn models(State(app): State<App>) -> Response {
+pub(super) async fn models(State(app): State<App>) -> Response {
     Json(api::models(&app.view())).into_response()
 }
 
-async fn model(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn model(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
     let Ok(Path(name)) = path else { return bad_path() };
     let view = app.view();
     match find(&view, &name) {
@@ -50,7 +40,7 @@ async fn model(State(app): State<App>, path: Result<Path<String>, PathRejection>
     }
 }
 
-async fn feature(
+pub(super) async fn feature(
     State(app): State<App>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
@@ -63,7 +53,7 @@ async fn feature(
     }
 }
 
-async fn panes(
+pub(super) async fn panes(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
@@ -90,7 +80,7 @@ async fn panes(
     ([(CONTENT_TYPE, "application/json")], Body::from_stream(stream::iter(pieces))).into_response()
 }
 
-async fn incidents(State(app): State<App>) -> Response {
+pub(super) async fn incidents(State(app): State<App>) -> Response {
     Json(api::incidents(&app.view())).into_response()
 }
 

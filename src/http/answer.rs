@@ -35,6 +35,15 @@ pub(super) fn busy(why: &str) -> Response {
     response
 }
 
+/// Too many bad tokens came from there.
+pub(super) fn too_many(wait: Duration) -> Response {
+    let mut response =
+        error(StatusCode::TOO_MANY_REQUESTS, "too many bad tokens from this address");
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
 /// Bounds the time of a request, and marks every answer as not to be guessed at or kept.
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(IN_TIME, next.run(request)).await;

@@ -1,12 +1,11 @@
 //! Commands: what may be asked of the running program, and the routes that ask it.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{post, put};
-use axum::{Json, Router, middleware};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -15,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::decide::incident::CloseReason;
 use crate::http::connection::Peer;
-use crate::http::{App, answer, guard};
+use crate::http::{App, answer};
 
 /// One sentence on what was done, or why it was not.
 pub type Reply = oneshot::Sender<Result<String, Refusal>>;
@@ -81,17 +80,7 @@ struct Replace {
     uri: Option<String>,
 }
 
-pub(super) fn routes(app: &App) -> Router {
-    Router::new()
-        .route("/api/v1/incidents/{id}/close", post(close))
-        .route("/api/v1/models/{model}/accept", post(accept))
-        .route("/api/v1/models/{model}/baseline", put(replace_baseline))
-        .route("/-/reload", post(reload))
-        .route_layer(middleware::from_fn_with_state(app.clone(), guard::writing))
-        .with_state(app.clone())
-}
-
-async fn close(
+pub(super) async fn close(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
     path: Result<Path<String>, PathRejection>,
@@ -102,11 +91,11 @@ async fn close(
         Ok(close) => close,
         Err((status, why)) => return answer::error(status, why),
     };
-    let by = by.unwrap_or_else(|| format!("api, from {}", peer.0.ip()));
+    let by = by.unwrap_or_else(|| format!("api, from {}", peer.address.ip()));
     ask(&app, |reply| Command::CloseIncident { id, as_, by, reply }).await
 }
 
-async fn accept(
+pub(super) async fn accept(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
     path: Result<Path<String>, PathRejection>,
@@ -117,11 +106,11 @@ async fn accept(
         Ok(accept) => accept,
         Err((status, why)) => return answer::error(status, why),
     };
-    let by = by.unwrap_or_else(|| format!("api, from {}", peer.0.ip()));
+    let by = by.unwrap_or_else(|| format!("api, from {}", peer.address.ip()));
     ask(&app, |reply| Command::AcceptFault { model, by, reply }).await
 }
 
-async fn replace_baseline(
+pub(super) async fn replace_baseline(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
@@ -135,7 +124,7 @@ async fn replace_baseline(
     ask(&app, |reply| Command::ReplaceBaseline { model, uri, reply }).await
 }
 
-async fn reload(State(app): State<App>) -> Response {
+pub(super) async fn reload(State(app): State<App>) -> Response {
     ask(&app, |reply| Command::Reload { reply }).await
 }
 

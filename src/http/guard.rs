@@ -1,8 +1,10 @@
-//! Who may: the bearer token, loopback without one, and no foreign host names.
+//! Who may: the bearer token, a client certificate, loopback without either, and no foreign host names.
 
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
@@ -10,37 +12,52 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-use crate::http::connection::Peer;
+use crate::http::connection::{ClientCertificate, Peer};
+use crate::http::failures::Failures;
 use crate::http::{App, Config, answer};
 
 /// Bytes that a token needs at least.
 pub(super) const TOKEN_MIN: usize = 32;
 
-/// What the guard knows of the configuration.
+/// What the guard knows of the configuration, and of those who guess.
 #[derive(Debug)]
 pub(super) struct Gate {
     token_file: Option<PathBuf>,
     external_host: Option<String>,
+    anyone_may_read: bool,
+    failures: Mutex<Failures>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Absent,
     Wrong,
+    /// Not looked at: too many wrong ones came from there.
+    Late(Duration),
     Right,
 }
 
 impl Gate {
     pub(super) fn new(config: &Config) -> Self {
         let external_host = config.external_url.as_ref().map(|url| url.host().to_owned());
-        Self { token_file: config.token_file.clone(), external_host }
+        Self {
+            token_file: config.token_file.clone(),
+            external_host,
+            anyone_may_read: config.insecure_anyone_may_read,
+            failures: Mutex::default(),
+        }
     }
 
-    async fn token(&self, headers: &HeaderMap) -> Token {
+    async fn token(&self, peer: Peer, headers: &HeaderMap) -> Token {
         // Without a token of ours, one that a proxy adds means nothing.
         let Some(path) = &self.token_file else { return Token::Absent };
         let Some(given) = headers.get(AUTHORIZATION) else { return Token::Absent };
+        let ip = peer.address.ip();
+        if let Some(wait) = self.blocked(ip) {
+            return Token::Late(wait);
+        }
         let token = match read_token(path).await {
             Ok(token) if token.len() >= TOKEN_MIN => token,
             Ok(_) => {
@@ -54,7 +71,23 @@ impl Gate {
         };
         let given = given.as_bytes();
         let bearer = given.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-        if bearer && equal(given[7..].trim_ascii(), &token) { Token::Right } else { Token::Wrong }
+        if bearer && equal(given[7..].trim_ascii(), &token) {
+            return Token::Right;
+        }
+        if self.failed(ip) {
+            tracing::warn!(address = %ip, "too many bad tokens from there; one a second is looked at");
+        }
+        Token::Wrong
+    }
+
+    fn blocked(&self, ip: IpAddr) -> Option<Duration> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.blocked(ip, Instant::now())
+    }
+
+    fn failed(&self, ip: IpAddr) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.note(ip, Instant::now())
     }
 
     /// A page from elsewhere can make a name of its own point at our address and then read the
@@ -73,7 +106,19 @@ impl Gate {
     }
 }
 
-/// Reading: over loopback, or with the token.
+/// Metrics: where client certificates are asked for, with one.
+pub(super) async fn scraping(
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if peer.certificate == ClientCertificate::Missing {
+        return no_certificate();
+    }
+    next.run(request).await
+}
+
+/// Reading: over loopback, with the token, or with a client certificate.
 pub(super) async fn reading(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -81,22 +126,29 @@ pub(super) async fn reading(
     next: Next,
 ) -> Response {
     let gate = &app.0.gate;
-    match gate.token(request.headers()).await {
-        // A page from elsewhere does not have it.
-        Token::Right => next.run(request).await,
-        Token::Wrong => unauthorized(),
-        Token::Absent if !gate.is_our_host(request.headers()) => foreign_host(),
-        Token::Absent if peer.is_loopback() => next.run(request).await,
-        Token::Absent if gate.token_file.is_some() => unauthorized(),
-        Token::Absent => answer::error(
+    match (gate.token(peer, request.headers()).await, peer.certificate) {
+        (Token::Late(wait), _) => answer::too_many(wait),
+        (Token::Wrong, _) => unauthorized(),
+        (_, ClientCertificate::Missing) => no_certificate(),
+        // A page from elsewhere has neither a token nor a name that our certificate is for.
+        (Token::Right, _) | (Token::Absent, ClientCertificate::Verified) => next.run(request).await,
+        (Token::Absent, _) if !gate.is_our_host(request.headers()) => foreign_host(),
+        (Token::Absent, _) if peer.is_loopback() || gate.anyone_may_read => next.run(request).await,
+        (Token::Absent, _) if gate.token_file.is_some() => unauthorized(),
+        (Token::Absent, _) => answer::error(
             StatusCode::FORBIDDEN,
             "reading from beyond loopback needs a bearer token, and http.token_file is not configured",
         ),
     }
 }
 
-/// Writing: with the token only.
-pub(super) async fn writing(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Writing: with the token only, and with a client certificate where they are asked for.
+pub(super) async fn writing(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let gate = &app.0.gate;
     if gate.token_file.is_none() {
         return answer::error(
@@ -104,9 +156,11 @@ pub(super) async fn writing(State(app): State<App>, request: Request, next: Next
             "commands need a bearer token, and http.token_file is not configured",
         );
     }
-    match gate.token(request.headers()).await {
-        Token::Right => next.run(request).await,
-        Token::Absent | Token::Wrong => unauthorized(),
+    match (gate.token(peer, request.headers()).await, peer.certificate) {
+        (Token::Late(wait), _) => answer::too_many(wait),
+        (Token::Absent | Token::Wrong, _) => unauthorized(),
+        (Token::Right, ClientCertificate::Missing) => no_certificate(),
+        (Token::Right, _) => next.run(request).await,
     }
 }
 
@@ -119,6 +173,13 @@ fn unauthorized() -> Response {
     let mut response = answer::error(StatusCode::UNAUTHORIZED, "unauthorized");
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
+}
+
+fn no_certificate() -> Response {
+    answer::error(
+        StatusCode::FORBIDDEN,
+        "a client certificate is needed, of an authority in this listener's client_ca_file",
+    )
 }
 
 fn foreign_host() -> Response {

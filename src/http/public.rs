@@ -2,33 +2,23 @@
 
 use std::fmt::Write;
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use jiff::Timestamp;
 
 use crate::http::App;
 use crate::metrics;
 
-pub(super) fn routes(app: &App) -> Router {
-    Router::new()
-        .route("/metrics", get(exposition))
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .with_state(app.clone())
-}
-
-async fn exposition(State(app): State<App>) -> Response {
+pub(super) async fn exposition(State(app): State<App>) -> Response {
     let shared = app.shared();
     let text = shared.metrics.render(&app.view(), &shared.exported, now_ms());
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
 /// Do our own loops turn? Never whether Kafka does: restarting us would not help it.
-async fn livez(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn livez(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let loops = app.shared().health.loops(now_ms());
     let alive = loops.iter().all(|(_, _, stuck)| !stuck);
     let mut text = String::from(if alive { "ok\n" } else { "stuck\n" });
@@ -40,7 +30,7 @@ async fn livez(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     probe(alive, text)
 }
 
-async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let health = &app.shared().health;
     let ready = health.is_ready();
     let mut text = String::from(if ready { "ok\n" } else { "not ready\n" });

@@ -38,7 +38,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 const HOSTILE: &str = "a\"b\n</td>\\{} \u{1f980}/..";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const MINUTE: i64 = 60_000;
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600_000;
@@ -234,7 +234,7 @@ fn fresh() -> ModelView {
     }
 }
 
-fn view() -> View {
+pub(crate) fn view() -> View {
     let incident = Incident {
         id: "i-1".to_owned(),
         model: "fraud".to_owned(),
@@ -264,22 +264,22 @@ fn view() -> View {
     View { models: vec![Arc::new(fraud()), Arc::new(fresh())], incidents: vec![incident] }
 }
 
-struct Running {
-    servers: Servers,
-    client: Client,
+pub(crate) struct Running {
+    pub(crate) servers: Servers,
+    pub(crate) client: Client,
     view: watch::Sender<Arc<View>>,
     metrics: Metrics,
     health: Arc<Health>,
-    commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Command>,
     _folder: tempfile::TempDir,
 }
 
 impl Running {
-    async fn start(configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start(configure: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(view(), metrics::Config::default(), configure).await
     }
 
-    async fn start_with(
+    pub(crate) async fn start_with(
         view: View,
         exported: metrics::Config,
         configure: impl FnOnce(&mut Config),
@@ -310,11 +310,11 @@ impl Running {
         Self { servers, client, view, metrics, health, commands, _folder: folder }
     }
 
-    fn admin(&self, path: &str) -> String {
+    pub(crate) fn admin(&self, path: &str) -> String {
         format!("http://{}{path}", self.servers.admin_addr())
     }
 
-    fn public(&self, path: &str) -> String {
+    pub(crate) fn public(&self, path: &str) -> String {
         format!("http://{}{path}", self.servers.public_addr())
     }
 
@@ -966,12 +966,14 @@ async fn beyond_loopback_reading_needs_the_token() {
     let read = with.client.get(models).bearer_auth(TOKEN).send().await.unwrap();
     assert_eq!(read.status(), 200);
     assert_eq!(with.status(Method::GET, url(&with, "/metrics")).await, 200);
-    let without = Running::start(|config| {
+    let open = Running::start(|config| {
         any(config);
         config.token_file = None;
+        config.insecure_anyone_may_read = true;
     })
     .await;
-    assert_eq!(without.status(Method::GET, url(&without, "/api/v1/models")).await, 403);
+    assert_eq!(open.status(Method::GET, url(&open, "/api/v1/models")).await, 200);
+    assert_eq!(open.status(Method::POST, url(&open, "/-/reload")).await, 403);
 }
 
 #[tokio::test]
@@ -999,6 +1001,11 @@ async fn faults_of_the_start_name_the_key() {
     let short = Config { token_file: Some(file.path().to_owned()), ..free.clone() };
     let why = driftd::http::serve(&short, shared.clone()).await.unwrap_err().to_string();
     assert!(why.contains("holds 5 bytes") && why.contains("at least 32"), "{why}");
+    let exposed = Config { admin: "0.0.0.0:0".parse().unwrap(), ..free.clone() };
+    let why = driftd::http::serve(&exposed, shared.clone()).await.unwrap_err().to_string();
+    for part in ["http.admin", "http.token_file", "client_ca_file", "insecure_anyone_may_read"] {
+        assert!(why.contains(part), "{part} in {why}");
+    }
     let nowhere = Config { token_file: Some("/nonexistent/token".into()), ..free };
     let why = driftd::http::serve(&nowhere, shared).await.unwrap_err().to_string();
     assert!(why.starts_with("http.token_file: cannot read /nonexistent/token"), "{why}");

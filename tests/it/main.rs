@@ -5,6 +5,7 @@
 
 mod baseline;
 mod baseline_s3;
+mod certificates;
 mod compare;
 mod config;
 mod corpus;
@@ -18,6 +19,7 @@ mod records;
 mod replay;
 mod running;
 mod seasons;
+mod secure_http;
 mod servers;
 mod source;
 mod store;
