@@ -18,8 +18,10 @@ pub mod message;
 pub mod mock;
 mod options;
 mod rate;
+pub(crate) mod renewal;
 mod sample;
 mod token;
+mod trouble;
 
 pub use rate::per_hour;
 pub use sample::Sampled;
@@ -88,6 +90,8 @@ pub enum Error {
     Request { doing: String, cause: KafkaError },
     #[error("the Kafka client can't go on ({code}): {reason}; restart it")]
     Fatal { code: RDKafkaErrorCode, reason: String },
+    #[error("the secrets or certificates of kafka.options have changed; they need a new client")]
+    Renewed,
     #[error("the embedded Kafka: {0}")]
     Mock(String),
     #[error("the group was not left within {0:?}; its session will time out instead")]

@@ -28,6 +28,7 @@ use crate::kafka::ffi::cached_watermarks;
 use crate::kafka::message::RawBatch;
 use crate::kafka::options::is_cooperative;
 use crate::kafka::token;
+use crate::kafka::trouble;
 use crate::offsets::TopicPartition;
 
 /// How often a closing consumer looks whether it is done.
@@ -99,7 +100,7 @@ impl ClientContext for Context {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.tell(Signal::Trouble(format!("{error}: {reason}")));
+        self.tell(Signal::Trouble(trouble::told(&error, reason)));
     }
 
     fn generate_oauth_token(

@@ -1,7 +1,7 @@
 //! The settings that we ship, the options that are ours alone, and librdkafka's judgement of the rest.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::Client;
@@ -107,6 +107,14 @@ pub(super) fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 /// `sasl.password_file` gives `sasl.password`.
 fn secret_file(name: &str) -> Option<&str> {
     name.strip_suffix("_file").filter(|base| is_secret(base))
+}
+
+/// Files that librdkafka, or we for it, read when a client is made.
+pub(super) fn files(config: &Config) -> Vec<PathBuf> {
+    let named = config.options.iter().filter(|(name, _)| {
+        secret_file(name).is_some() || name.starts_with("ssl.") && name.ends_with(".location")
+    });
+    named.map(|(_, path)| PathBuf::from(path)).collect()
 }
 
 fn is_kip848(config: &Config) -> bool {

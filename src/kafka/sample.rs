@@ -18,6 +18,7 @@ use crate::kafka::consumer;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::consumer::Signal;
 use crate::kafka::is_topic;
+use crate::kafka::trouble;
 
 /// Longest time for the client to be put away; nothing depends on it.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -85,7 +86,8 @@ pub(super) fn partitions(
         if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
             heard.get_or_insert(error.to_string());
         }
-        heard = last_trouble(consumer).or(heard);
+        let told = [heard, last_trouble(consumer)].into_iter().flatten();
+        heard = told.max_by_key(|why| trouble::remedy(why).is_some());
         let error = match consumer.fetch_metadata(Some(topic), ASK) {
             Ok(metadata) => {
                 let found = metadata.topics().iter().find(|t| t.name() == topic);
@@ -115,14 +117,14 @@ pub(super) fn partitions(
     }
 }
 
-/// What librdkafka complained about last.
+/// What librdkafka complained about last, and rather what something can be done about than that all
+/// brokers are down.
 fn last_trouble(consumer: &Consumer) -> Option<String> {
-    let told = consumer.context().take_signals().into_iter().rev();
-    told.filter_map(|signal| match signal {
+    let told = consumer.context().take_signals().into_iter().filter_map(|signal| match signal {
         Signal::Trouble(why) => Some(why),
         Signal::Assign(_) | Signal::Revoke(_) => None,
-    })
-    .next()
+    });
+    told.max_by_key(|why| trouble::remedy(why).is_some())
 }
 
 /// Where the newest `n` records lie: short partitions give what they have, the others share the rest.

@@ -24,6 +24,7 @@ use crate::kafka::consumer::Polled;
 use crate::kafka::consumer::Signal;
 use crate::kafka::is_topic;
 use crate::kafka::message::RawBatch;
+use crate::kafka::renewal::Renewal;
 use crate::offsets::TopicPartition;
 use crate::source::Event;
 use crate::source::StartsFn;
@@ -49,6 +50,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// A member of a consumer group. Not to be shared: one thread calls everything.
 pub struct KafkaSource {
     link: Link,
+    renewal: Renewal,
     starts: StartsFn,
     slots: Slots,
     /// An assignment of the group that is not answered yet.
@@ -81,6 +83,7 @@ impl KafkaSource {
             .map_err(|cause| Error::Subscribe { topics: topics.join(", "), cause })?;
         Ok(Self {
             link,
+            renewal: Renewal::of(config),
             starts,
             slots: Slots::new(topics),
             taking: None,
@@ -100,6 +103,9 @@ impl KafkaSource {
     pub fn next(&mut self, timeout: Duration) -> Event {
         let until = Instant::now() + timeout;
         self.slots.turn();
+        if self.ready.is_empty() && self.renewal.is_due() {
+            return Event::Failed(Error::Renewed);
+        }
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return event;

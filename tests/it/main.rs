@@ -20,6 +20,7 @@ mod replay;
 mod running;
 mod seasons;
 mod secure_http;
+mod secure_kafka;
 mod servers;
 mod source;
 mod store;

@@ -108,6 +108,24 @@ impl Kafka {
         Started::new("kafka", &[]).map(|server| Self { server })
     }
 
+    /// As `start`, and with listeners that ask who comes: `doors` has what they need (see `kafka.sh`).
+    pub(crate) fn start_guarded(doors: &Path) -> Option<Self> {
+        Started::new("kafka", &[doors.to_str().unwrap()]).map(|server| Self { server })
+    }
+
+    /// The address of a guarded listener.
+    pub(crate) fn listener(&self, name: &str) -> String {
+        let listeners = std::fs::read_to_string(self.server.dir.path().join("listeners")).unwrap();
+        let found = listeners.lines().find_map(|line| line.strip_prefix(&format!("{name}://")));
+        found.unwrap().to_owned()
+    }
+
+    /// Changes rights, with the options of Kafka's `AclCommand`.
+    pub(crate) fn acl(&self, options: &[&str]) {
+        let fixed = [OsStr::new("acl"), self.server.dir.path().as_os_str()];
+        run("kafka", fixed.into_iter().chain(options.iter().map(OsStr::new)));
+    }
+
     /// `bootstrap.servers`; the same after a restart.
     pub(crate) fn brokers(&self) -> &str {
         &self.server.address

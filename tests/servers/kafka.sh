@@ -3,7 +3,10 @@
 #
 #   kafka.sh installed          exit 0 if it is in the cache
 #   kafka.sh install            puts it there (needs Java 17 and Maven)
-#   kafka.sh start DIR          starts it on the data in DIR; prints its address when it is ready
+#   kafka.sh start DIR [DOORS]  starts it on the data in DIR; prints its address when it is ready. With
+#                               DOORS, a folder with ca.crt, broker.pem, expired.pem (key first) and
+#                               jwks.json, it has guarded listeners too, which DIR/listeners names
+#   kafka.sh acl DIR OPTION...  changes the rights of a guarded one, as Kafka's AclCommand does
 #   kafka.sh stop DIR           asks it to end, and waits
 #   kafka.sh kill DIR           kill -9; a later start finds the same data and the same port
 #
@@ -52,8 +55,51 @@ log.retention.check.interval.ms=5000
 log.cleaner.backoff.ms=1000
 log.cleaner.dedupe.buffer.size=2097152
 PROPERTIES
+}
+
+# Listeners that ask who comes, and an authorizer. Whoever comes by PLAINTEXT may do everything.
+guard() {
+    local dir=$1 doors ports address names=(TLS SASL SASLTLS EXPIRED OAUTH) listeners=""
+    doors=$(cd "$2" && pwd)
+    read -ra ports <<<"$(free_ports ${#names[@]})"
+    for i in "${!names[@]}"; do
+        address=${names[$i]}://127.0.0.1:${ports[$i]}
+        listeners+=,$address
+        echo "$address" >>"$dir/listeners"
+    done
+    sed -i -E "s|^(advertised\.)?listeners=.*|&$listeners|" "$dir/server.properties"
+    local login=org.apache.kafka.common.security
+    cat >>"$dir/server.properties" <<PROPERTIES
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,EXPIRED:SSL,OAUTH:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+$(for listener in sasl sasltls; do
+    echo "listener.name.$listener.plain.sasl.jaas.config=$login.plain.PlainLoginModule required user_plain=\"secret\";"
+    echo "listener.name.$listener.scram-sha-256.sasl.jaas.config=$login.scram.ScramLoginModule required;"
+    echo "listener.name.$listener.scram-sha-512.sasl.jaas.config=$login.scram.ScramLoginModule required;"
+done)
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.sasl.jaas.config=$login.oauthbearer.OAuthBearerLoginModule required;
+listener.name.oauth.oauthbearer.sasl.server.callback.handler.class=$login.oauthbearer.OAuthBearerValidatorCallbackHandler
+listener.name.oauth.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://$doors/jwks.json
+listener.name.oauth.oauthbearer.sasl.oauthbearer.expected.audience=kafka
+listener.name.oauth.oauthbearer.connections.max.reauth.ms=60000
+ssl.keystore.type=PEM
+ssl.keystore.location=$doors/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$doors/ca.crt
+listener.name.tls.ssl.client.auth=required
+listener.name.expired.ssl.keystore.location=$doors/expired.pem
+listener.name.expired.ssl.keystore.type=PEM
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+PROPERTIES
+    echo "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$doors/jwks.json" >"$dir/java.options"
+}
+
+format() {
+    local dir=$1; shift
     # Any cluster id will do: 16 bytes in base64.
-    java_tool kafka.tools.StorageTool format -t ZHJpZnRkLXRlc3QtMDAwMQ -c "$dir/server.properties" \
+    java_tool kafka.tools.StorageTool format -t ZHJpZnRkLXRlc3QtMDAwMQ -c "$dir/server.properties" "$@" \
         >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; die "cannot format $dir/data"; }
 }
 
@@ -65,20 +111,36 @@ start() {
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)
     [ -e "$home/.ok" ] || die "not installed; run: $0 install"
-    [ -e "$dir/data/meta.properties" ] || configure "$dir"
-    launch "$dir" java -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    if [ ! -e "$dir/data/meta.properties" ]; then
+        configure "$dir"
+        local users=()
+        if [ -n "${2:-}" ]; then
+            guard "$dir" "$2"
+            users=(--add-scram 'SCRAM-SHA-256=[name=scram256,password=secret]'
+                --add-scram 'SCRAM-SHA-512=[name=scram512,password=secret]')
+        fi
+        format "$dir" "${users[@]}"
+    fi
+    local options=()
+    [ ! -e "$dir/java.options" ] || mapfile -t options <"$dir/java.options"
+    launch "$dir" java "${options[@]}" -Xms128m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
         -Djava.awt.headless=true -Dlog4j2.configurationFile="$here/kafka/log4j2.properties" \
         -cp "$home/libs/*" kafka.Kafka "$dir/server.properties"
     # Written after the broker may be used; an open port alone says nothing.
     wait_ready "$dir" 90 grep -q 'Kafka Server started' "$dir/log"
-    sed -n 's|^advertised.listeners=PLAINTEXT://||p' "$dir/server.properties"
+    sed -nE 's|^advertised.listeners=PLAINTEXT://([^,]*).*|\1|p' "$dir/server.properties"
 }
 
 case "${1:-}" in
     installed) [ -e "$home/.ok" ] ;;
     install) install_once "$home" install ;;
-    start) start "${2:?a directory}" ;;
+    start) start "${2:?a directory}" "${3:-}" ;;
+    acl)
+        dir=${2:?a directory}
+        java_tool org.apache.kafka.tools.AclCommand --force "${@:3}" --bootstrap-server \
+            "$(sed -nE 's|^advertised.listeners=PLAINTEXT://([^,]*).*|\1|p' "$dir/server.properties")" >&2
+        ;;
     stop) stop "${2:?a directory}" ;;
     kill) stop "${2:?a directory}" KILL ;;
-    *) die "usage: kafka.sh installed | install | start DIR | stop DIR | kill DIR" ;;
+    *) die "usage: kafka.sh installed | install | start DIR [DOORS] | acl DIR OPTION... | stop DIR | kill DIR" ;;
 esac
