@@ -3,7 +3,7 @@
 use rdkafka::error::KafkaError;
 
 /// Signs in librdkafka's text, and what helps; the first that is found counts.
-const REMEDIES: [(&str, &str); 11] = [
+const REMEDIES: [(&str, &str); 12] = [
     (
         "certificate verify failed",
         "the broker's certificate is not of an authority in kafka.options.ssl.ca.location (without it, the \
@@ -44,19 +44,45 @@ const REMEDIES: [(&str, &str); 11] = [
         "incorrect security.protocol",
         "kafka.options.security.protocol is not what this listener of the broker speaks",
     ),
+    (
+        "Failed to acquire SASL OAUTHBEARER token",
+        "see the token in kafka.oauth_token_file, which something else must keep fresh",
+    ),
     ("Group authorization failed", "grant Read on the group of kafka.group"),
 ];
 
 /// An error as it is told.
 pub(super) fn told(error: &KafkaError, reason: &str) -> String {
     let text = format!("{error}: {reason}");
-    match remedy(&text) {
+    // All that librdkafka says where plain text meets TLS, and where nobody listens.
+    let any = text.contains("brokers are down").then_some(
+        "is kafka.brokers right, and kafka.options.security.protocol what these listeners speak?",
+    );
+    match remedy(&text).or(any) {
         Some(remedy) => format!("{text}; {remedy}"),
         None => text,
     }
 }
 
-/// What to do about a complaint.
+/// What to do about a complaint that says enough.
 pub(super) fn remedy(text: &str) -> Option<&'static str> {
     REMEDIES.iter().find(|(sign, _)| text.contains(sign)).map(|(_, remedy)| *remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::types::RDKafkaErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn complaints_say_what_to_do() {
+        let told =
+            |reason: &str| told(&KafkaError::Global(RDKafkaErrorCode::Authentication), reason);
+        let expired = told("SSL routines::ssl/tls alert certificate expired");
+        assert!(expired.contains("renew it"), "{expired}");
+        let down = told("1/1 brokers are down");
+        assert!(down.contains("security.protocol") && remedy("1/1 brokers are down").is_none());
+        assert!(told("something new").ends_with("something new"));
+    }
 }

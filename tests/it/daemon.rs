@@ -1,6 +1,7 @@
 //! The real binary against a mock cluster: from records to a verdict to one webhook, and back.
 
 mod bad_input;
+mod canary;
 mod consumers;
 mod crash;
 mod faults;
