@@ -26,7 +26,7 @@ use crate::setting::Span;
 mod address;
 mod files;
 
-pub use address::{Lookup, Refused, is_refused, parse_url, shown};
+pub use address::{Lookup, Refused, hidden, is_refused, parse_url, shown};
 pub use files::FileError;
 
 /// An answer's body is read up to here; what follows is dropped with its connection.

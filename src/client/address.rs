@@ -41,6 +41,11 @@ pub fn shown(url: &Url) -> String {
     }
 }
 
+/// The parts of a URL that may be secrets: an answer that repeats them is not to be repeated.
+pub fn hidden(url: &Url) -> impl Iterator<Item = &str> {
+    [url.path(), url.query().unwrap_or_default()].into_iter().filter(|part| part.len() > 1)
+}
+
 /// Reads a target's URL as an operator wrote it.
 ///
 /// # Errors

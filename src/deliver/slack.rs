@@ -43,8 +43,9 @@ impl SlackWebhook {
             Err(why) => return Answer::misconfigured(format!("the webhook URL: {why}")),
         };
         let headers = vec![("content-type", "application/json".to_owned())];
-        let post = Post { url, headers, body, timeout: self.timeout };
-        Answer::of(client.post(post).await, &preset::SLACK, &[], &[])
+        let post = Post { url: url.clone(), headers, body, timeout: self.timeout };
+        let secrets: Vec<_> = client::hidden(&url).collect();
+        Answer::of(client.post(post).await, &preset::SLACK, &[], &secrets)
     }
 }
 

@@ -100,7 +100,7 @@ impl Webhook {
             headers.push(("authorization", format!("Bearer {token}")));
         }
         let post = Post { url: self.url.clone(), headers, body, timeout: self.timeout };
-        let secrets: Vec<_> = token.into_iter().collect();
+        let secrets: Vec<_> = token.into_iter().chain(client::hidden(&self.url)).collect();
         let result = client.post(post).await;
         Answer::of(result, self.preset.rules(), &self.success_statuses, &secrets)
     }

@@ -28,6 +28,10 @@ pub enum Error {
     NotAFile { location: String, what: String },
     #[error("{location}: no store of this kind; use a path or s3://bucket/key")]
     UnknownStore { location: String },
+    #[error(
+        "{place} must not hold a user name or password; credentials of a store come from its usual environment"
+    )]
+    Userinfo { place: String },
     #[error("{location}: a folder without .parquet files")]
     NoParts { location: String },
     #[error("{location}: a folder of more than {max} files; write it as fewer, larger parts")]

@@ -54,6 +54,9 @@ impl Bucket {
             .and_then(|rest| rest.split_once('/'))
             .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
             .ok_or_else(|| Error::UnknownStore { location: location.to_owned() })?;
+        if bucket.contains('@') {
+            return Err(Error::Userinfo { place: "the location of a baseline".to_owned() });
+        }
         let mut builder =
             AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig {
                 max_retries: 3,
@@ -80,6 +83,11 @@ impl Bucket {
         }
         if builder.get_config_value(&AmazonS3ConfigKey::Region).is_none() {
             builder = builder.with_region("us-east-1");
+        }
+        // Errors of the store repeat it.
+        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+        if endpoint.is_some_and(|endpoint| endpoint.contains('@')) {
+            return Err(Error::Userinfo { place: "the endpoint of the object store".to_owned() });
         }
         let store = builder.build().map_err(|error| fault(location, &error))?;
         Ok(Self { store: Arc::new(store), location: location.to_owned(), key: key.to_owned() })

@@ -14,8 +14,18 @@ use url::Url;
 pub struct ExternalUrl(Url);
 
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not an http or https URL such as https://driftd.example")]
+#[error("{0} is not an http or https URL such as https://driftd.example")]
 pub struct BadUrl(String);
+
+impl BadUrl {
+    /// What stands before an `@` may be a password.
+    fn of(text: &str) -> Self {
+        match text.contains('@') {
+            true => Self("what stands there, with a user name or password,".to_owned()),
+            false => Self(format!("`{text}`")),
+        }
+    }
+}
 
 impl ExternalUrl {
     pub(super) fn host(&self) -> &str {
@@ -37,7 +47,7 @@ impl TryFrom<String> for ExternalUrl {
         };
         match Url::parse(&text) {
             Ok(url) if usable(&url) => Ok(Self(url)),
-            Ok(_) | Err(_) => Err(BadUrl(text)),
+            Ok(_) | Err(_) => Err(BadUrl::of(&text)),
         }
     }
 }
@@ -65,7 +75,7 @@ mod tests {
         assert_eq!(read("https://driftd.example/"), Ok("https://driftd.example".to_owned()));
         assert_eq!(read("http://h:8080/base"), Ok("http://h:8080/base".to_owned()));
         for bad in ["driftd.example", "ftp://h", "https://", "https://h?q", "https://u:p@h", ""] {
-            assert_eq!(read(bad), Err(BadUrl(bad.to_owned())), "{bad}");
+            assert_eq!(read(bad), Err(BadUrl::of(bad)), "{bad}");
         }
     }
 }
