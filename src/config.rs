@@ -9,6 +9,7 @@ use crate::deliver;
 use crate::fetch;
 use crate::http;
 use crate::kafka;
+use crate::kafka::dead_letter;
 use crate::metrics;
 use crate::store;
 
@@ -43,6 +44,9 @@ pub struct Config {
     pub kafka: kafka::Config,
     /// What is watched. For one model its keys may stand at the top level instead.
     pub models: Vec<Model>,
+    /// Where records that could not be used are copied; without it they are only counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<dead_letter::Config>,
     /// Where counts, offsets and incidents are kept.
     #[serde(default)]
     pub state: store::Config,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 pub(crate) mod consumer;
+pub mod dead_letter;
 mod ffi;
 pub mod message;
 pub mod mock;

@@ -43,10 +43,11 @@ impl Default for Config {
     }
 }
 
-const COUNTERS: [(&str, &str); 19] = [
+const COUNTERS: [(&str, &str); 20] = [
     ("driftd_records_consumed_total", "Records read from the topic."),
     ("driftd_record_bytes_total", "Payload bytes of the records read."),
     ("driftd_records_rejected_total", "Records or rows that could not be used, by reason."),
+    ("driftd_dead_letters_total", "Copies of rejected records, by what became of them."),
     ("driftd_records_late_total", "Records whose pane was closed already; not counted into it."),
     ("driftd_records_other_model_total", "Records of the topic that belong to no model of ours."),
     ("driftd_duplicate_keys_total", "Records in which a key came twice; the last one counted."),
@@ -198,6 +199,11 @@ impl Metrics {
     pub fn records_rejected(&self, topic: &str, model: &str, reason: Reason, records: u64) {
         let labels = [("topic", topic), ("model", model), ("reason", reason.as_str())];
         self.count("driftd_records_rejected_total", &labels, records);
+    }
+
+    /// `fate` is a word of the dead letters' closed set, such as `written`.
+    pub fn dead_letters(&self, fate: &'static str, copies: u64) {
+        self.count("driftd_dead_letters_total", &[("fate", fate)], copies);
     }
 
     pub fn records_late(&self, topic: &str, model: &str, records: u64) {

@@ -29,6 +29,7 @@ use crate::http;
 use crate::http::Health;
 use crate::http::Servers;
 use crate::http::Shared;
+use crate::kafka::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 use crate::pipeline::baselines::Stored;
 pub use clock::now_ms;
@@ -162,6 +163,7 @@ impl Running {
         let desk = Arc::new(Desk::new(specs, store, metrics.clone(), watched));
         let parts = ingest::Parts {
             desk,
+            dead_letters: dead_letters(&config, &metrics)?,
             kafka: config.kafka,
             out: counted,
             health: health.clone(),
@@ -233,6 +235,12 @@ async fn upkeep(metrics: Metrics) {
         tick.tick().await;
         metrics.run_upkeep();
     }
+}
+
+fn dead_letters(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<DeadLetters>>> {
+    let Some(dead_letter) = &config.dead_letter else { return Ok(None) };
+    let connected = DeadLetters::connect(&config.kafka, dead_letter, metrics.clone());
+    Ok(Some(Arc::new(connected.map_err(|e| BadInput(e.into()))?)))
 }
 
 fn specs(config: &Config) -> Vec<Spec> {

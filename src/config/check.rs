@@ -119,6 +119,7 @@ impl<'a> Checker<'a> {
             self.model(i, model);
         }
         self.kafka(config);
+        self.dead_letter(config);
         self.slack(config);
         self.listeners(config);
         if config.state.snapshot_interval.0.is_zero() {
@@ -139,6 +140,25 @@ impl<'a> Checker<'a> {
             self.fault(&["http.admin"], message);
         } else if let Some(warning) = config.http.warning() {
             self.warn("http.admin", warning);
+        }
+    }
+
+    fn dead_letter(&mut self, config: &Config) {
+        let Some(dead_letter) = &config.dead_letter else { return };
+        let (topic, at) = (&dead_letter.topic, "dead_letter.topic");
+        if !kafka::is_topic(topic) {
+            let message = format!(
+                "`{topic}` cannot be a topic; Kafka takes 1 to 249 letters, digits and . _ -"
+            );
+            self.fault(&[at], message);
+        }
+        if let Some(model) = config.models.iter().find(|model| model.topic == *topic) {
+            let message = format!(
+                "`{topic}` is what model `{}` reads: each bad record would be read, rejected and copied \
+                 again for ever; give dead letters a topic of their own",
+                model.name
+            );
+            self.fault(&[at], message);
         }
     }
 

@@ -10,6 +10,8 @@ use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use rdkafka::bindings;
@@ -91,7 +93,7 @@ impl Queue {
         // SAFETY: `fill` wrote the first `count` entries, and `count <= most <= capacity`.
         unsafe { self.scratch.set_len(count) };
         let messages = std::mem::take(&mut self.scratch);
-        Some(Messages { messages, _client: Arc::clone(&self.consumer) })
+        Some(Messages { messages, parsing: Mutex::new(()), _client: Arc::clone(&self.consumer) })
     }
 
     fn fill(&mut self, from: usize, most: usize, wait_ms: c_int) -> usize {
@@ -122,13 +124,15 @@ impl Drop for Queue {
 /// so they keep it alive.
 pub(super) struct Messages {
     messages: Vec<*mut bindings::rd_kafka_message_t>,
+    /// Held while C writes into a message.
+    parsing: Mutex<()>,
     /// Dropped after them.
     _client: Arc<Consumer>,
 }
 
 // SAFETY: the messages are ours alone and only read; librdkafka lets any thread destroy them.
 unsafe impl Send for Messages {}
-// SAFETY: a shared `Messages` is only read.
+// SAFETY: a shared `Messages` is only read, but for headers, which have a lock.
 unsafe impl Sync for Messages {}
 
 impl Messages {
@@ -139,6 +143,43 @@ impl Messages {
     pub(super) fn get(&self, index: usize) -> Message<'_> {
         // SAFETY: every pointer came from librdkafka and is live until drop, which `'_` outlasts not.
         Message(unsafe { &*self.messages[index] })
+    }
+
+    /// Names and values, in order; a value may be null.
+    pub(super) fn headers(&self, index: usize) -> Vec<(String, Option<&[u8]>)> {
+        let _parsing = self.parsing.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = self.messages[index];
+        let mut found = Vec::new();
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is live; C parses its headers into a part of it that nothing else reads,
+        // under the lock above. They live with it.
+        let error = unsafe { bindings::rd_kafka_message_headers(message, &raw mut headers) };
+        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return found;
+        }
+        loop {
+            let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: `headers` is live; the three are written if there is a header of this number.
+            let error = unsafe {
+                bindings::rd_kafka_header_get_all(
+                    headers,
+                    found.len(),
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut length,
+                )
+            };
+            if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+                return found;
+            }
+            // SAFETY: the name is a C string, the value `length` bytes; both live with the message.
+            let (name, value) = unsafe {
+                let value =
+                    (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), length));
+                (CStr::from_ptr(name), value)
+            };
+            found.push((name.to_string_lossy().into_owned(), value));
+        }
     }
 
     /// Message `index` and those behind it.
@@ -214,6 +255,14 @@ impl<'a> Message<'a> {
     pub(super) fn timestamp_ms(self) -> i64 {
         // SAFETY: the message is live; the kind of time stamp may be null.
         unsafe { bindings::rd_kafka_message_timestamp(self.0, ptr::null_mut()) }
+    }
+
+    pub(super) fn key(self) -> Option<&'a [u8]> {
+        if self.0.key.is_null() {
+            return None;
+        }
+        // SAFETY: librdkafka says that `key` is `key_len` readable bytes as long as the message lives.
+        Some(unsafe { slice::from_raw_parts(self.0.key.cast::<u8>(), self.0.key_len) })
     }
 
     pub(super) fn payload(self) -> Option<&'a [u8]> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rdkafka::Message as _;
+use rdkafka::message::Headers as _;
 use rdkafka::message::OwnedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -275,17 +276,68 @@ impl Group<'_> {
     }
 }
 
-impl<'a> Iterator for Group<'a> {
-    type Item = Message<'a>;
+impl<'a> Group<'a> {
+    /// The same records with everything that came with them.
+    pub fn originals(mut self) -> impl Iterator<Item = Original<'a>> {
+        std::iter::from_fn(move || Some(Original { held: self.held, index: self.advance()? }))
+    }
 
     #[inline]
-    fn next(&mut self) -> Option<Message<'a>> {
+    fn advance(&mut self) -> Option<usize> {
         while self.at == self.end {
             let (run, later) = self.runs.split_first()?;
             self.runs = later;
             (self.at, self.end) = (run.start, run.end);
         }
         self.at += 1;
-        Some(self.held.message(self.at - 1))
+        Some(self.at - 1)
+    }
+}
+
+impl<'a> Iterator for Group<'a> {
+    type Item = Message<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Message<'a>> {
+        self.advance().map(|index| self.held.message(index))
+    }
+}
+
+/// A record with everything that came with it.
+pub struct Original<'a> {
+    held: &'a Held,
+    index: usize,
+}
+
+impl<'a> Original<'a> {
+    pub fn offset(&self) -> i64 {
+        self.held.message(self.index).offset
+    }
+
+    /// ms since the epoch; -1 when the record has none.
+    pub fn timestamp_ms(&self) -> i64 {
+        self.held.message(self.index).timestamp_ms
+    }
+
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        self.held.message(self.index).payload
+    }
+
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match self.held {
+            Held::Queued(messages) => messages.get(self.index).key(),
+            Held::Polled(message) => message.key(),
+        }
+    }
+
+    /// Names and values, in order; a value may be null.
+    pub fn headers(&self) -> Vec<(String, Option<&'a [u8]>)> {
+        match self.held {
+            Held::Queued(messages) => messages.headers(self.index),
+            Held::Polled(message) => {
+                let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+                headers.map(|header| (header.key.to_owned(), header.value)).collect()
+            }
+        }
     }
 }

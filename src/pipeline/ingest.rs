@@ -20,6 +20,7 @@ use crate::decode::Decoder;
 use crate::decode::Reason;
 use crate::http::Health;
 use crate::kafka;
+use crate::kafka::dead_letter::DeadLetters;
 use crate::kafka::message::Group;
 use crate::offsets::TopicPartition;
 use crate::pipeline::clock::now_ms;
@@ -27,6 +28,7 @@ use crate::pipeline::counted::Counted;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::ingest::crew::Crew;
 use crate::pipeline::ingest::crew::Present;
+use crate::pipeline::ingest::dead_letters::Dead;
 use crate::pipeline::publish::Publisher;
 use crate::pipeline::spec::Watched;
 use crate::source::Event;
@@ -34,6 +36,7 @@ use crate::source::kafka::KafkaSource;
 use crate::window::PartitionState;
 
 mod crew;
+mod dead_letters;
 mod keep;
 mod partitions;
 mod rejects;
@@ -48,6 +51,8 @@ const POLL: Duration = Duration::from_millis(100);
 const PUBLISH: Duration = Duration::from_millis(250);
 /// How long leaving the group may take.
 const CLOSE: Duration = Duration::from_secs(3);
+/// How long the last copies of rejected records are waited for.
+const LAST_LETTERS: Duration = Duration::from_millis(500);
 
 /// How a model's records are read and counted.
 struct Reader {
@@ -60,6 +65,7 @@ struct Reader {
 pub(super) struct Parts {
     pub desk: Arc<Desk>,
     pub kafka: kafka::Config,
+    pub dead_letters: Option<Arc<DeadLetters>>,
     pub out: mpsc::Sender<Counted>,
     pub health: Arc<Health>,
     pub snapshot_interval: Duration,
@@ -90,6 +96,9 @@ pub(super) fn run(parts: &Parts, orders: Vec<mpsc::Receiver<Order>>) {
         }
         first.run();
     });
+    if let Some(dead_letters) = &parts.dead_letters {
+        dead_letters.flush(LAST_LETTERS);
+    }
 }
 
 /// One thread with a consumer of its own, and the partitions that the group has given to it.
@@ -98,6 +107,7 @@ struct Ingest<'a> {
     crew: &'a Arc<Crew>,
     number: usize,
     kafka: kafka::Config,
+    dead_letters: Option<Arc<DeadLetters>>,
     orders: mpsc::Receiver<Order>,
     publisher: Publisher,
     health: Arc<Health>,
@@ -127,6 +137,7 @@ impl<'a> Ingest<'a> {
             crew,
             number,
             kafka: parts.kafka,
+            dead_letters: parts.dead_letters,
             orders,
             publisher,
             health: parts.health,
@@ -259,6 +270,8 @@ impl<'a> Ingest<'a> {
         let (n_records, bytes) = (records.records() as u64, records.bytes() as u64);
         self.desk.metrics.records_consumed(&partition.topic, n_records, bytes);
         let mut rejects = Vec::new();
+        let mut dead: Vec<Dead> = Vec::new();
+        let copies = self.dead_letters.is_some();
         for (&model, state) in self.partitions.get_mut(partition).into_iter().flatten() {
             let Some(Reader { watched, decoder }) = self.readers.get_mut(&model) else { continue };
             if state.next_offset >= next_offset {
@@ -271,7 +284,13 @@ impl<'a> Ingest<'a> {
                 decoder.decode(records.clone().skip_while(|record| record.offset < counted))
             };
             let before = state.totals.clone();
-            state.apply(&watched.rules, &batch, next_offset);
+            if copies {
+                let mut of_time = |offset, reason| dead.push(Dead::of_time(model, offset, reason));
+                state.apply_telling(&watched.rules, &batch, next_offset, &mut of_time);
+                dead.extend(batch.rejects.iter().map(|reject| Dead::new(model, reject)));
+            } else {
+                state.apply(&watched.rules, &batch, next_offset);
+            }
             let metrics = &self.desk.metrics;
             let (topic, name) = (&*partition.topic, self.desk.specs[model].name());
             for reason in Reason::ALL {
@@ -288,6 +307,7 @@ impl<'a> Ingest<'a> {
             metrics.imprecise_numbers(topic, name, batch.imprecise);
             metrics.keys_looked_up(topic, name, batch.looked_up);
         }
+        self.bury(partition, records, dead);
         for (model, reason, new, sample) in rejects {
             self.report_reject(partition, model, reason, (new, sample));
         }

@@ -90,6 +90,18 @@ impl PartitionState {
     /// Applies a batch of this partition's log. `next_offset` is the offset behind its last record,
     /// whoever it belonged to; the caller has left out records below `self.next_offset`.
     pub fn apply(&mut self, rules: &Rules, batch: &Batch, next_offset: i64) {
+        self.apply_telling(rules, batch, next_offset, &mut |_, _| {});
+    }
+
+    /// The same, telling the offsets of records that are rejected for their event time. Those that a
+    /// reset takes back later are not told: nobody knows any more which they were.
+    pub fn apply_telling(
+        &mut self,
+        rules: &Rules,
+        batch: &Batch,
+        next_offset: i64,
+        rejected: &mut impl FnMut(i64, Reason),
+    ) {
         let mut runs = Runs::default();
         let mut rejects = batch.rejects.iter().peekable();
         let times = batch.event_ms.iter().zip(&batch.kafka_ms);
@@ -97,7 +109,9 @@ impl PartitionState {
             while let Some(reject) = rejects.next_if(|r| r.offset <= offset) {
                 self.reject(rules, reject.reason);
             }
-            if let Some(pane) = self.place(rules, event_ms, kafka_ms, &mut runs) {
+            let mut rejected = |reason| rejected(offset, reason);
+            let pane = self.place(rules, event_ms, kafka_ms, &mut runs, &mut rejected);
+            if let Some(pane) = pane {
                 runs.push(pane, row);
             }
         }
@@ -118,15 +132,18 @@ impl PartitionState {
         event_ms: i64,
         kafka_ms: i64,
         runs: &mut Runs,
+        rejected: &mut impl FnMut(Reason),
     ) -> Option<i64> {
         match self.watermark.observe(event_ms, kafka_ms) {
             Judgement::Accept => {}
             Judgement::Future => {
                 self.reject(rules, Reason::Future);
+                rejected(Reason::Future);
                 return None;
             }
             Judgement::TimeJump => {
                 self.reject(rules, Reason::TimeJump);
+                rejected(Reason::TimeJump);
                 return None;
             }
             Judgement::Reset => self.forget_after(event_ms, runs),

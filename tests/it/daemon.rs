@@ -4,6 +4,7 @@ mod bad_input;
 mod canary;
 mod consumers;
 mod crash;
+mod dead_letters;
 mod faults;
 mod harness;
 mod loops;
