@@ -31,6 +31,7 @@ pub use digest::digest;
 pub use error::Error;
 pub use process::WorkerCommand;
 pub use worker::main as worker_main;
+pub use worker::read_here;
 
 use process::run;
 use worker::{Job, Reply, Request};

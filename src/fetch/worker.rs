@@ -79,6 +79,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What the worker does, in this process and without limits: a hostile file may abort it. For tests that
+/// read thousands of them.
+///
+/// # Errors
+/// As `load`.
+pub fn read_here(
+    config: &Config,
+    location: &str,
+    overrides: &Overrides,
+) -> Result<Baseline, Error> {
+    let job = Job::Build { overrides: overrides.clone(), digest: true };
+    match reply(&Request::new(config, location, job))? {
+        Reply::Baseline(baseline) => Ok(*baseline),
+        Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
+    }
+}
+
 fn answer(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
     let mut json = Vec::new();
     input.read_to_end(&mut json)?;

@@ -12,6 +12,7 @@ mod corpus;
 mod daemon;
 mod deliver;
 mod docs;
+mod faults;
 mod http;
 mod kafka_real;
 mod memory;
