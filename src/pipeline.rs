@@ -156,6 +156,7 @@ impl Running {
             worker: options.worker,
             metrics: metrics.clone(),
             digests: watched.iter().map(|w| Some(w.as_ref()?.baseline.digest.clone())).collect(),
+            adoptions: vec![None; specs.len()],
             places: watched.iter().map(|w| w.as_ref()?.place.clone()).collect(),
             orders: orders.clone(),
             requests,

@@ -3,6 +3,7 @@
 //! Any order of crash and repeat gives a legal state: records that are already known change nothing.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -16,10 +17,18 @@ use crate::decide::record::DeliveryResult;
 use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
 
+mod compact;
+
+pub use compact::compact;
+
 /// Name space of incident ids. Fixed for ever: the same data gives the same id on any machine.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1e_5b0c_9a43_5d7e_8c21_d41f_7d00_0001);
-/// Closed incidents that are kept for readers.
+/// Closed incidents that are kept for readers, of all models together.
 const CLOSED_KEPT: usize = 200;
+/// Of each model as many stay, because what it may start depends on its last ones.
+const OF_MODEL_KEPT: usize = 16;
+/// Messages that are done and belong to no incident that is kept: that they were sent is still known.
+const MESSAGES_KEPT: usize = 1000;
 
 /// `UUIDv5(model | baseline digest | ordinal)`: computed, not drawn.
 pub fn incident_id(model: &str, digest: &str, ordinal: u64) -> String {
@@ -63,8 +72,8 @@ pub struct Ledger {
     outgoing: BTreeMap<(String, String), Outgoing>,
     baselines: BTreeMap<String, String>,
     ordinals: BTreeMap<(String, String), u64>,
-    /// Incidents ever opened, by model.
-    opened: BTreeMap<String, u64>,
+    /// Incidents that are no longer among the entries, by model.
+    forgotten: BTreeMap<String, u64>,
 }
 
 impl Ledger {
@@ -92,6 +101,14 @@ impl Ledger {
             }
             // For people: what it changes is in the model's state.
             Record::Accepted { .. } => {}
+            Record::Forgotten { model, digest, ordinal, incidents } => {
+                let known = self.ordinals.entry((model.clone(), digest.clone())).or_default();
+                *known = (*known).max(*ordinal);
+                if *incidents > 0 {
+                    let known = self.forgotten.entry(model.clone()).or_default();
+                    *known = (*known).max(*incidents);
+                }
+            }
             Record::Closed { incident, closed_as, event_ms, at_ms, .. } => {
                 self.closed(incident, *closed_as, *event_ms, *at_ms);
             }
@@ -108,7 +125,6 @@ impl Ledger {
         }
         let ordinal = self.ordinals.entry((incident.model.clone(), digest.clone())).or_default();
         *ordinal = (*ordinal).max(incident.ordinal);
-        *self.opened.entry(incident.model.clone()).or_default() += 1;
         self.entries.push(Entry {
             incident: Incident::clone(incident),
             digest: digest.clone(),
@@ -167,7 +183,7 @@ impl Ledger {
         let was_done = outgoing.done;
         outgoing.done |= *result != DeliveryResult::Retry;
         let (incident, kind) = (incident_of(&outgoing.delivery).to_owned(), outgoing.delivery.kind);
-        let Some(entry) = self.entry_mut(&incident) else { return };
+        let Some(entry) = self.entry_mut(&incident) else { return self.forget_messages() };
         let ok = matches!(result, DeliveryResult::Accepted | DeliveryResult::AlreadyThere);
         let tries = entry.incident.attempts.iter_mut();
         if let Some(attempt) = tries.rev().find(|a| a.target == *target && a.n == *n) {
@@ -204,12 +220,34 @@ impl Ledger {
 
     /// Bounded memory: old closed incidents, and their delivered messages, go.
     fn forget_old(&mut self) {
-        let closed = self.entries.iter().filter(|e| !e.is_open()).count();
-        if closed > CLOSED_KEPT
-            && let Some(at) = self.entries.iter().position(|e| !e.is_open())
-        {
-            let gone = self.entries.remove(at).incident.id;
+        let mut closed: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|e| !e.is_open()) {
+            *closed.entry(&entry.incident.model).or_default() += 1;
+        }
+        if closed.values().sum::<usize>() <= CLOSED_KEPT {
+            return;
+        }
+        let spare = |e: &Entry| !e.is_open() && closed[e.incident.model.as_str()] > OF_MODEL_KEPT;
+        if let Some(at) = self.entries.iter().position(spare) {
+            let Incident { id: gone, model, .. } = self.entries.remove(at).incident;
+            *self.forgotten.entry(model).or_default() += 1;
             self.outgoing.retain(|_, o| !o.done || incident_of(&o.delivery) != gone);
+        }
+    }
+
+    /// The same for messages that belong to no incident, such as warnings.
+    fn forget_messages(&mut self) {
+        if self.outgoing.len() <= MESSAGES_KEPT {
+            return;
+        }
+        let known: BTreeSet<&str> = self.entries.iter().map(|e| &*e.incident.id).collect();
+        let loose = |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery));
+        let loose = self.outgoing.iter().filter(|(_, o)| loose(o));
+        let mut loose: Vec<_> = loose.map(|(key, o)| (o.queued_at_ms, key.clone())).collect();
+        loose.sort();
+        let gone = loose.len().saturating_sub(MESSAGES_KEPT);
+        for (_, key) in &loose[..gone] {
+            self.outgoing.remove(key);
         }
     }
 
@@ -242,7 +280,8 @@ impl Ledger {
 
     /// Incidents that a model has ever had.
     pub fn opened(&self, model: &str) -> u64 {
-        self.opened.get(model).copied().unwrap_or_default()
+        let here = self.entries.iter().filter(|e| e.incident.model == model).count();
+        self.forgotten.get(model).copied().unwrap_or_default() + here as u64
     }
 
     /// Triggers of a model that were decided after `event_ms` and were meant to be sent.

@@ -42,6 +42,9 @@ pub enum Record {
     Marked { incident: String, state: IncidentState, at_ms: i64 },
     /// A person has taken a model's faults for drift.
     Accepted { model: String, faults: Vec<String>, event_ms: i64, at_ms: i64, by: String },
+    /// Incidents of a model that the log no longer tells of: how many, and the highest ordinal of a
+    /// baseline. Written when the log is rewritten.
+    Forgotten { model: String, digest: String, ordinal: u64, incidents: u64 },
     Closed {
         incident: String,
         #[serde(rename = "as")]

@@ -52,6 +52,8 @@ pub(super) struct Control {
     /// Where the baseline of a model is looked for, if a command named another place than the
     /// configuration.
     pub places: Vec<Option<String>>,
+    /// The last change of each model, until it is known what became of it.
+    pub adoptions: Vec<Option<Arc<Adoption>>>,
     pub orders: Orders,
     pub requests: mpsc::Sender<Request>,
 }
@@ -137,6 +139,9 @@ impl Control {
         let named = uri.map(str::to_owned).or_else(|| self.places[model].clone());
         let named = named.filter(|place| place != location(&spec.model));
         let place = named.as_deref().unwrap_or(location(&spec.model));
+        if self.adoptions[model].take_if(|adoption| adoption.was_refused()).is_some() {
+            self.digests[model] = None;
+        }
         let digest = fetch::digest(&self.config.baselines, place).await?;
         if self.digests[model].as_ref() == Some(&digest) {
             self.metrics.baseline_refreshed(spec.name(), now_ms());
@@ -148,8 +153,9 @@ impl Control {
         tell_misfits(&spec.model, &baseline);
         self.digests[model] = Some(baseline.digest.clone());
         self.places[model].clone_from(&named);
-        let adoption = Adoption::new(model, Arc::new(baseline), named);
-        self.orders.send(Order::Adopt(Arc::new(adoption))).await?;
+        let adoption = Arc::new(Adoption::new(model, Arc::new(baseline), named));
+        self.adoptions[model] = Some(Arc::clone(&adoption));
+        self.orders.send(Order::Adopt(adoption)).await?;
         Ok(true)
     }
 

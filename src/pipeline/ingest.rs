@@ -4,6 +4,7 @@
 //! them; the group's committed offset only follows, for people who watch lag.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ pub(super) fn run(parts: &Parts, orders: Vec<mpsc::Receiver<Order>>) {
     let crew = Arc::new(Crew::new(orders.len()));
     let member = |(number, orders)| Ingest::new(parts.clone(), &crew, number, orders);
     let mut members = orders.into_iter().enumerate().map(member);
-    let Some(first) = members.next() else { return };
+    let Some(mut first) = members.next() else { return };
     // Told once, and before anything that is counted by them.
     for model in 0..parts.desk.specs.len() {
         if let Some(watched) = parts.desk.watched(model) {
@@ -116,6 +117,8 @@ struct Ingest<'a> {
     partitions: BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>,
     /// How many partitions each topic has, asked whenever some are taken.
     topic_sizes: HashMap<Arc<str>, usize>,
+    /// Models whose baseline the disk has refused so far.
+    unkept: BTreeSet<usize>,
     reject_lines: HashMap<(usize, Reason), Instant>,
     /// Recoveries of stalled partitions that the present source has been counted for.
     stalls: u64,
@@ -145,6 +148,7 @@ impl<'a> Ingest<'a> {
             readers: HashMap::new(),
             partitions: BTreeMap::new(),
             topic_sizes: HashMap::new(),
+            unkept: BTreeSet::new(),
             reject_lines: HashMap::new(),
             stalls: 0,
             published: now,
@@ -342,6 +346,7 @@ impl<'a> Ingest<'a> {
         }
         if now.duration_since(self.snapshotted) >= self.snapshot_interval {
             self.snapshotted = now;
+            self.keep_again();
             let offsets = self.snapshot_all();
             commit(source, &offsets);
         }

@@ -20,6 +20,7 @@ use crate::store::{Damage, Error, Incidents, Loaded, PaneRecord, Rejected, Saved
 mod disk;
 mod log;
 mod name;
+mod rewrite;
 mod slots;
 
 const KIND_PARTITION: u8 = 1;
@@ -79,6 +80,7 @@ impl FileStore {
             store.sweep(sub, |name| name.ends_with(".tmp"))?;
         }
         store.disk.create_dir(&store.panes_dir())?;
+        store.sweep(&store.dir, |name| name == "incidents.tmp")?;
         store.sweep(&store.panes_dir(), |name| name.starts_with(CLEARED))?;
         Ok(store)
     }

@@ -11,7 +11,7 @@ use crate::decide::incident::Evidence;
 const DIGEST: &str = "9f86d081884c7d65";
 const TARGET: &str = "retraining_trigger/fraud";
 
-fn delivery(model: &str, id: &str, kind: Kind) -> Delivery {
+pub(super) fn delivery(model: &str, id: &str, kind: Kind) -> Delivery {
     let trigger = kind == Kind::Trigger;
     Delivery {
         id: id.to_owned(),
@@ -29,7 +29,7 @@ fn delivery(model: &str, id: &str, kind: Kind) -> Delivery {
     }
 }
 
-fn opened(model: &str, ordinal: u64, event_ms: i64, held: bool, silent: bool) -> Record {
+pub(super) fn opened(model: &str, ordinal: u64, event_ms: i64, held: bool, silent: bool) -> Record {
     let id = incident_id(model, DIGEST, ordinal);
     let told = delivery(model, &format!("{id}.triggered"), Kind::Triggered);
     let deliveries =
@@ -58,15 +58,15 @@ fn opened(model: &str, ordinal: u64, event_ms: i64, held: bool, silent: bool) ->
     Record::Opened { incident, digest, event_ms, at_ms: event_ms, held, deliveries }
 }
 
-fn id(ordinal: u64) -> String {
+pub(super) fn id(ordinal: u64) -> String {
     incident_id("fraud", DIGEST, ordinal)
 }
 
-fn attempt(n: u32) -> Record {
+pub(super) fn attempt(n: u32) -> Record {
     Record::Attempt { delivery: id(1), target: TARGET.to_owned(), n, at_ms: 10 * i64::from(n) }
 }
 
-fn outcome(n: u32, result: DeliveryResult) -> Record {
+pub(super) fn outcome(n: u32, result: DeliveryResult) -> Record {
     Record::Outcome {
         delivery: id(1),
         target: TARGET.to_owned(),
@@ -78,12 +78,12 @@ fn outcome(n: u32, result: DeliveryResult) -> Record {
     }
 }
 
-fn closed(ordinal: u64, closed_as: CloseReason, event_ms: i64) -> Record {
+pub(super) fn closed(ordinal: u64, closed_as: CloseReason, event_ms: i64) -> Record {
     let by = "driftd".to_owned();
     Record::Closed { incident: id(ordinal), closed_as, event_ms, at_ms: event_ms, by }
 }
 
-fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Ledger {
+pub(super) fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Ledger {
     let mut ledger = Ledger::default();
     records.into_iter().for_each(|record| ledger.apply(record));
     ledger
@@ -193,7 +193,7 @@ fn memory_does_not_grow_with_history() {
     assert_eq!(ledger.next_ordinal("fraud", DIGEST), 1000);
 }
 
-fn record() -> impl Strategy<Value = Record> {
+pub(super) fn record() -> impl Strategy<Value = Record> {
     let model = prop_oneof![Just("fraud"), Just("churn")];
     let result = prop_oneof![
         Just(DeliveryResult::Accepted),
@@ -212,6 +212,10 @@ fn record() -> impl Strategy<Value = Record> {
         (1..4u64, reason).prop_map(|(n, reason)| closed(n, reason, 6)),
         (1..4u64).prop_map(|n| Record::Released { incident: id(n), at_ms: 7 }),
         (1..4u64, state).prop_map(|(n, state)| Record::Marked { incident: id(n), state, at_ms: 8 }),
+        (any::<bool>(), 1..3u64, 1..9u64).prop_map(|(fraud, ordinal, incidents)| {
+            let model = if fraud { "fraud" } else { "churn" }.to_owned();
+            Record::Forgotten { model, digest: DIGEST.to_owned(), ordinal, incidents }
+        }),
         (1..4u64).prop_map(|n| {
             let told = delivery("fraud", &format!("{}.closed", id(n)), Kind::Closed);
             Record::Queued { delivery: Box::new(told), at_ms: 9 }

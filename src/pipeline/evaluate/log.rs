@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use tracing::error;
+use tracing::info;
 use tracing::warn;
 
 use crate::decide::ledger::Ledger;
+use crate::decide::ledger::compact;
 use crate::decide::record::Record;
 use crate::store;
 use crate::store::FileStore;
@@ -13,25 +15,31 @@ use crate::store::FileStore;
 /// Version of a record's JSON; written by this binary, and the highest that it reads.
 pub(crate) const VERSION: u8 = 1;
 
+/// A log of this size is looked at for what nobody needs any more: some thousand records.
+const LOOK_AT: u64 = 8 << 20;
+
 pub(crate) struct IncidentLog {
     store: Arc<FileStore>,
     ledger: Ledger,
     /// Records that could not be read: what they decided is unknown, so nothing may be triggered.
     unreadable: usize,
+    /// Its size, and the size at which it is looked at next.
+    bytes: u64,
+    look_at: u64,
 }
 
 impl IncidentLog {
     /// Folds what is stored.
     pub(crate) fn open(store: Arc<FileStore>) -> Result<Self, store::Error> {
+        Self::open_looking_at(store, LOOK_AT)
+    }
+
+    fn open_looking_at(store: Arc<FileStore>, look_at: u64) -> Result<Self, store::Error> {
         let stored = store.load_incidents()?;
+        let (records, bad) = read(&stored.records);
+        let unreadable = stored.unreadable + bad;
         let mut ledger = Ledger::default();
-        let mut unreadable = stored.unreadable;
-        for (version, body) in &stored.records {
-            match serde_json::from_slice::<Record>(body) {
-                Ok(record) if *version <= VERSION => ledger.apply(&record),
-                Ok(_) | Err(_) => unreadable += 1,
-            }
-        }
+        records.iter().for_each(|record| ledger.apply(record));
         if stored.torn_tail {
             warn!("the last incident record was cut short by a crash; it was never acted on");
         }
@@ -41,7 +49,10 @@ impl IncidentLog {
                 "incident records can't be read: nothing will be triggered until the log is repaired or its directory reset"
             );
         }
-        Ok(Self { store, ledger, unreadable })
+        let bytes = stored.records.iter().map(|(_, body)| body.len() as u64).sum();
+        let mut log = Self { store, ledger, unreadable, bytes, look_at };
+        log.shorten();
+        Ok(log)
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
@@ -54,10 +65,12 @@ impl IncidentLog {
 
     /// Appends and waits for the disk; true when the record is durable and folded in.
     pub(crate) fn append(&mut self, record: &Record) -> bool {
-        let body = serde_json::to_vec(record).expect("records are plain data with finite numbers");
+        let body = encode(record);
         match self.store.append_incident(VERSION, &body) {
-            Ok(_) => {
+            Ok(saved) => {
                 self.ledger.apply(record);
+                self.bytes += saved.bytes;
+                self.shorten();
                 true
             }
             Err(error) => {
@@ -65,5 +78,99 @@ impl IncidentLog {
                 false
             }
         }
+    }
+
+    /// Rewrites a log that has grown long without the incidents that the ledger has forgotten. Never one
+    /// with records that can't be read.
+    fn shorten(&mut self) {
+        if self.bytes < self.look_at || self.is_unreadable() {
+            return;
+        }
+        let before = self.bytes;
+        match self.rewrite() {
+            Ok(bytes) => {
+                info!(before, bytes, "the incident log was rewritten without its oldest incidents");
+                self.bytes = bytes;
+            }
+            Err(error) => warn!(%error, "the incident log could not be rewritten; it stays long"),
+        }
+        self.look_at = self.look_at.max(2 * self.bytes);
+    }
+
+    fn rewrite(&self) -> Result<u64, store::Error> {
+        let stored = self.store.load_incidents()?;
+        let (records, bad) = read(&stored.records);
+        if stored.unreadable + bad > 0 {
+            warn!("incident records have become unreadable; the log is left as it is");
+            return Ok(self.bytes);
+        }
+        let short = compact(records);
+        let bodies: Vec<_> = short.iter().map(|record| (VERSION, encode(record))).collect();
+        self.store.rewrite_incidents(&bodies).map(|saved| saved.bytes)
+    }
+}
+
+/// The records, and how many are none of ours or of a newer release.
+fn read(stored: &[(u8, Vec<u8>)]) -> (Vec<Record>, usize) {
+    let good = |(version, body): &(u8, Vec<u8>)| {
+        serde_json::from_slice::<Record>(body).ok().filter(|_| *version <= VERSION)
+    };
+    let records: Vec<Record> = stored.iter().filter_map(good).collect();
+    let bad = stored.len() - records.len();
+    (records, bad)
+}
+
+fn encode(record: &Record) -> Vec<u8> {
+    serde_json::to_vec(record).expect("records are plain data with finite numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn baseline(n: i64) -> Record {
+        Record::Baseline {
+            model: "fraud".to_owned(),
+            digest: format!("digest {n}"),
+            source: "s3://bucket/key".to_owned(),
+            active_from_ms: n,
+            at_ms: n,
+        }
+    }
+
+    #[test]
+    fn a_log_that_has_grown_long_is_rewritten_while_running_and_at_a_start() {
+        let root = tempfile::tempdir().unwrap();
+        let stored = || {
+            let store = FileStore::open(root.path()).unwrap();
+            store.load_incidents().unwrap().records.len()
+        };
+        let open = |look_at| {
+            let store = Arc::new(FileStore::open(root.path()).unwrap());
+            IncidentLog::open_looking_at(store, look_at).unwrap()
+        };
+        let mut log = open(2000);
+        (0..200).for_each(|n| assert!(log.append(&baseline(n))));
+        assert_eq!(log.ledger().baseline("fraud"), Some("digest 199"));
+        drop(log);
+        assert!(stored() < 20, "rewritten while it was written");
+
+        let mut log = open(u64::MAX);
+        (200..400).for_each(|n| assert!(log.append(&baseline(n))));
+        drop(log);
+        assert!(stored() > 200);
+        assert_eq!(open(2000).ledger().baseline("fraud"), Some("digest 399"));
+        assert_eq!(stored(), 1);
+    }
+
+    #[test]
+    fn a_log_with_what_cannot_be_read_is_never_rewritten() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Arc::new(FileStore::open(root.path()).unwrap());
+        store.append_incident(VERSION + 1, b"of a newer release").unwrap();
+        (0..50).for_each(|n| drop(store.append_incident(VERSION, &encode(&baseline(n)))));
+        let mut log = IncidentLog::open_looking_at(store.clone(), 100).unwrap();
+        assert!(log.is_unreadable() && log.append(&baseline(50)));
+        assert_eq!(store.load_incidents().unwrap().records.len(), 52);
     }
 }

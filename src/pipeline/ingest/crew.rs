@@ -76,6 +76,12 @@ impl Adoption {
         Self { model, baseline, place, met: Mutex::default(), done: Condvar::new() }
     }
 
+    /// Whether all have met and it is not in force: the disk has refused it.
+    pub(crate) fn was_refused(&self) -> bool {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.outcome == Some(false)
+    }
+
     /// Waits until every thread is here. The last one puts the baseline in force, told the highest
     /// event time that any of them has read; all are told whether it did.
     pub(super) fn meet(

@@ -41,9 +41,23 @@ impl Ingest<'_> {
     }
 
     /// Stores the baseline that the model starts with.
-    pub(super) fn keep(&self, model: usize, watched: &Watched) {
-        if let Err(error) = self.publisher.keep_profile(model, watched) {
-            error!(model = self.desk.specs[model].name(), %error, "the baseline can't be stored; a restart reads it again");
+    pub(super) fn keep(&mut self, model: usize, watched: &Watched) {
+        let Err(error) = self.publisher.keep_profile(model, watched) else {
+            self.unkept.remove(&model);
+            return;
+        };
+        if self.unkept.insert(model) {
+            error!(model = self.desk.specs[model].name(), %error, "the baseline can't be stored; a restart would read it again; trying again");
+        }
+        self.desk.metrics.snapshot_failed();
+    }
+
+    /// Stores what the disk has refused before.
+    pub(super) fn keep_again(&mut self) {
+        for model in self.unkept.clone() {
+            if let Some(watched) = self.desk.watched(model) {
+                self.keep(model, &watched);
+            }
         }
     }
 
@@ -88,7 +102,8 @@ impl Ingest<'_> {
         let watched = Watched::new(spec, adoption.baseline.clone(), active_from);
         let watched = Watched { place: adoption.place.clone(), ..watched };
         if let Err(error) = self.publisher.keep_profile(model, &watched) {
-            error!(model = spec.name(), %error, "the new baseline can't be stored; the old one stays in force");
+            error!(model = spec.name(), %error, "the new baseline can't be stored; the old one stays in force, and it is tried again");
+            self.desk.metrics.baseline_refresh_failed(spec.name());
             return false;
         }
         self.desk.watch(model, watched.clone());

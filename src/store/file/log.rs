@@ -90,6 +90,16 @@ impl Logs {
         Ok(())
     }
 
+    /// Makes `path` hold exactly these frames, or leaves it as it was.
+    pub(super) fn replace(&self, path: &Path, frames: &[u8]) -> Result<(), Error> {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        // Should it fail behind the renaming, the next append looks again.
+        good.remove(path);
+        self.disk.replace(path, frames)?;
+        good.insert(path.to_owned(), frames.len() as u64);
+        Ok(())
+    }
+
     /// Everything good in `path`; a log that is not there is empty.
     pub(super) fn read(&self, path: &Path) -> Result<Contents, Error> {
         let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);

@@ -151,6 +151,31 @@ fn a_damaged_incident_is_counted_and_the_later_ones_are_found() {
 }
 
 #[test]
+fn a_rewritten_incident_log_is_the_old_one_or_the_new_one_at_every_fault() {
+    let old: Vec<_> = (0..9u8).map(|n| (1, vec![n; 40])).collect();
+    let new = vec![(1, b"short".to_vec()), (2, b"log".to_vec())];
+    for (step, fails) in (0..8).flat_map(|step| [(step, 1), (step, usize::MAX)]) {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(&root);
+        old.iter().for_each(|(version, body)| drop(store.append_incident(*version, body)));
+        store.disk.faults.plan(step, fails, 300);
+        let rewritten = store.rewrite_incidents(&new);
+        // The process goes on with a disk that is well again, or is gone.
+        let expected = store.load_incidents().unwrap().records;
+        assert!(expected == old || expected == new, "step {step}: {expected:?}");
+        assert!(rewritten.is_err() || expected == new, "step {step}");
+        store.disk.faults.plan(usize::MAX, 0, 0);
+        store.append_incident(1, b"later").unwrap();
+        let later = [expected, vec![(1, b"later".to_vec())]].concat();
+        assert_eq!(store.load_incidents().unwrap().records, later, "step {step}");
+        drop(store);
+        let found = open(&root).load_incidents().unwrap();
+        assert_eq!((found.records, found.unreadable, found.torn_tail), (later, 0, false));
+        assert!(!root.path().join("state/incidents.tmp").exists());
+    }
+}
+
+#[test]
 fn a_record_of_an_unknown_kind_among_the_incidents_bars_too() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root);

@@ -1,0 +1,139 @@
+//! A disk that is full or read-only under a running daemon: it counts on, says so, and recovers by itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use super::harness::{Daemon, scores, until};
+use super::receiver::Receiver;
+use super::world::{MINUTE, PARTITIONS, RATE, TOPIC, World, trigger};
+use crate::servers;
+
+/// File systems that are laid over a folder; gone on drop.
+struct Mounted {
+    at: PathBuf,
+}
+
+fn mount(args: &[&str], at: &Path) -> bool {
+    let done = Command::new("mount").args(args).arg(at).output();
+    done.is_ok_and(|output| output.status.success())
+}
+
+impl Mounted {
+    /// A disk of 2 MiB at `at`; nothing where this user may not mount.
+    fn disk(at: PathBuf) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        if mount(&["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs"], &at) {
+            return Some(Self { at });
+        }
+        servers::must_not_miss("mounting a small disk needs root");
+        None
+    }
+
+    /// Lays the folder over itself so that nothing in it can be written.
+    fn read_only(&self) -> Self {
+        let at = self.at.to_str().unwrap();
+        assert!(mount(&["--bind", at], &self.at));
+        assert!(mount(&["-o", "remount,bind,ro"], &self.at));
+        Self { at: self.at.clone() }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.at).status().ok();
+    }
+}
+
+/// Counts, drifts and triggers over a time in which nothing can be written.
+fn lives_through(break_it: impl FnOnce(&Mounted) -> Box<dyn FnOnce()>) {
+    let mut world = World::new();
+    let webhook = Receiver::start();
+    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
+    let Some(disk) = Mounted::disk(world.path("state")) else { return };
+    let daemon = Daemon::start(&world.write_config("state", "one", &models));
+    world.minutes(20, false);
+    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let failures = || daemon.metric("driftd_state_snapshot_failures_total").unwrap();
+    assert_eq!(failures(), 0.0);
+
+    let heal = break_it(&disk);
+    world.minutes(10, true);
+    let consumed = format!("driftd_records_consumed_total{{topic=\"{TOPIC}\"}}");
+    let all = (30 * RATE * i64::from(PARTITIONS)) as f64;
+    until("all records", || daemon.metric(&consumed).filter(|n| *n == all));
+    until("the alarm", || (failures() > 1.0).then_some(()));
+    assert_eq!(daemon.get_public("/livez").0, 200);
+    assert!(webhook.seen("/retrain").is_empty(), "nothing is done that is not on the disk");
+
+    heal();
+    let model = daemon.until("fraud", "the acceptance", |m| m["incident"] == "accepted");
+    let age = || daemon.metric("driftd_state_snapshot_age_seconds").filter(|age| *age < 5.0);
+    until("a new snapshot", age);
+    world.minutes(3, true);
+    let end_ms = world.now_ms() - 2 * MINUTE;
+    daemon.until_end("fraud", end_ms);
+    let (panes, id) = (daemon.panes("fraud"), webhook.accepted("/retrain").id().to_owned());
+    assert_eq!(webhook.seen("/retrain").len(), 1);
+    daemon.kill();
+
+    // What was written before, meanwhile and afterwards is whole.
+    let again = Daemon::start(&world.write_config("state", "two", &models));
+    let model_again = again.until_end("fraud", end_ms);
+    assert_eq!(again.panes("fraud"), panes);
+    assert_eq!(model_again["incident_id"], json!(id));
+    again.kill();
+    let calm = Receiver::start();
+    let models = world.model("fraud", &trigger(&calm.url("/retrain"), ""));
+    let whole = Daemon::start(&world.write_config("other", "whole", &models));
+    let expected = whole.until_end("fraud", end_ms);
+    assert_eq!(whole.panes("fraud"), panes);
+    assert_eq!(scores(&model_again), scores(&expected));
+    assert_eq!(calm.accepted("/retrain").id(), id);
+    assert_eq!(model["incident_id"], json!(id));
+}
+
+#[test]
+fn a_full_disk_stops_no_counting_and_heals_by_itself() {
+    lives_through(|disk| {
+        let filler = disk.at.join("filler");
+        // As much as fits: the last write fails, and leaves no room for a page.
+        fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+        Box::new(move || fs::remove_file(filler).unwrap())
+    });
+}
+
+#[test]
+fn a_read_only_disk_stops_no_counting_and_heals_by_itself() {
+    lives_through(|disk| {
+        let over = disk.read_only();
+        Box::new(move || drop(over))
+    });
+}
+
+#[test]
+fn a_baseline_that_the_disk_refused_is_stored_once_it_can_be() {
+    let mut world = World::new();
+    let models = world.model("fraud", "");
+    let Some(disk) = Mounted::disk(world.path("state")) else { return };
+    let config = world.write_config("state", "one", &models);
+    let text = fs::read_to_string(&config).unwrap() + "baselines: {refresh_interval: 1s}\n";
+    fs::write(&config, text).unwrap();
+    let daemon = Daemon::start(&config);
+    world.minutes(5, false);
+    let before = daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let over = disk.read_only();
+    super::world::train(&world.reference(), true);
+    daemon.says(&["the new baseline can't be stored", "fraud"]);
+    let failures = "driftd_baseline_refresh_failures_total{model=\"fraud\"}";
+    until("the alarm", || daemon.metric(failures).filter(|n| *n > 0.0));
+    assert_eq!(daemon.model("fraud")["baseline"], before["baseline"]);
+    drop(over);
+    let digest = |m: &serde_json::Value| m["baseline"]["digest"].clone();
+    let adopted = daemon.until("fraud", "the new one", |m| digest(m) != digest(&before));
+    daemon.kill();
+    let daemon = Daemon::start(&config);
+    daemon.until("fraud", "the stored one", |m| digest(m) == digest(&adopted));
+}
