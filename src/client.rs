@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Proxy;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -25,9 +25,11 @@ use crate::setting::Span;
 
 mod address;
 mod files;
+mod request;
 
 pub use address::{Lookup, Refused, hidden, is_refused, parse_url, shown};
 pub use files::FileError;
+pub use request::Request;
 
 /// An answer's body is read up to here; what follows is dropped with its connection.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -112,11 +114,15 @@ pub struct Post {
     pub timeout: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
     /// The text of `Retry-After`.
     pub retry_after: Option<String>,
+    /// The text of `Location`; it is never followed here.
+    pub location: Option<String>,
+    /// The text of `X-RateLimit-Reset`, where `X-RateLimit-Remaining` is 0: seconds since the epoch.
+    pub rate_limit_reset: Option<String>,
     /// At most `MAX_BODY` bytes, and fewer if the body stalled: the status is the answer.
     pub body: Bytes,
 }
@@ -235,10 +241,13 @@ impl Client {
             let Ok(Some(chunk)) = response.chunk().await else { break };
             body.extend_from_slice(&chunk[..chunk.len().min(most - body.len())]);
         }
-        let retry_after = response.headers().get(RETRY_AFTER);
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let is_spent = header("x-ratelimit-remaining").is_some_and(|left| left == "0");
         Ok(Response {
             status: response.status().as_u16(),
-            retry_after: retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            retry_after: header(RETRY_AFTER.as_str()),
+            location: header(LOCATION.as_str()),
+            rate_limit_reset: header("x-ratelimit-reset").filter(|_| is_spent),
             body: body.freeze(),
         })
     }

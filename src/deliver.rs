@@ -23,9 +23,12 @@ mod answer;
 mod credential;
 mod lane;
 mod notifiers;
+mod plan;
 mod preset;
+mod provider;
 mod queue;
 mod retry;
+mod rules;
 mod sign;
 mod slack;
 mod target;
@@ -38,7 +41,7 @@ pub use preset::Preset;
 pub use retry::Schedule;
 pub use slack::parse_channel;
 pub use target::{Error, Target, dry_render};
-pub use trigger::{Address, Fault, SigningSecret, Trigger};
+pub use trigger::{Address, AlreadyThere, Fault, SigningSecret, Trigger};
 
 /// The wall clock, ms since the epoch.
 pub type Clock = fn() -> i64;
@@ -70,6 +73,8 @@ pub enum Event {
         result: Outcome,
         /// One line for people, without secrets.
         detail: String,
+        /// What the receiver calls what it has taken: a run, a message.
+        reference: Option<String>,
         /// With `Retry` and `SlowRetry`, unless it was cancelled meanwhile.
         next_attempt_ms: Option<i64>,
         elapsed: Duration,

@@ -277,7 +277,7 @@ mod tests {
     fn a_refusal_is_told_with_its_reason() {
         let answer = |status, body: &'static str| {
             let body = Bytes::from_static(body.as_bytes());
-            understood(&Response { status, retry_after: None, body })
+            understood(&Response { status, body, ..Response::default() })
         };
         assert!(answer(200, r#"{"message":"done"}"#).is_ok());
         let refused = answer(409, r#"{"error":"fraud has no fault"}"#).unwrap_err().to_string();

@@ -367,6 +367,9 @@ impl<'a> Checker<'a> {
         for fault in trigger.check() {
             self.fault(&[&format!("{at}.{}", fault.key)], fault.message);
         }
+        if let Some(advice) = trigger.advice() {
+            self.warn(&format!("{at}.{}", advice.key), advice.message);
+        }
     }
 }
 

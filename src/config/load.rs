@@ -284,8 +284,9 @@ mod tests {
         assert_eq!(policy.max_age_panes, 7 * 288);
         assert!(policy.has_trigger && !policy.dry_run);
         let paths: Vec<&str> = top.warnings.iter().map(|warning| warning.path.as_str()).collect();
-        let trigger = "drift_config.retraining_trigger.notification_channel";
-        assert_eq!(paths, [trigger]);
+        let trigger = "drift_config.retraining_trigger";
+        let told = [format!("{trigger}.notification_channel"), format!("{trigger}.token_file")];
+        assert_eq!(paths, told);
         assert_eq!(policy.prediction_p_value, Some(0.05));
     }
 

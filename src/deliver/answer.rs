@@ -1,15 +1,17 @@
 //! One attempt's answer: what it means, and one line about it that holds no secret.
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
 use crate::client;
 use crate::client::Response;
 use crate::client::with_causes;
-use crate::deliver::preset::Judgement;
-use crate::deliver::preset::Rules;
+use crate::deliver::rules::{Judgement, Overrides, Rules};
 
 /// So much of a body is repeated in logs and in the incident log.
 const EXCERPT: usize = 200;
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: Option<u16>,
     pub(crate) judgement: Judgement,
@@ -18,13 +20,29 @@ pub(crate) struct Answer {
     pub(crate) detail: String,
     /// Give up once this answer has come so many times.
     pub(crate) cap: Option<u32>,
+    /// What the receiver calls what it has taken: a run, a message.
+    pub(crate) reference: Option<String>,
+}
+
+impl Default for Answer {
+    /// Nothing was sent and somebody has to see to it.
+    fn default() -> Self {
+        Self {
+            status: None,
+            judgement: Judgement::Slow,
+            retry_after: None,
+            detail: String::new(),
+            cap: None,
+            reference: None,
+        }
+    }
 }
 
 impl Answer {
     pub(crate) fn of(
         result: Result<Response, client::Error>,
         rules: &Rules,
-        also_success: &[u16],
+        own: &Overrides,
         secrets: &[&str],
     ) -> Self {
         let response = match result {
@@ -32,7 +50,12 @@ impl Answer {
             Err(error) => return Self::without_response(&error),
         };
         let body = String::from_utf8_lossy(&response.body);
-        let judgement = rules.judge(also_success, response.status, &body);
+        let mut judgement = rules.judge(own, response.status, &body);
+        let retry_after = response.retry_after.clone().or_else(|| rate_limit(&response));
+        // A spent limit is told by a 403 with the time at which it ends.
+        if judgement == Judgement::Slow && response.status == 403 && retry_after.is_some() {
+            judgement = Judgement::Retry;
+        }
         let mut detail = response.status.to_string();
         let excerpt = excerpt(&body, secrets);
         if !excerpt.is_empty() {
@@ -44,18 +67,12 @@ impl Answer {
             detail = format!("{detail} ({hint})");
         }
         let cap = rules.cap.filter(|(status, _)| *status == response.status).map(|(_, n)| n);
-        Self {
-            status: Some(response.status),
-            judgement,
-            retry_after: response.retry_after,
-            detail,
-            cap,
-        }
+        Self { status: Some(response.status), judgement, retry_after, detail, cap, reference: None }
     }
 
     /// Nothing was sent, since a file or a setting is wrong: someone has to act.
     pub(crate) fn misconfigured(detail: String) -> Self {
-        Self { status: None, judgement: Judgement::Slow, retry_after: None, detail, cap: None }
+        Self { detail, ..Self::default() }
     }
 
     fn without_response(error: &client::Error) -> Self {
@@ -71,6 +88,13 @@ impl Answer {
         };
         Self { judgement, ..Self::misconfigured(with_causes(error)) }
     }
+}
+
+/// When a spent limit ends, as `Retry-After` would say it.
+fn rate_limit(response: &Response) -> Option<String> {
+    let seconds: i64 = response.rate_limit_reset.as_ref()?.trim().parse().ok()?;
+    let at = Timestamp::from_second(seconds).ok()?;
+    rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()
 }
 
 /// The start of a body on one line; a receiver that echoes what it got must not leak a token.
@@ -92,16 +116,14 @@ fn excerpt(body: &str, secrets: &[&str]) -> String {
 mod tests {
     use bytes::Bytes;
 
-    use crate::deliver::preset::Preset;
-
     use super::*;
 
     #[test]
     fn a_detail_is_one_short_line_without_secrets() {
         let body = format!("you sent\r\n\u{1b}[31mBearer tok-123 {}", "x".repeat(1000));
-        let response = Response { status: 401, retry_after: None, body: Bytes::from(body) };
-        let rules = Preset::StandardWebhook.rules();
-        let answer = Answer::of(Ok(response), rules, &[], &["tok-123"]);
+        let response = Response { status: 401, body: Bytes::from(body), ..Response::default() };
+        let own = Overrides::default();
+        let answer = Answer::of(Ok(response), &Rules::PLAIN, &own, &["tok-123"]);
         assert_eq!(answer.judgement, Judgement::Slow);
         assert!(answer.detail.starts_with("401 `you sent"), "{}", answer.detail);
         assert!(answer.detail.contains("read again at every attempt"), "{}", answer.detail);

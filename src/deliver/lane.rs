@@ -14,11 +14,13 @@ use crate::deliver::Event;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::answer::Answer;
-use crate::deliver::preset::Judgement;
+
 use crate::deliver::queue::Queue;
 use crate::deliver::queue::Step;
 use crate::deliver::queue::Turn;
+use crate::deliver::rules::Judgement;
 use crate::deliver::target::Target;
+use crate::deliver::webhook::Attempt;
 
 /// The wall clock may be set while we wait for it, so it is looked at this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -112,7 +114,7 @@ impl Runner {
         let at_ms = (self.now_ms)();
         let begun = Instant::now();
         let (answer, settled) = if self.lane.queue().begin(&id, &body, at_ms) {
-            let answer = self.target.send(&delivery, body, at_ms).await;
+            let answer = self.target.send(&delivery, body, Attempt { n, now_ms: at_ms }).await;
             let settled = self.lane.queue().settle(&id, &answer, (self.now_ms)());
             (answer, Some(settled))
         } else {
@@ -127,6 +129,7 @@ impl Runner {
             status: answer.status,
             result: settled.map_or(Outcome::Stopped, |settled| settled.result),
             detail: answer.detail,
+            reference: answer.reference,
             next_attempt_ms: settled.and_then(|settled| settled.next_ms),
             elapsed: begun.elapsed(),
         };

@@ -10,11 +10,11 @@ use crate::decide::Delivery;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::answer::Answer;
-use crate::deliver::preset::Judgement;
 use crate::deliver::retry;
 use crate::deliver::retry::Failure;
 use crate::deliver::retry::Next;
 use crate::deliver::retry::Schedule;
+use crate::deliver::rules::Judgement;
 
 /// Deliveries that one target may have waiting.
 pub(crate) const CAPACITY: usize = 1000;

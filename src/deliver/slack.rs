@@ -14,7 +14,7 @@ use crate::decide::Kind;
 use crate::decide::announcement::TopFeature;
 use crate::deliver::answer::Answer;
 use crate::deliver::credential::Credential;
-use crate::deliver::preset;
+use crate::deliver::rules::{Overrides, Rules};
 
 /// Slack's limits in characters. Together the blocks must stay under about 13,200.
 const HEADER: usize = 150;
@@ -22,6 +22,17 @@ const SECTION: usize = 3000;
 const FIELD: usize = 500;
 /// A wider name would break the table on a phone.
 const NAME: usize = 32;
+
+/// The same message can only fail in the same way after 400 and 413.
+static RULES: Rules = Rules {
+    stop: &[400, 403, 404, 410, 413],
+    hints: &[
+        (403..=403, "", "the webhook or its app was switched off; make a new webhook URL"),
+        (404..=404, "", "the webhook or its channel does not exist; make a new webhook URL"),
+        (410..=410, "", "the channel is archived"),
+    ],
+    ..Rules::PLAIN
+};
 
 /// One channel's incoming webhook.
 #[derive(Debug)]
@@ -45,7 +56,7 @@ impl SlackWebhook {
         let headers = vec![("content-type", "application/json".to_owned())];
         let post = Post { url: url.clone(), headers, body, timeout: self.timeout };
         let secrets: Vec<_> = client::hidden(&url).collect();
-        Answer::of(client.post(post).await, &preset::SLACK, &[], &secrets)
+        Answer::of(client.post(post).await, &RULES, &Overrides::default(), &secrets)
     }
 }
 

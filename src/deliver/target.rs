@@ -14,7 +14,7 @@ use crate::deliver::slack;
 use crate::deliver::slack::SlackWebhook;
 use crate::deliver::trigger::Fault;
 use crate::deliver::trigger::Trigger;
-use crate::deliver::webhook::Webhook;
+use crate::deliver::webhook::{Attempt, Webhook};
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -104,14 +104,14 @@ impl Target {
 
     pub(crate) fn render(&self, delivery: &Delivery) -> Bytes {
         match &self.service {
-            Service::Webhook(webhook) => webhook.render(delivery).into(),
+            Service::Webhook(webhook) => webhook.render(delivery),
             Service::Slack(_) => slack::render(delivery).into(),
         }
     }
 
-    pub(crate) async fn send(&self, delivery: &Delivery, body: Bytes, now_ms: i64) -> Answer {
+    pub(crate) async fn send(&self, delivery: &Delivery, body: Bytes, attempt: Attempt) -> Answer {
         match &self.service {
-            Service::Webhook(webhook) => webhook.send(&self.client, delivery, body, now_ms).await,
+            Service::Webhook(webhook) => webhook.send(&self.client, delivery, body, attempt).await,
             Service::Slack(webhook) => webhook.send(&self.client, body).await,
         }
     }

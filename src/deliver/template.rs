@@ -38,7 +38,7 @@ fn json<T: Serialize>(value: &T) -> Value {
     Value::Json(serde_json::to_string(value).expect("announcements are plain data"))
 }
 
-const FIELDS: [Field; 23] = [
+const FIELDS: [Field; 27] = [
     Field { name: "id", read: |a| inside(&a.id) },
     Field { name: "type", read: |a| inside(&a.event_type) },
     Field { name: "timestamp", read: |a| inside(&a.timestamp) },
@@ -68,7 +68,28 @@ const FIELDS: [Field; 23] = [
     Field { name: "report", read: |a| json(&a.data.report) },
     Field { name: "data", read: |a| json(&a.data) },
     Field { name: "announcement", read: |a| json(a) },
+    // The same as text, for the inside of a string.
+    Field { name: "top_features_text", read: |a| as_text(&a.data.top_features) },
+    Field { name: "report_text", read: |a| as_text(&a.data.report) },
+    Field { name: "data_text", read: |a| as_text(&a.data) },
+    Field { name: "announcement_text", read: |a| as_text(a) },
 ];
+
+/// Placeholders that stand for a structure, and so outside quotes.
+pub(crate) const STRUCTURES: [&str; 4] = ["top_features", "report", "data", "announcement"];
+
+fn as_text<T: Serialize>(value: &T) -> Value {
+    Value::Inside(Some(serde_json::to_string(value).expect("announcements are plain data")))
+}
+
+/// What a placeholder stands for, as text; `None` if there is no such placeholder.
+pub(crate) fn text_of(name: &str, announcement: &Announcement) -> Option<String> {
+    let field = FIELDS.iter().find(|field| field.name == name)?;
+    Some(match (field.read)(announcement) {
+        Value::Inside(text) => text.unwrap_or_default(),
+        Value::Json(json) => json,
+    })
+}
 
 impl Template {
     /// # Errors
@@ -148,7 +169,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Its texts hold what breaks careless quoting.
-fn sample() -> Announcement {
+pub(crate) fn sample() -> Announcement {
     let hostile = || "\"\\\n".to_owned();
     let data = Data { model: hostile(), summary: hostile(), ..Data::default() };
     Announcement { event_type: hostile(), id: hostile(), timestamp: hostile(), data }

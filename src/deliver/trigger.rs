@@ -1,6 +1,7 @@
-//! `retraining_trigger:` as it is written, and everything that can be wrong with it.
+//! `retraining_trigger:` as it is written.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -9,27 +10,35 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use crate::client;
-use crate::client::Client;
-use crate::client::with_causes;
 use crate::deliver::credential::Credential;
 use crate::deliver::preset::Preset;
-use crate::deliver::sign::Keys;
-use crate::deliver::slack;
-use crate::deliver::template::Template;
+use crate::deliver::preset::argo;
+use crate::deliver::rules::Overrides;
 use crate::setting::Secret;
 use crate::setting::Span;
 
-const ARGO_PATH: &str = "/api/v1/events/";
+mod check;
 
 /// The call that starts the retraining pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
-    /// URL that takes the POST.
+    /// URL that takes the request; for a preset that knows the path, where its API is.
+    #[serde(default)]
     pub webhook: Address,
     /// What kind of receiver it is; by default its path tells.
     #[serde(default)]
     pub preset: Option<Preset>,
+    /// What the preset needs to know, such as `dag_id` or `repository`.
+    #[serde(default)]
+    pub with: BTreeMap<String, String>,
+    /// What the pipeline is given, by name: texts with placeholders such as `{{id}}`. It replaces what
+    /// the preset gives.
+    #[serde(default)]
+    pub parameters: Option<BTreeMap<String, String>>,
+    /// User name: the token is its password or API token then.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Bearer token.
     #[serde(default)]
     pub token: Option<Secret>,
@@ -67,12 +76,44 @@ pub struct Trigger {
     /// PEM file with the private key of `cert_file`.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
-    /// Template of the body, JSON with placeholders such as `{{id}}`; by default the event itself.
+    /// Ask how the run went; by default where the preset can, without more rights than the trigger has.
+    #[serde(default)]
+    pub confirm: Option<bool>,
+    /// Token for asking, where the trigger's own may not read (GitLab).
+    #[serde(default)]
+    pub confirm_token: Option<Secret>,
+    /// File with that token, read again each time.
+    #[serde(default)]
+    pub confirm_token_file: Option<PathBuf>,
+    /// Method of the request, for `preset: custom`; by default POST.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// More headers: values with placeholders, never shown.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// Template of the body, JSON with placeholders such as `{{id}}`; by default the preset's.
     #[serde(default)]
     pub body: Option<String>,
     /// Statuses that mean success besides 2xx.
     #[serde(default)]
     pub success_statuses: Vec<u16>,
+    /// Statuses after which no attempt is made again.
+    #[serde(default)]
+    pub permanent_statuses: Vec<u16>,
+    /// Answers that mean that an earlier attempt has succeeded.
+    #[serde(default)]
+    pub already_there: Vec<AlreadyThere>,
+}
+
+/// An answer that means that an earlier attempt has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlreadyThere {
+    /// Its status.
+    pub status: u16,
+    /// Text that its body must hold.
+    #[serde(default)]
+    pub contains: String,
 }
 
 fn default_timeout() -> Span {
@@ -80,7 +121,7 @@ fn default_timeout() -> Span {
 }
 
 /// A URL whose path and query may be secrets: shown as scheme and host.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Address(String);
 
@@ -97,7 +138,7 @@ impl Address {
     /// Argo's path is public and says which workflow starts; any other may be a secret.
     fn shown(&self) -> Cow<'static, str> {
         match Url::parse(self.0.trim()) {
-            Ok(url) if argo_tail(&url).is_some() => {
+            Ok(url) if argo::tail(&url).is_some() => {
                 format!("{}{}", client::shown(&url), url.path()).into()
             }
             Ok(url) => format!("{}/***", client::shown(&url)).into(),
@@ -134,13 +175,13 @@ pub enum SigningSecret {
 /// Something wrong in a configuration: the key within its block, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     pub message: String,
 }
 
 impl Fault {
-    pub(crate) fn new(key: &'static str, message: impl Into<String>) -> Self {
-        Self { key, message: message.into() }
+    pub(crate) fn new(key: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
     }
 }
 
@@ -156,6 +197,9 @@ impl Trigger {
         Self {
             webhook: Address::new(webhook),
             preset: None,
+            with: BTreeMap::new(),
+            parameters: None,
+            user: None,
             token: None,
             token_file: None,
             secret: None,
@@ -168,95 +212,16 @@ impl Trigger {
             ca_file: None,
             cert_file: None,
             key_file: None,
+            confirm: None,
+            confirm_token: None,
+            confirm_token_file: None,
+            method: None,
+            headers: BTreeMap::new(),
             body: None,
             success_statuses: Vec::new(),
+            permanent_statuses: Vec::new(),
+            already_there: Vec::new(),
         }
-    }
-
-    /// Everything that can be said without reading a file or reaching anything.
-    pub fn check(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        match client::parse_url(self.webhook.expose(), self.allow_http) {
-            Ok(url) if self.preset_of(&url) == Preset::ArgoWorkflows => {
-                faults.extend(check_argo_path(&url));
-            }
-            Ok(_) => {}
-            Err(why) => faults.push(Fault::new("webhook", why.to_string())),
-        }
-        faults.extend(self.check_secrets());
-        if self.cert_file.is_some() != self.key_file.is_some() {
-            let message = "`cert_file` and `key_file` belong together: set both or neither";
-            faults.push(Fault::new("cert_file", message));
-        }
-        if let Some(channel) = &self.notification_channel
-            && let Err(message) = slack::parse_channel(channel)
-        {
-            faults.push(Fault::new("notification_channel", message));
-        }
-        if self.timeout.0.is_zero() {
-            faults.push(Fault::new("timeout", "must be longer than 0s"));
-        }
-        if let Some(Err(messages)) = self.body.as_deref().map(Template::parse) {
-            faults.extend(messages.into_iter().map(|message| Fault::new("body", message)));
-        }
-        for status in self.success_statuses.iter().filter(|status| !(200..600).contains(*status)) {
-            let message = format!("{status} is not the status of an answer; they are 200 to 599");
-            faults.push(Fault::new("success_statuses", message));
-        }
-        faults
-    }
-
-    fn check_secrets(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        if self.token.is_some() && self.token_file.is_some() {
-            faults.push(Fault::new("token_file", "set either `token` or `token_file`"));
-        }
-        if self.secret.is_some() && self.secret_file.is_some() {
-            faults.push(Fault::new("secret_file", "set either `secret` or `secret_file`"));
-        }
-        if let Some(token) = &self.token {
-            faults.extend(check_token("token", token));
-        }
-        if let Some(secret) = self.signing_text()
-            && let Err(why) = Keys::parse(secret.expose())
-        {
-            faults.push(Fault::new("secret", why.to_string()));
-        }
-        faults
-    }
-
-    /// What only the files themselves can show: whether they are there and hold what they should.
-    pub fn check_files(&self, client: &Client) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        if self.token_file.is_some() {
-            match self.token().read_blocking() {
-                Ok(Some(token)) => faults.extend(check_token("token_file", &token)),
-                Ok(None) => {}
-                Err(why) => faults.push(Fault::new("token_file", with_causes(&why))),
-            }
-        }
-        if self.secret_file.is_some() {
-            match self.signing().read_blocking() {
-                Ok(Some(text)) => {
-                    if let Err(why) = Keys::parse(text.expose()) {
-                        faults.push(Fault::new("secret_file", why.to_string()));
-                    }
-                }
-                Ok(None) => {}
-                Err(why) => faults.push(Fault::new("secret_file", with_causes(&why))),
-            }
-        }
-        if let Some(path) = &self.ca_file
-            && let Err(why) = client.with_ca_file(path)
-        {
-            faults.push(Fault::new("ca_file", with_causes(&why)));
-        }
-        if let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file)
-            && let Err(why) = client.with_certificate(cert, key)
-        {
-            faults.push(Fault::new("cert_file", with_causes(&why)));
-        }
-        faults
     }
 
     /// `client` with the certificates of this target.
@@ -274,9 +239,23 @@ impl Trigger {
     pub(crate) fn preset_of(&self, url: &Url) -> Preset {
         match self.preset {
             Some(preset) => preset,
-            None if argo_tail(url).is_some() => Preset::ArgoWorkflows,
+            None if argo::tail(url).is_some() => Preset::ArgoWorkflows,
             None => Preset::StandardWebhook,
         }
+    }
+
+    /// What the operator counts otherwise than the preset.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let already = self.already_there.iter();
+        Overrides {
+            success: self.success_statuses.clone(),
+            permanent: self.permanent_statuses.clone(),
+            already: already.map(|known| (known.status, known.contains.clone())).collect(),
+        }
+    }
+
+    pub(crate) fn confirm_token(&self) -> Credential {
+        Credential::of(self.confirm_token.as_ref(), self.confirm_token_file.as_ref())
     }
 
     pub(crate) fn token(&self) -> Credential {
@@ -298,44 +277,18 @@ impl Trigger {
     }
 }
 
-/// What follows `/api/v1/events/`; a server may live under a base path.
-fn argo_tail(url: &Url) -> Option<&str> {
-    url.path().split_once(ARGO_PATH).map(|(_, tail)| tail)
-}
-
-fn check_argo_path(url: &Url) -> Option<Fault> {
-    let wanted = "Argo's event endpoint is /api/v1/events/{namespace}/{discriminator}";
-    let message = match argo_tail(url)?.split('/').collect::<Vec<_>>()[..] {
-        ["", ..] => format!("{wanted}: the namespace is missing"),
-        [_] => format!("{wanted}: without a discriminator the path still ends in `/`"),
-        [_, _] => return None,
-        _ => format!("{wanted}, and nothing behind it"),
-    };
-    let escape = "if this is not Argo, set `preset: standard-webhook`";
-    Some(Fault::new("webhook", format!("{message}; {escape}")))
-}
-
-fn check_token(key: &'static str, token: &Secret) -> Option<Fault> {
-    let text = token.expose().trim();
-    if text.is_empty() {
-        return Some(Fault::new(key, "is empty"));
-    }
-    let sendable = text.bytes().all(|byte| byte.is_ascii_graphic());
-    (!sendable).then(|| Fault::new(key, "must be one word of printable ASCII"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use crate::client::ClientConfig;
+    use crate::client::{Client, ClientConfig};
 
     use super::*;
 
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    fn keys(faults: &[Fault]) -> Vec<&'static str> {
-        faults.iter().map(|fault| fault.key).collect()
+    fn keys(faults: &[Fault]) -> Vec<&str> {
+        faults.iter().map(|fault| fault.key.as_ref()).collect()
     }
 
     #[test]

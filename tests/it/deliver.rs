@@ -27,7 +27,7 @@ use url::Url;
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const ID: &str = "4f7b3c1e-5d2a-5a37-9d2b-0d8a5e0b7c11";
+pub(crate) const ID: &str = "4f7b3c1e-5d2a-5a37-9d2b-0d8a5e0b7c11";
 
 /// How a receiver answers one request.
 #[derive(Clone)]
@@ -44,10 +44,11 @@ enum Reply {
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Answers the n-th request with the n-th reply, and all later ones with the last.
@@ -110,7 +111,7 @@ async fn serve(mut stream: TcpStream, replies: Vec<Reply>, log: Arc<Mutex<Vec<Se
     stream.shutdown().await.ok();
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     let mut bytes = Vec::new();
     let end = loop {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
@@ -122,35 +123,36 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     };
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut first = lines.next()?.split(' ');
+    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
     let headers: BTreeMap<_, _> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let mut body = bytes[end + 4..].to_vec();
-    let length: usize = headers["content-length"].parse().unwrap();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     while body.len() < length {
         stream.read_buf(&mut body).await.ok()?;
     }
-    Some(Seen { path, headers, body })
+    Some(Seen { method, path, headers, body })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own clock")]
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
 
 /// The ordinary schedule, ten thousand times faster; days still are seconds.
-fn quick() -> Schedule {
+pub(crate) fn quick() -> Schedule {
     Schedule { max_age: Duration::from_secs(60), ..Schedule::default().scaled(0.0001) }
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::new(&ClientConfig::default()).unwrap()
 }
 
-fn announcement(id: &str, model: &str) -> Announcement {
+pub(crate) fn announcement(id: &str, model: &str) -> Announcement {
     Announcement {
         event_type: "driftd.drift.detected".to_owned(),
         id: id.to_owned(),
@@ -168,11 +170,11 @@ fn announcement(id: &str, model: &str) -> Announcement {
     }
 }
 
-fn pending(delivery: Delivery) -> Pending {
+pub(crate) fn pending(delivery: Delivery) -> Pending {
     Pending { delivery, attempts: 0, first_attempt_ms: None }
 }
 
-fn trigger_of(id: &str, model: &str) -> Delivery {
+pub(crate) fn trigger_of(id: &str, model: &str) -> Delivery {
     Delivery {
         id: id.to_owned(),
         target: "retraining_trigger".to_owned(),
@@ -184,7 +186,7 @@ fn trigger_of(id: &str, model: &str) -> Delivery {
     }
 }
 
-fn message(id: &str, model: &str, kind: Kind) -> Delivery {
+pub(crate) fn message(id: &str, model: &str, kind: Kind) -> Delivery {
     Delivery {
         id: id.to_owned(),
         target: "slack".to_owned(),
@@ -194,7 +196,7 @@ fn message(id: &str, model: &str, kind: Kind) -> Delivery {
     }
 }
 
-fn allowing_http(url: String) -> Trigger {
+pub(crate) fn allowing_http(url: String) -> Trigger {
     Trigger { allow_http: true, timeout: "2s".parse().unwrap(), ..Trigger::new(url) }
 }
 
@@ -209,40 +211,41 @@ fn slack_at(url: String) -> Slack {
 
 /// What came of one attempt.
 #[derive(Debug, PartialEq)]
-struct Told {
-    id: String,
-    target: String,
-    n: u32,
-    at_ms: i64,
-    status: Option<u16>,
-    result: Outcome,
-    detail: String,
-    next_attempt_ms: Option<i64>,
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) target: String,
+    pub(crate) n: u32,
+    pub(crate) at_ms: i64,
+    pub(crate) status: Option<u16>,
+    pub(crate) result: Outcome,
+    pub(crate) detail: String,
+    pub(crate) next_attempt_ms: Option<i64>,
+    pub(crate) reference: Option<String>,
 }
 
 /// Plays the owner of the outbox: every attempt is said to be durable.
-struct Outbox {
-    deliverer: Deliverer,
-    events: mpsc::Receiver<Event>,
+pub(crate) struct Outbox {
+    pub(crate) deliverer: Deliverer,
+    pub(crate) events: mpsc::Receiver<Event>,
 }
 
 impl Outbox {
-    fn start(targets: Vec<Target>) -> Self {
+    pub(crate) fn start(targets: Vec<Target>) -> Self {
         let targets = targets.into_iter().map(|target| target.with_schedule(quick())).collect();
         let (sender, events) = mpsc::channel(16);
         Self { deliverer: Deliverer::start(targets, sender, now_ms), events }
     }
 
-    fn for_trigger(trigger: &Trigger) -> Self {
+    pub(crate) fn for_trigger(trigger: &Trigger) -> Self {
         Self::start(vec![Target::trigger("fraud", trigger, &client()).unwrap()])
     }
 
-    fn send(&self, delivery: Delivery) {
+    pub(crate) fn send(&self, delivery: Delivery) {
         self.deliverer.enqueue(pending(delivery)).unwrap();
     }
 
     /// The next outcome; a test that waits for one that never comes fails by this limit.
-    async fn outcome(&mut self) -> Told {
+    pub(crate) async fn outcome(&mut self) -> Told {
         loop {
             let event = tokio::time::timeout(Duration::from_secs(30), self.events.recv());
             match event.await.expect("an outcome in time").expect("the deliverer runs") {
@@ -256,15 +259,26 @@ impl Outbox {
                     result,
                     detail,
                     next_attempt_ms,
+                    reference,
                     ..
                 } => {
-                    return Told { id, target, n, at_ms, status, result, detail, next_attempt_ms };
+                    return Told {
+                        id,
+                        target,
+                        n,
+                        at_ms,
+                        status,
+                        result,
+                        detail,
+                        next_attempt_ms,
+                        reference,
+                    };
                 }
             }
         }
     }
 
-    async fn until_final(&mut self) -> Vec<Told> {
+    pub(crate) async fn until_final(&mut self) -> Vec<Told> {
         let mut told = Vec::new();
         loop {
             told.push(self.outcome().await);
@@ -275,7 +289,7 @@ impl Outbox {
     }
 }
 
-fn results(told: &[Told]) -> Vec<Outcome> {
+pub(crate) fn results(told: &[Told]) -> Vec<Outcome> {
     told.iter().map(|told| told.result).collect()
 }
 

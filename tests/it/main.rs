@@ -11,6 +11,7 @@ mod config;
 mod corpus;
 mod daemon;
 mod deliver;
+mod deliver_presets;
 mod docs;
 mod faults;
 mod http;

@@ -62,6 +62,7 @@ impl Evaluate {
                 status,
                 result,
                 detail,
+                reference: _,
                 next_attempt_ms,
                 elapsed,
             } => {

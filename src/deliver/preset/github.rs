@@ -1,0 +1,130 @@
+//! GitHub Actions: one workflow by `workflow_dispatch`, or whichever listens to `repository_dispatch`.
+
+use crate::deliver::provider::{Auth, Confirm, Lookup, Provider, RunFrom, Setting};
+use crate::deliver::rules::{Hint, Rules};
+
+const HOME: Option<&str> = Some("https://api.github.com");
+
+const HEADERS: &[(&str, &str)] = &[
+    ("content-type", "application/json"),
+    ("accept", "application/vnd.github+json"),
+    ("x-github-api-version", "2022-11-28"),
+];
+
+const REPOSITORY_NAME: Setting =
+    Setting::required("repository", "acme/fraud", "owner and name").with_slashes();
+
+/// A spent limit is a 403 too.
+const PASSING: &[(u16, &str)] = &[(403, "rate limit"), (403, "abuse")];
+
+const NOT_FOUND: Hint = (
+    404..=404,
+    "",
+    "no such repository or workflow, or the token may not see it: a private one is not found then",
+);
+
+pub(super) static WORKFLOW: Provider = Provider {
+    home: HOME,
+    url: "{{webhook}}/repos/{{with.repository}}/actions/workflows/{{with.workflow}}/dispatches",
+    headers: HEADERS,
+    standard_headers: false,
+    body: r#"{
+        "ref": "{{with.ref}}",
+        "inputs": "{{parameters}}",
+        "return_run_details": "{{with.return_run_details}}"
+    }"#,
+    settings: &[
+        REPOSITORY_NAME,
+        Setting::required("workflow", "retrain.yml", "the workflow's file name or id"),
+        Setting::or("ref", "main", "branch or tag that it runs on"),
+        Setting::or(
+            "return_run_details",
+            "true",
+            "ask for the run's id; `false` for a GitHub Enterprise Server that does not know it",
+        ),
+    ],
+    parameters: &[
+        ("event_id", "{{id}}"),
+        ("model", "{{model}}"),
+        ("train_from", "{{training_window.from}}"),
+        ("train_to", "{{training_window.to}}"),
+        ("report_url", "{{report_url}}"),
+    ],
+    texts_only: true,
+    auth: Auth::Token,
+    rules: &Rules {
+        passing: PASSING,
+        hints: &[
+            (403..=403, "", "the token needs the permission Actions: write"),
+            NOT_FOUND,
+            (
+                422..=422,
+                "return_run_details",
+                "this server does not know `return_run_details`; set `with.return_run_details: false`",
+            ),
+            (
+                422..=422,
+                "",
+                "the workflow must have `workflow_dispatch` with exactly these inputs: list them under \
+                 `parameters`; or `with.ref` does not exist",
+            ),
+        ],
+        ..Rules::PLAIN
+    },
+    // A workflow whose `run-name` holds the id can be found again.
+    lookup: Some(Lookup {
+        url: "{{webhook}}/repos/{{with.repository}}/actions/workflows/{{with.workflow}}/runs?event=\
+              workflow_dispatch&per_page=30",
+        always: false,
+        items: "/workflow_runs",
+        run: "/url",
+        equals: None,
+    }),
+    confirm: Some(Confirm {
+        by_default: true,
+        own_token: None,
+        url: "{{run}}",
+        run: RunFrom::Body("/run_url"),
+        first_of: None,
+        then: None,
+        state: &["/conclusion", "/status"],
+        succeeded: &["success"],
+        failed: &["failure", "cancelled", "timed_out", "startup_failure", "stale", "skipped"],
+        page: Some("/html_url"),
+    }),
+    ..Provider::PLAIN
+};
+
+/// A 204 says that GitHub has it, not that any workflow listens.
+pub(super) static REPOSITORY: Provider = Provider {
+    home: HOME,
+    url: "{{webhook}}/repos/{{with.repository}}/dispatches",
+    headers: HEADERS,
+    standard_headers: false,
+    // At most ten properties at the top of `client_payload`.
+    body: r#"{"event_type": "{{with.event_type}}", "client_payload": "{{parameters}}"}"#,
+    most: Some(64 * 1024 - 1),
+    settings: &[
+        REPOSITORY_NAME,
+        Setting::or("event_type", "driftd-retrain", "what the workflow's `types` lists"),
+    ],
+    parameters: &[
+        ("event_id", "{{id}}"),
+        ("model", "{{model}}"),
+        ("train_from", "{{training_window.from}}"),
+        ("train_to", "{{training_window.to}}"),
+        ("report_url", "{{report_url}}"),
+        ("driftd", "{{data}}"),
+    ],
+    auth: Auth::Token,
+    rules: &Rules {
+        passing: PASSING,
+        hints: &[
+            (403..=403, "", "the token needs the permission Contents: write"),
+            NOT_FOUND,
+            (422..=422, "", "GitHub does not take the body: at most 10 parameters and 64 KB"),
+        ],
+        ..Rules::PLAIN
+    },
+    ..Provider::PLAIN
+};
