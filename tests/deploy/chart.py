@@ -1,0 +1,118 @@
+"""The Helm chart: linted, rendered twice alike, of valid objects, with configurations that driftd takes."""
+
+import json
+
+import helm_python
+
+import schemas
+from common import DEPLOY, alerts, dashboards, documents, need
+from common import rules as all_rules
+
+import yaml
+
+CHART = DEPLOY / "helm/driftd"
+# Configurations with a key that driftd does not have yet say so, and are not held against it.
+NEEDS = "# NEEDS"
+
+
+def values():
+    """Every example as (name, text, values)."""
+    for file in sorted((CHART / "ci").glob("*-values.yaml")):
+        text = file.read_text()
+        yield file.stem.removesuffix("-values"), text, yaml.safe_load(text)
+
+
+def render(given, name="driftd"):
+    with helm_python.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(chart.merge_values(given))
+        return chart.render(given, name=name, namespace="ml")
+
+
+def objects(given):
+    found = [one for path, text in sorted(render(given).items()) if not path.endswith(".txt") for one in documents(text)]
+    return {(one["kind"], one["metadata"]["name"]): one for one in found}
+
+
+def refused(given):
+    try:
+        render(given)
+    except helm_python.HelmError as error:
+        return str(error)
+    return None
+
+
+def check_chart_is_clean():
+    for name, _, given in [("defaults", "", {}), *values()]:
+        report = helm_python.lint(str(CHART), given, strict=True, kube_version="v1.31.0")
+        said = [message for message in report["messages"] if "icon is recommended" not in str(message)]
+        need(not said, f"{name}: {said}")
+
+
+def check_chart_renders_the_same_twice():
+    for name, _, given in values():
+        need(render(given) == render(given), f"{name} renders differently the second time")
+    sources = "".join(file.read_text() for file in (CHART / "templates").iterdir())
+    for word in ["lookup", "rand", "uuidv4", "now ", "genCA", "genSelf", "Capabilities", "helm.sh/hook"]:
+        need(word not in sources, f"templates use {word}: what is rendered must follow from the values")
+
+
+def check_chart_objects_are_valid():
+    for name, _, given in values():
+        schemas.need_valid(f"chart {name}", list(objects(given).values()))
+        for one in objects(given).values():
+            schemas.need_restricted(f"chart {name}", one)
+            need(one["kind"] != "Secret", f"{name}: the chart writes a Secret")
+
+
+def check_chart_makes_of_a_backend_what_it_needs():
+    by_name = {name: objects(given) for name, _, given in values()}
+    file = by_name["file"]["StatefulSet", "driftd"]["spec"]
+    need(file["replicas"] == 1 and file["volumeClaimTemplates"][0]["metadata"]["name"] == "state", "file: one replica, one claim")
+    for name in ["plain", "claim"]:
+        need(by_name[name]["Deployment", "driftd"]["spec"]["strategy"] == {"type": "Recreate"}, f"{name}: Recreate")
+    kafka = by_name["kafka"]["Deployment", "driftd"]["spec"]
+    need("replicas" not in kafka and kafka["strategy"]["type"] == "RollingUpdate", "kafka: KEDA sets the replicas")
+    topics = [one["metadata"]["topic"] for one in by_name["kafka"]["ScaledObject", "driftd"]["spec"]["triggers"]]
+    need(topics == ["fraud.inferences", "churn.inferences"], f"a trigger for each topic, not {topics}")
+
+
+def check_chart_refuses_what_cannot_work():
+    config = {"kafka": {"brokers": ["kafka:9092"]}, "topic": "t", "drift_config": {"reference_dataset": "s3://b/k"}}
+    for given, word in [
+        ({"config": config, "replicas": 2}, "replicas"),
+        ({"config": config, "keda": {"enabled": True}}, "keda"),
+        ({"config": config, "replica": 1}, "replica"),
+        ({"config": config, "keda": {"minReplicas": 0}}, "minReplicas"),
+        ({"config": config, "metrics": {"prometheusRule": {"enabled": "yes"}}}, "enabled"),
+        ({"config": config, "secretMounts": [{"secret": "a"}]}, "path"),
+    ]:
+        said = refused(given)
+        need(said and word in said, f"{given} is not refused by {word}: {said}")
+    need(refused({"config": {**config, "state": {"backend": "kafka"}}, "replicas": 2}) is None, "two replicas on kafka are right")
+    need(refused({"config": config}) is None, "the least is refused")
+
+
+def check_chart_carries_rules_and_dashboards():
+    given = next(given for name, _, given in values() if name == "file")
+    found = objects(given)
+    groups = found["PrometheusRule", "driftd"]["spec"]["groups"]
+    rendered = {rule.get("alert") or rule["record"]: rule for group in groups for rule in group["rules"]}
+    wanted = {rule.get("alert") or rule["record"]: rule for rule in all_rules()}
+    need(set(wanted) - set(rendered) == {"DriftdConfigWarnings"}, "all rules but the one that the values leave out")
+    for name, rule in rendered.items():
+        for key in ["expr", "for", "labels", "keep_firing_for"]:
+            need(rule.get(key) == wanted[name].get(key), f"{name}: {key} differs from the file")
+        if "alert" in rule:
+            need(rule["annotations"]["runbook_url"] == f"https://runbooks.example/{name}.md", f"{name}: {rule['annotations']}")
+            need(rule["annotations"]["summary"] == wanted[name]["annotations"]["summary"], f"{name}: its summary differs")
+    need(len([rule for rule in rendered.values() if "alert" in rule]) == len(alerts()) - 1, "an alert is missing")
+    for file, dashboard in dashboards():
+        text = found["ConfigMap", f"driftd-{file.removesuffix('.json')}"]["data"][f"driftd-{file}"]
+        need(json.loads(text) == dashboard, f"{file} differs in the chart")
+
+
+def check_chart_configurations_are_valid():
+    for name, text, given in values():
+        config = objects(given)["ConfigMap", "driftd"]["data"]["driftd.yaml"]
+        need(yaml.safe_load(config) == given["config"], f"{name}: the configuration differs from the values")
+        schemas.need_accepted(f"chart {name}", config, new=NEEDS in text)

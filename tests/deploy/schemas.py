@@ -1,0 +1,101 @@
+"""What a cluster would say of an object, and driftd of a configuration."""
+
+import copy
+import functools
+import pathlib
+import re
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from common import DRIFTD, Fault, folder, need, run, server
+
+# The oldest and the newest release that is promised, as far as there are schemas.
+RELEASES = ["1.29", "1.34"]
+
+
+@functools.cache
+def custom():
+    """The schema of each custom resource, by (apiVersion, kind); unknown keys are refused."""
+    found = {}
+    for file in pathlib.Path(server("tools", "crds")).rglob("*.yaml"):
+        for one in yaml.load_all(file.read_text(), yaml.CSafeLoader):
+            if one and one["kind"] == "CustomResourceDefinition":
+                spec = one["spec"]
+                for version in spec["versions"]:
+                    schema = version.get("schema", {}).get("openAPIV3Schema")
+                    if schema:
+                        found[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = strict(schema)
+    need(len(found) > 20, f"only {len(found)} custom resources")
+    return found
+
+
+def strict(schema):
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: strict(value) for key, value in schema.items() if key not in ("format", "description")}
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    open_ended = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not open_ended:
+        schema["additionalProperties"] = False
+    return schema
+
+
+def need_valid(where, objects):
+    for one in objects:
+        place = f"{where}: {one.get('kind')} {one.get('metadata', {}).get('name')}"
+        kind = (one["apiVersion"], one["kind"])
+        if kind in custom():
+            schema = copy.deepcopy(custom()[kind])
+            schema["properties"]["metadata"] = {"type": "object"}
+            faults = list(jsonschema.Draft7Validator(schema).iter_errors(one))
+            need(not faults, f"{place}: " + "; ".join(f"{fault.json_path} {fault.message}" for fault in faults))
+            continue
+        for release in RELEASES:
+            try:
+                kubernetes_validate.validate(one, release, strict=True)
+            except Exception as fault:
+                raise Fault(f"{place}, Kubernetes {release}: {fault}") from fault
+
+
+def pod_of(one):
+    if one["kind"] in ("Deployment", "StatefulSet"):
+        return one["spec"]["template"]["spec"]
+    return None
+
+
+def need_restricted(where, one):
+    """The pod security standard `restricted`, and a root that is read-only."""
+    pod = pod_of(one)
+    if pod is None:
+        return
+    own = [part for part in pod["containers"] + pod.get("initContainers", []) if "driftd" in part["image"]]
+    need(own, f"{where}: no container of driftd")
+    for container in own:
+        context = {**pod.get("securityContext", {}), **container.get("securityContext", {})}
+        for key, value in {
+            "runAsNonRoot": True, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+        }.items():
+            need(context.get(key) == value, f"{where}: {key} is {context.get(key)}, not {value}")
+        need("memory" in container["resources"]["limits"], f"{where}: no limit of memory")
+
+
+def need_accepted(where, config, new=False):
+    """`driftd validate --offline` takes it, with files in place of those that it mounts."""
+    with folder() as place:
+        for path in set(re.findall(r"/(?:run/secrets|var/run/secrets)/[\w./-]+", config)):
+            file = pathlib.Path(place + path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("https://hooks.example/secret\n" if path.endswith("url") else "secret\n")
+            config = config.replace(path, str(file))
+        file = pathlib.Path(place) / "driftd.yaml"
+        file.write_text(config)
+        said = run([DRIFTD, "validate", "--offline", "-c", file], allow=(0, 78) if new else (0,))
+        # A key that this driftd does not have yet is the only thing that it may say.
+        if new and "error" in said:
+            need("backend" in said or "role" in said, f"{where}: {said}")
