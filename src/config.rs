@@ -1,5 +1,7 @@
 //! Gathers each stage's own settings into one file, and reports every fault in it at once.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,10 @@ pub struct Config {
     pub kafka: kafka::Config,
     /// What is watched. For one model its keys may stand at the top level instead.
     pub models: Vec<Model>,
+    /// What this process does: `ingest` only counts, `evaluate` only decides, `all` does both. Other than
+    /// `all` needs `state.backend: kafka`.
+    #[serde(default)]
+    pub role: Role,
     /// Where records that could not be used are copied; without it they are only counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<dead_letter::Config>,
@@ -74,11 +80,42 @@ pub struct Config {
     pub max_series: u64,
 }
 
+/// What a process does of the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    #[default]
+    All,
+    Ingest,
+    Evaluate,
+}
+
+impl Role {
+    pub fn counts(self) -> bool {
+        matches!(self, Role::All | Role::Ingest)
+    }
+
+    pub fn evaluates(self) -> bool {
+        matches!(self, Role::All | Role::Evaluate)
+    }
+}
+
 fn default_max_series() -> u64 {
     50_000
 }
 
 impl Config {
+    /// How long a record of the Kafka backend must be there without being renewed: the longest history of
+    /// a model, and a few days in which nobody looks after it.
+    pub fn kept(&self) -> Duration {
+        let history = |model: &Model| {
+            let window = model.window().0.max(model.drift_config.max_age.0);
+            window + model.lateness.0
+        };
+        let longest = self.models.iter().map(history).max().unwrap_or_default();
+        longest + Duration::from_secs(3 * 86_400)
+    }
+
     /// What the metrics stage is told.
     pub fn metrics(&self) -> metrics::Config {
         let max_series = usize::try_from(self.max_series).unwrap_or(usize::MAX);

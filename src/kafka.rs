@@ -15,15 +15,20 @@ use thiserror::Error;
 pub(crate) mod consumer;
 pub mod dead_letter;
 mod ffi;
+mod group;
 pub mod message;
 pub mod mock;
 mod options;
+pub mod producer;
 mod rate;
 pub(crate) mod renewal;
 mod sample;
+pub mod tail;
 mod token;
+pub mod topics;
 mod trouble;
 
+pub use group::members;
 pub use rate::per_hour;
 pub use sample::Sampled;
 pub use sample::sample;
@@ -239,6 +244,16 @@ impl Config {
             faults.push(Error::NoToken);
         }
         faults
+    }
+
+    /// The same cluster as a member of another group, of the classic protocol and without options that
+    /// name or place the member.
+    pub fn in_group(&self, group: &str) -> Self {
+        let mut config = Self { group: group.to_owned(), consumers: 1, ..self.clone() };
+        for name in ["group.protocol", "group.instance.id", "group.remote.assignor"] {
+            config.options.remove(name);
+        }
+        config
     }
 
     /// The brokers as one word for messages.

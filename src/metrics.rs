@@ -66,7 +66,7 @@ const COUNTERS: [(&str, &str); 20] = [
     ("driftd_config_reload_failures_total", "Reloads that were refused."),
 ];
 
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: [(&str, &str); 10] = [
     ("driftd_build_info", "The program that answers, by version."),
     ("driftd_consumer_assigned_partitions", "Partitions of the topic that are ours."),
     ("driftd_event_watermark_timestamp_seconds", "Event time up to which records have come."),
@@ -78,6 +78,7 @@ const GAUGES: [(&str, &str); 9] = [
         "driftd_config_last_reload_success_timestamp_seconds",
         "Last time a configuration was loaded.",
     ),
+    ("driftd_config_mismatch", "1 while other replicas count the model by another configuration."),
     ("driftd_config_warnings", "Things in the configuration that will not work as written."),
 ];
 
@@ -322,6 +323,12 @@ impl Metrics {
         let name = "driftd_config_last_reload_success_timestamp_seconds";
         self.gauge(name, &[]).set(seconds(now_ms));
         self.gauge("driftd_config_warnings", &[]).set(warnings as f64);
+    }
+
+    /// Whether other replicas count a model by another configuration, so that this one waits.
+    pub fn config_mismatch(&self, model: &str, mismatch: bool) {
+        self.gauge("driftd_config_mismatch", &[("model", model)])
+            .set(f64::from(u8::from(mismatch)));
     }
 
     pub fn config_reload_failed(&self) {

@@ -31,7 +31,6 @@ use crate::http::Servers;
 use crate::http::Shared;
 use crate::kafka::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
-use crate::pipeline::baselines::Stored;
 pub use clock::now_ms;
 
 use crate::pipeline::control::Control;
@@ -42,20 +41,26 @@ use crate::pipeline::evaluate::Parts;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
+use crate::pipeline::shared::Begun;
+use crate::pipeline::shared::Shares;
+use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
-use crate::store::FileStore;
 
 mod baselines;
+mod beats;
 mod clock;
 mod control;
 mod counted;
 mod desk;
 mod evaluate;
+mod exchange;
+mod follow;
 mod ingest;
 mod panes;
 mod profile;
 mod publish;
 pub mod replay;
+mod shared;
 mod snapshot;
 mod spec;
 pub mod tune;
@@ -105,7 +110,10 @@ pub async fn run(
 struct Running {
     servers: Servers,
     orders: Orders,
-    reading: thread::JoinHandle<()>,
+    /// Of the threads that read records, where this process counts.
+    reading: Option<thread::JoinHandle<()>>,
+    /// What replicas share, where they do.
+    sharing: Option<Sharing>,
     evaluating: JoinHandle<Deliverer>,
     /// Hold no state that has to be written: they just end.
     others: Vec<JoinHandle<()>>,
@@ -117,13 +125,12 @@ impl Running {
         options: Options,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let store = Arc::new(FileStore::open(&config.state.dir)?);
+        let store = Arc::new(shared::open(&config).await?);
         let metrics = Metrics::new();
         let specs = Arc::new(specs(&config));
         let targets = targets(&config, &specs, &options.schedule, &metrics)?;
-        let stored = Stored::load(&store, &specs)?;
-        let watched =
-            baselines::at_start(&config.baselines, &specs, stored, &options.worker).await?;
+        let Begun { watched, others } =
+            shared::begin(&config, &store, &specs, &options.worker).await?;
         let log = IncidentLog::open(store.clone())?;
         let health = Arc::new(Health::default());
         let (view, views) = watch::channel(Arc::new(View::default()));
@@ -153,32 +160,47 @@ impl Running {
         let control = Control {
             config: config.clone(),
             specs: specs.clone(),
-            worker: options.worker,
+            worker: options.worker.clone(),
             metrics: metrics.clone(),
             digests: watched.iter().map(|w| Some(w.as_ref()?.baseline.digest.clone())).collect(),
             adoptions: vec![None; specs.len()],
             places: watched.iter().map(|w| w.as_ref()?.place.clone()).collect(),
             orders: orders.clone(),
             requests,
+            store: store.clone(),
+            evaluates: config.role.evaluates(),
         };
-        let desk = Arc::new(Desk::new(specs, store, metrics.clone(), watched));
+        let in_force = watched.clone();
+        let desk = Arc::new(Desk::new(specs, store.clone(), metrics.clone(), watched));
+        let sharing = Sharing::start(Shares {
+            config: &config,
+            desk: &desk,
+            worker: options.worker,
+            orders: config.role.counts().then(|| orders.clone()),
+            out: counted.clone(),
+            in_force,
+            others,
+        })?;
         let parts = ingest::Parts {
             desk,
             dead_letters: dead_letters(&config, &metrics)?,
             kafka: config.kafka,
-            out: counted,
+            out: sharing.is_none().then_some(counted),
             health: health.clone(),
             snapshot_interval: config.state.snapshot_interval.0,
         };
         let inputs = Inputs { counted: counts, deliveries: delivered, requests: requested };
-        let reading = thread::Builder::new()
-            .name("ingest".to_owned())
-            .spawn(move || ingest::run(&parts, ordered))?;
+        let ingest = thread::Builder::new().name("ingest".to_owned());
+        let reading = match config.role.counts() {
+            true => Some(ingest.spawn(move || ingest::run(&parts, ordered))?),
+            false => None,
+        };
         health.waiting_for(Vec::new());
         Ok(Self {
             servers,
             orders,
             reading,
+            sharing,
             evaluating: tokio::spawn(evaluate.run(inputs)),
             others: vec![tokio::spawn(control.run(commanded, stop)), tokio::spawn(upkeep(metrics))],
         })
@@ -193,7 +215,13 @@ impl Running {
         };
         info!("stopping");
         let deadline = Instant::now() + SHUTDOWN;
-        let in_time = stop_ingest(self.orders, self.reading, deadline).await;
+        let in_time = match self.reading {
+            Some(reading) => stop_ingest(self.orders, reading, deadline).await,
+            None => true,
+        };
+        if let Some(sharing) = self.sharing {
+            sharing.stop(deadline).await;
+        }
         self.others.iter().for_each(JoinHandle::abort);
         if let Some(ended) = ended {
             ended.context("evaluation failed")?;
@@ -274,6 +302,10 @@ fn targets(
     let mut missing = 0;
     for spec in specs {
         metrics.expect_model(&spec.model.topic, spec.name());
+        // Who only counts sends nothing, and needs no secrets for it.
+        if !config.role.evaluates() {
+            continue;
+        }
         let Some(trigger) = &spec.model.drift_config.retraining_trigger else { continue };
         let target = Target::trigger(spec.name(), trigger, &client);
         targets.push(target.map_err(|e| BadInput(e.into()))?.with_schedule(schedule.clone()));

@@ -12,22 +12,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::kafka::Error as KafkaError;
 use crate::setting::Span;
 
+mod backend;
 mod file;
+pub mod kafka;
 
+pub use self::kafka::KafkaStore;
+pub use backend::{ModelState, Store};
 pub use file::FileStore;
 
 /// Where the daemon keeps what must survive it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `file`: a directory of this machine, for one replica.
+    /// `file`: a directory of this machine, for one replica. `kafka`: topics, for any number.
     pub backend: Backend,
     /// Directory of the file backend. Only one driftd at a time may use it.
     pub dir: PathBuf,
     /// How often the state of each partition is saved; after a crash at most this much is read again.
     pub snapshot_interval: Span,
+    /// The topics of the Kafka backend.
+    pub topics: Topics,
 }
 
 impl Default for Config {
@@ -36,7 +43,27 @@ impl Default for Config {
             backend: Backend::File,
             dir: PathBuf::from("/var/lib/driftd"),
             snapshot_interval: Span::from_secs(10),
+            topics: Topics::default(),
         }
+    }
+}
+
+/// The topics that replicas share their state by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Topics {
+    /// Their names are `<prefix>.specs`, `.state`, `.partials` and `.incidents`.
+    pub prefix: String,
+    /// Partitions of all but the first: the most replicas that can evaluate. It never changes.
+    #[schemars(range(min = 1, max = 1000))]
+    pub partitions: i32,
+    /// Whether a start makes those that are missing; else `driftd topics create` does.
+    pub create: bool,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self { prefix: "driftd".to_owned(), partitions: 12, create: true }
     }
 }
 
@@ -45,6 +72,7 @@ impl Default for Config {
 pub enum Backend {
     #[default]
     File,
+    Kafka,
 }
 
 #[derive(Debug, Error)]
@@ -68,6 +96,16 @@ pub enum Error {
     BadTopic { name: String },
     #[error("a model without a name cannot have state")]
     NoName,
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error("driftd's topics can't be used: {}", faults.join("; "))]
+    Topics { faults: Vec<String> },
+    #[error(
+        "{} {} not there; run `driftd topics create`, or set state.topics.create: true",
+        missing.join(", "),
+        if missing.len() == 1 { "is" } else { "are" }
+    )]
+    NoTopics { missing: Vec<String> },
     #[error("a record of {bytes} bytes for {} is over the limit of {limit}", path.display())]
     TooLarge { path: PathBuf, bytes: usize, limit: usize },
 }
@@ -182,6 +220,15 @@ pub struct PaneRecord {
     pub kind: u8,
     pub pane_start_ms: i64,
     pub body: Vec<u8>,
+}
+
+/// What is stored of a model's evaluation.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub panes: Vec<PaneRecord>,
+    /// Pieces that could not be read.
+    pub rejected: usize,
+    pub test: Loaded,
 }
 
 /// The incident log as it was found.

@@ -19,6 +19,7 @@ use crate::setting::season::Calendar;
 use crate::setting::season::Cycle;
 
 mod policy;
+mod shared;
 
 const PANES_MS: [i64; 13] = [
     1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000,
@@ -122,6 +123,7 @@ impl<'a> Checker<'a> {
         self.dead_letter(config);
         self.slack(config);
         self.listeners(config);
+        self.shared(config);
         if config.state.snapshot_interval.0.is_zero() {
             self.fault(&["state.snapshot_interval"], "must be longer than nothing");
         }

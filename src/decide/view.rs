@@ -29,6 +29,8 @@ pub struct View {
 #[derive(Clone, Debug)]
 pub struct ModelView {
     pub model: String,
+    /// Where the model is evaluated, if not in this process; empty when that is not known.
+    pub elsewhere: Option<String>,
     pub topic: String,
     pub drift: DriftState,
     pub quality: Quality,

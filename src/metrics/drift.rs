@@ -13,6 +13,7 @@ use crate::feature::Kind as FeatureKind;
 use crate::histogram::Counts;
 use crate::metrics::text::{Families, Kind};
 
+mod owner;
 mod prediction;
 
 type Named = (&'static str, Kind, &'static str);
@@ -150,13 +151,14 @@ const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale
 /// Adds the drift families of every model to `out`; with more than `max_series` in all, the
 /// per-feature families of the last models are left out, whole models at a time.
 pub(super) fn render(out: &mut Families, view: &View, statistics: &[Statistic], max_series: usize) {
-    for model in &view.models {
+    owner::render(out, view);
+    for model in owner::here(view) {
         model_families(out, model);
     }
     // SERIES and LIMITED are themselves two.
     let mut series = out.series() + 2;
     let mut limited = false;
-    for model in &view.models {
+    for model in owner::here(view) {
         let mut features = Families::default();
         feature_families(&mut features, model, statistics);
         series += features.series();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use notify::RecursiveMode;
 use notify::Watcher;
+use thiserror::Error;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
@@ -34,13 +35,29 @@ use crate::pipeline::clock::now_ms;
 use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Closing;
 use crate::pipeline::evaluate::Request;
+use crate::pipeline::evaluate::Standing;
+use crate::pipeline::follow::active_from;
+use crate::pipeline::follow::agreed_digest;
+use crate::pipeline::follow::propose;
 use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
 use crate::pipeline::spec::Spec;
+use crate::pipeline::spec::Watched;
+use crate::store::Store;
 
 /// A file that has just changed may still be being written.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// The model is another replica's to evaluate.
+#[derive(Debug, Error)]
+#[error(
+    "another replica evaluates this model{}; ask there",
+    if place.is_empty() { String::new() } else { format!(": {place}") }
+)]
+struct Elsewhere {
+    place: String,
+}
 
 pub(super) struct Control {
     pub config: Config,
@@ -56,6 +73,9 @@ pub(super) struct Control {
     pub adoptions: Vec<Option<Arc<Adoption>>>,
     pub orders: Orders,
     pub requests: mpsc::Sender<Request>,
+    pub store: Arc<Store>,
+    /// Whether this process evaluates: where replicas share models, its evaluator brings a model's baseline.
+    pub evaluates: bool,
 }
 
 impl Control {
@@ -119,8 +139,15 @@ impl Control {
     }
 
     async fn refresh_all(&mut self) {
+        if !self.evaluates {
+            return;
+        }
         for model in 0..self.specs.len() {
             if let Err(error) = self.refresh(model, None).await {
+                // Who evaluates it looks after its baseline.
+                if error.is::<Elsewhere>() {
+                    continue;
+                }
                 let name = self.specs[model].name();
                 error!(
                     model = name,
@@ -142,6 +169,10 @@ impl Control {
         if self.adoptions[model].take_if(|adoption| adoption.was_refused()).is_some() {
             self.digests[model] = None;
         }
+        let standing = self.stand(model).await?;
+        if let Some(store) = self.store.kafka() {
+            self.digests[model] = agreed_digest(store, spec.name());
+        }
         let digest = fetch::digest(&self.config.baselines, place).await?;
         if self.digests[model].as_ref() == Some(&digest) {
             self.metrics.baseline_refreshed(spec.name(), now_ms());
@@ -151,12 +182,32 @@ impl Control {
         let baseline = fetch::load(&self.config.baselines, place, &overrides, &self.worker).await?;
         check(spec, &baseline)?;
         tell_misfits(&spec.model, &baseline);
+        if let (Some(standing), Some(store)) = (standing, self.store.kafka()) {
+            let from = active_from(standing.furthest_ms, spec.model.pane.as_ms());
+            let watched = Watched::new(spec, Arc::new(baseline), from);
+            propose(store, spec, &Watched { place: named.clone(), ..watched })?;
+            self.places[model].clone_from(&named);
+            return Ok(true);
+        }
         self.digests[model] = Some(baseline.digest.clone());
         self.places[model].clone_from(&named);
         let adoption = Arc::new(Adoption::new(model, Arc::new(baseline), named));
         self.adoptions[model] = Some(Arc::clone(&adoption));
         self.orders.send(Order::Adopt(adoption)).await?;
         Ok(true)
+    }
+
+    /// Where a model stands that replicas share; `None` where they do not.
+    ///
+    /// # Errors
+    /// `Elsewhere` when another replica evaluates it.
+    async fn stand(&self, model: usize) -> anyhow::Result<Option<Standing>> {
+        if self.store.file().is_some() {
+            return Ok(None);
+        }
+        let (reply, standing) = oneshot::channel();
+        self.requests.send(Request::Stand { model, reply }).await?;
+        standing.await?.map(Some).map_err(|place| Elsewhere { place }.into())
     }
 
     async fn carry_out(&mut self, command: Command) {
@@ -183,7 +234,10 @@ impl Control {
         match self.refresh(at, uri).await {
             Ok(true) => Ok(format!("the new baseline of {model} is taken up")),
             Ok(false) => Err(Refusal::Conflict("this baseline is in force already".to_owned())),
-            Err(error) => Err(Refusal::Invalid(format!("{error:#}"))),
+            Err(error) => match error.downcast::<Elsewhere>() {
+                Ok(elsewhere) => Err(Refusal::Conflict(elsewhere.to_string())),
+                Err(error) => Err(Refusal::Invalid(format!("{error:#}"))),
+            },
         }
     }
 
@@ -197,6 +251,7 @@ impl Control {
             Accepting::Unknown => {
                 Err(Refusal::NotFound(format!("no model `{model}` is configured")))
             }
+            Accepting::Elsewhere(place) => Err(Refusal::Conflict(Elsewhere { place }.to_string())),
             Accepting::NoFault => Err(Refusal::Conflict(format!("{model} has no fault"))),
             Accepting::NotDurable => {
                 Err(Refusal::Failed("the incident log can't be written".to_owned()))
@@ -217,6 +272,7 @@ impl Control {
         match closing.await.map_err(|_| gone())? {
             Closing::Done => Ok(format!("incident {id} is closed")),
             Closing::Unknown => Err(Refusal::NotFound(format!("no incident `{id}` is known"))),
+            Closing::Elsewhere(place) => Err(Refusal::Conflict(Elsewhere { place }.to_string())),
             Closing::AlreadyClosed => Err(Refusal::Conflict(format!("incident {id} is closed"))),
             Closing::NotDurable => {
                 Err(Refusal::Failed("the incident log can't be written".to_owned()))

@@ -1,11 +1,14 @@
-//! What ingest tells evaluation.
+//! What evaluation is told of what was counted, here or elsewhere.
 
 use crate::offsets::TopicPartition;
 use crate::pipeline::spec::Watched;
+use crate::store::Kept;
+use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::Progress;
+use crate::window::Seal;
 
-/// What ingest tells evaluation, in order.
+/// What evaluation is told, in order.
 #[derive(Debug)]
 pub(super) enum Counted {
     /// A baseline is in force from here on; everything that follows was counted by its rules.
@@ -38,8 +41,41 @@ pub(super) enum Counted {
         model: usize,
         partitions: Vec<TopicPartition>,
     },
+    /// A model is ours to evaluate, or goes over to other rules, with all that is known of it.
+    Taken {
+        model: usize,
+        taken: Box<Taken>,
+    },
+    /// How far partitions have come elsewhere, each with where its log ended when it was taken there.
+    Heard {
+        model: usize,
+        progress: Vec<(Progress, i64)>,
+        /// Those where nothing came lately, and whose open panes have been told.
+        quiet: Vec<TopicPartition>,
+        in_topic: Option<usize>,
+    },
+    /// A pane that the clock has closed, read back.
+    Sealed {
+        model: usize,
+        seal: Seal,
+        sum: Pane,
+    },
+    /// Models that are another's to evaluate.
+    Released {
+        models: Vec<usize>,
+    },
     /// The source can't go on.
     Failed {
         error: String,
     },
+}
+
+/// A model with all that is known of it.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub watched: Watched,
+    pub kept: Kept,
+    /// How far each partition has come, and where its log ended when it was taken.
+    pub heads: Vec<(Progress, i64)>,
+    pub in_topic: Option<usize>,
 }

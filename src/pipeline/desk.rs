@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::error;
 use tracing::warn;
@@ -16,25 +18,40 @@ use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::source::Start;
 use crate::store;
-use crate::store::FileStore;
+use crate::store::Store;
 use crate::window::PartitionState;
 
 /// Shared between the ingest loop and the callback that says where partitions start.
 pub(super) struct Desk {
     pub specs: Arc<Vec<Spec>>,
-    pub store: Arc<FileStore>,
+    pub store: Arc<Store>,
     pub metrics: Metrics,
     watched: Mutex<Vec<Option<Watched>>>,
+    /// States that were read when it was asked where their partitions start.
+    read: Mutex<BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>>,
+    /// Others count some model by a configuration that is not ours: we count nothing until that ends.
+    barred: AtomicBool,
 }
 
 impl Desk {
     pub(super) fn new(
         specs: Arc<Vec<Spec>>,
-        store: Arc<FileStore>,
+        store: Arc<Store>,
         metrics: Metrics,
         watched: Vec<Option<Watched>>,
     ) -> Self {
-        Self { specs, store, metrics, watched: Mutex::new(watched) }
+        let watched = Mutex::new(watched);
+        let (read, barred) = (Mutex::default(), AtomicBool::new(false));
+        Self { specs, store, metrics, watched, read, barred }
+    }
+
+    /// Whether this process must count and decide nothing for now.
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred.load(Ordering::Acquire)
+    }
+
+    pub(super) fn bar(&self, barred: bool) {
+        self.barred.store(barred, Ordering::Release);
     }
 
     /// The baseline in force of a model.
@@ -77,8 +94,11 @@ impl Desk {
     ) -> Result<BTreeMap<usize, PartitionState>, store::Error> {
         let by_name = |name: &str| self.specs.iter().position(|spec| spec.name() == name);
         let rules = |name: &str| Some(self.watched(by_name(name)?)?.rules);
-        let loaded = match self.store.load_partition(partition) {
+        let hash = |name: &str| rules(name).map(|rules| rules.hash);
+        let loaded = match self.store.load_partition(partition, hash) {
             Ok(loaded) => loaded,
+            // It is asked again: what other replicas have counted must not be counted anew.
+            Err(error) if self.store.kafka().is_some() => return Err(error),
             Err(error) => {
                 error!(%partition, %error, "the state of a partition can't be read; counting starts anew");
                 return Ok(BTreeMap::new());
@@ -94,13 +114,47 @@ impl Desk {
         match snapshot::decode(body, rules) {
             Ok(states) => Ok(states
                 .into_iter()
-                .filter_map(|(name, state)| Some((by_name(&name)?, state)))
+                .filter_map(|(name, state)| Some((by_name(&name)?, self.follow(state, &name))))
                 .collect()),
             Err(error) => {
                 error!(%partition, %error, "the state of a partition makes no sense; counting starts anew");
                 self.metrics.state_rejected("snapshot", 1);
                 Ok(BTreeMap::new())
             }
+        }
+    }
+
+    /// A state that other rules have left, of a partition that is past the pane from which ours count.
+    fn follow(&self, mut state: PartitionState, name: &str) -> PartitionState {
+        let model = self.specs.iter().position(|spec| spec.name() == name);
+        let watched = model.and_then(|model| self.watched(model));
+        if let Some(watched) = watched.filter(|_| self.store.kafka().is_some())
+            && state.first_pane_ms.is_none()
+        {
+            state.miss(&watched.rules);
+        }
+        state
+    }
+
+    fn read(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The states that were read when it was asked where the partition starts, or else now.
+    ///
+    /// # Errors
+    /// As `states`.
+    pub(super) fn take_states(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<BTreeMap<usize, PartitionState>, store::Error> {
+        let read = self.read().remove(partition);
+        let is_ours = |(&model, state): (&usize, &PartitionState)| {
+            self.watched(model).is_some_and(|watched| watched.rules.hash == state.rules)
+        };
+        match read.filter(|states| states.iter().all(is_ours)) {
+            Some(states) => Ok(states),
+            None => self.states(partition),
         }
     }
 
@@ -111,8 +165,9 @@ impl Desk {
     /// When a part of the state can't be read: nobody knows then how far it went.
     pub(super) fn furthest(&self, model: usize) -> Result<Option<i64>, store::Error> {
         let spec = &self.specs[model];
-        let mut furthest = self.store.newest_pane(spec.name())?;
-        for partition in self.store.partitions()? {
+        let Some(store) = self.store.file() else { return Ok(None) };
+        let mut furthest = store.newest_pane(spec.name())?;
+        for partition in store.partitions()? {
             if *partition.topic == spec.model.topic {
                 let states = self.states(&partition)?;
                 let highest = states.get(&model).and_then(|state| state.watermark.highest());
@@ -122,15 +177,27 @@ impl Desk {
         Ok(furthest)
     }
 
-    /// Where each reader of a partition's topic starts, in the order of `readers`.
-    pub(super) fn starts(&self, partition: &TopicPartition) -> Vec<Start> {
-        // One that may not be touched is read from its end: nothing of it is counted.
-        let Ok(states) = self.states(partition) else { return vec![Start::Latest] };
+    /// Where each reader of a partition's topic starts, in the order of `readers`; `None` when the
+    /// brokers do not tell what is stored.
+    pub(super) fn starts(&self, partition: &TopicPartition) -> Option<Vec<Start>> {
+        let states = match self.states(partition) {
+            Ok(states) => states,
+            Err(store::Error::Kafka(error)) => {
+                warn!(%partition, %error, "the state of a partition can't be read; trying again");
+                return None;
+            }
+            // One that may not be touched is read from its end: nothing of it is counted.
+            Err(_) => return Some(vec![Start::Latest]),
+        };
         let now = now_ms();
         let start = |model: usize| match states.get(&model) {
             Some(state) => Start::Offset(state.next_offset),
             None => self.specs[model].start(now),
         };
-        self.readers(&partition.topic).into_iter().map(start).collect()
+        let starts = self.readers(&partition.topic).into_iter().map(start).collect();
+        if self.store.kafka().is_some() {
+            self.read().insert(partition.clone(), states);
+        }
+        Some(starts)
     }
 }

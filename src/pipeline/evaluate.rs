@@ -24,7 +24,7 @@ use crate::pipeline::counted::Counted;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::spec::Spec;
-use crate::store::FileStore;
+use crate::store::Store;
 
 mod decide;
 mod deliveries;
@@ -32,6 +32,7 @@ mod faults;
 mod incidents;
 pub(super) mod log;
 pub(super) mod model;
+mod owned;
 mod predicted;
 pub(super) mod quality;
 mod score;
@@ -48,6 +49,11 @@ pub(super) enum Request {
         closed_as: CloseReason,
         by: String,
         reply: oneshot::Sender<Closing>,
+    },
+    /// Where a model stands, or where it is evaluated.
+    Stand {
+        model: usize,
+        reply: oneshot::Sender<Result<Standing, String>>,
     },
     /// A model's present faults are drift after all.
     Accept {
@@ -66,16 +72,27 @@ pub(super) enum Accepting {
     NoFault,
     /// The log can't be written.
     NotDurable,
+    /// Another replica evaluates the model: where that is.
+    Elsewhere(String),
 }
 
 /// What became of a request to close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Closing {
     Done,
     Unknown,
     AlreadyClosed,
     /// The log can't be written.
     NotDurable,
+    /// Another replica evaluates the model: where that is.
+    Elsewhere(String),
+}
+
+/// Where a model stands, for whoever brings it a new baseline.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    /// The highest event time that is known of it.
+    pub furthest_ms: Option<i64>,
 }
 
 /// Everything that can happen to evaluation.
@@ -98,7 +115,7 @@ pub(super) struct Inputs {
 
 pub(super) struct Evaluate {
     specs: Arc<Vec<Spec>>,
-    store: Arc<FileStore>,
+    store: Arc<Store>,
     metrics: Metrics,
     health: Arc<Health>,
     deliverer: Deliverer,
@@ -111,7 +128,7 @@ pub(super) struct Evaluate {
 /// What evaluation is built from.
 pub(super) struct Parts {
     pub specs: Arc<Vec<Spec>>,
-    pub store: Arc<FileStore>,
+    pub store: Arc<Store>,
     pub metrics: Metrics,
     pub health: Arc<Health>,
     pub deliverer: Deliverer,
@@ -122,8 +139,14 @@ pub(super) struct Parts {
 impl Evaluate {
     pub(super) fn new(parts: Parts) -> Self {
         let now = Instant::now();
-        let models =
-            parts.specs.iter().map(|spec| ModelEvaluator::new(spec.clone(), now)).collect();
+        // Where replicas share the models, those that are ours come one by one.
+        let owned = parts.store.file().is_some();
+        let models = parts.specs.iter().map(|spec| {
+            let mut model = ModelEvaluator::new(spec.clone(), now);
+            model.owned = owned;
+            model
+        });
+        let models = models.collect();
         let mut evaluate = Self {
             specs: parts.specs,
             store: parts.store,
@@ -171,6 +194,7 @@ impl Evaluate {
             Event::Asked(request) => self.asked(request, now_ms),
             Event::Tick => {
                 self.health.evaluate_turned(now_ms);
+                self.follow_log();
                 for model in 0..self.models.len() {
                     self.dirty |= self.models[model].look_at_clock(now);
                     self.close_panes(model, now_ms);
@@ -211,6 +235,30 @@ impl Evaluate {
                 partitions.iter().for_each(|partition| self.models[model].revoke(partition));
                 self.models[model].measure(None, now);
                 model
+            }
+            Counted::Taken { model, taken } => {
+                self.take(model, *taken, (now, now_ms));
+                model
+            }
+            Counted::Heard { model, progress, quiet, in_topic } => {
+                if self.models[model].owned {
+                    progress
+                        .into_iter()
+                        .for_each(|(p, high)| self.models[model].hear(p, high, now));
+                    quiet.iter().for_each(|partition| self.models[model].quiet(partition));
+                    self.models[model].measure(in_topic, now);
+                }
+                model
+            }
+            Counted::Sealed { model, seal, sum } => {
+                self.models[model].merge.freeze(seal, sum);
+                self.models[model].sealing = None;
+                model
+            }
+            Counted::Released { models } => {
+                self.release(&models, now);
+                self.dirty = true;
+                return;
             }
             Counted::Failed { error } => {
                 warn!(error, "the source failed");

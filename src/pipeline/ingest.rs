@@ -48,8 +48,6 @@ pub(super) use crew::Orders;
 
 /// The longest that a call to the source blocks, so that orders and clocks are looked at.
 const POLL: Duration = Duration::from_millis(100);
-/// How often closed panes are made durable and passed on.
-const PUBLISH: Duration = Duration::from_millis(250);
 /// How long leaving the group may take.
 const CLOSE: Duration = Duration::from_secs(3);
 /// How long the last copies of rejected records are waited for.
@@ -67,7 +65,8 @@ pub(super) struct Parts {
     pub desk: Arc<Desk>,
     pub kafka: kafka::Config,
     pub dead_letters: Option<Arc<DeadLetters>>,
-    pub out: mpsc::Sender<Counted>,
+    /// To evaluation in this process; else it reads what is written to topics.
+    pub out: Option<mpsc::Sender<Counted>>,
     pub health: Arc<Health>,
     pub snapshot_interval: Duration,
 }
@@ -176,6 +175,13 @@ impl<'a> Ingest<'a> {
                 Ok(Order::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => break,
                 Err(mpsc::error::TryRecvError::Empty) => {}
             }
+            if self.desk.is_barred() {
+                if source.is_some() {
+                    self.reconnect(&mut source);
+                }
+                thread::sleep(POLL);
+                continue;
+            }
             if source.is_none() && !self.connect(&mut source) {
                 thread::sleep(POLL);
                 continue;
@@ -219,7 +225,7 @@ impl<'a> Ingest<'a> {
         }
         let (desk, crew, number) = (self.desk.clone(), Arc::clone(self.crew), self.number);
         let starts = Box::new(move |partition: &TopicPartition| {
-            crew.claim(partition, number).then(|| desk.starts(partition))
+            crew.claim(partition, number).then(|| desk.starts(partition)).flatten()
         });
         match KafkaSource::connect(&self.kafka, &topics, starts) {
             Ok(connected) => {
@@ -320,7 +326,7 @@ impl<'a> Ingest<'a> {
     /// What is due by the clock.
     fn keep_time(&mut self, source: &mut KafkaSource) {
         let now = Instant::now();
-        if now.duration_since(self.published) >= PUBLISH {
+        if now.duration_since(self.published) >= self.publisher.interval() {
             self.published = now;
             self.publish();
             let positions = source.positions();

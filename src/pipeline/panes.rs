@@ -1,18 +1,24 @@
 //! The records of a model's pane log: partials, and the seals that the clock made necessary.
 
+use crate::codec::Reader;
 use crate::codec::Truncated;
+use crate::codec::Writer;
 use crate::store::PaneRecord;
+use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::Seal;
 
 const PARTIAL: u8 = 1;
 const SEAL: u8 = 2;
+/// A seal with the sum of what it covers.
+const SUM: u8 = 3;
 
 /// One record, read.
 #[derive(Debug)]
 pub(super) enum Logged {
     Partial(Partial),
     Seal(Seal),
+    Sum(Seal, Pane),
 }
 
 pub(super) fn partial(partial: &Partial) -> PaneRecord {
@@ -22,6 +28,14 @@ pub(super) fn partial(partial: &Partial) -> PaneRecord {
 pub(super) fn seal(seal: &Seal) -> PaneRecord {
     let body = serde_json::to_vec(seal).expect("a seal is plain integers and strings");
     PaneRecord { kind: SEAL, pane_start_ms: seal.pane_start_ms, body }
+}
+
+/// A seal that needs no partials beside it.
+pub(super) fn sum(seal: &Seal, sum: &Pane) -> PaneRecord {
+    let mut out = Writer::default();
+    out.bytes(&serde_json::to_vec(seal).expect("a seal is plain integers and strings"));
+    sum.encode(&mut out);
+    PaneRecord { kind: SUM, pane_start_ms: seal.pane_start_ms, body: out.into_bytes() }
 }
 
 /// Reads a record if it belongs to `rules`; `None` is one of other rules, or of a kind that only a
@@ -36,6 +50,11 @@ pub(super) fn read(
         SEAL => {
             let seal = serde_json::from_slice(&record.body).map_err(|_| Truncated)?;
             Ok(Some(Logged::Seal(seal)))
+        }
+        SUM => {
+            let mut input = Reader::new(&record.body);
+            let seal = serde_json::from_slice(input.bytes()?).map_err(|_| Truncated)?;
+            Ok(Some(Logged::Sum(seal, Pane::decode(&mut input, shape)?)))
         }
         _ => Ok(None),
     }

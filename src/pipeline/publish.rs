@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::offsets::TopicPartition;
+use crate::pipeline::beats::Beats;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::panes;
@@ -24,12 +25,18 @@ use crate::window::Progress;
 /// Open panes of a partition are passed on when nothing has come for so long.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// How often closed panes are made durable and passed on: to evaluation in this process, and to a topic.
+const PASSED: Duration = Duration::from_millis(250);
+const WRITTEN: Duration = Duration::from_millis(1000);
+
 /// Every partition's states, by the index of the model.
 pub(super) type States = BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>;
 
 pub(super) struct Publisher {
     desk: Arc<Desk>,
-    out: mpsc::Sender<Counted>,
+    /// To evaluation in this process; else `beats` are written for whoever evaluates.
+    out: Option<mpsc::Sender<Counted>>,
+    beats: Beats,
     told: HashMap<(usize, TopicPartition), Told>,
     waiting: BTreeMap<usize, Waiting>,
 }
@@ -50,13 +57,20 @@ struct Told {
 }
 
 impl Publisher {
-    pub(super) fn new(desk: Arc<Desk>, out: mpsc::Sender<Counted>) -> Self {
-        Self { desk, out, told: HashMap::new(), waiting: BTreeMap::new() }
+    pub(super) fn new(desk: Arc<Desk>, out: Option<mpsc::Sender<Counted>>) -> Self {
+        let (told, waiting) = (HashMap::new(), BTreeMap::new());
+        Self { desk, out, beats: Beats::default(), told, waiting }
+    }
+
+    /// How often `publish` and `progress` are due.
+    pub(super) fn interval(&self) -> Duration {
+        if self.out.is_some() { PASSED } else { WRITTEN }
     }
 
     /// Waits for room: evaluation that is behind slows ingest down, and memory stays bounded.
     pub(super) fn tell(&self, counted: Counted) {
-        if self.out.blocking_send(counted).is_err() {
+        let Some(out) = &self.out else { return };
+        if out.blocking_send(counted).is_err() {
             error!("evaluation has ended; what was counted waits in the next snapshot");
         }
     }
@@ -80,8 +94,10 @@ impl Publisher {
         }
         for (model, partials) in closed {
             let name = self.desk.specs[model].name();
-            let records: Vec<_> = partials.iter().map(panes::partial).collect();
-            match self.desk.store.append_panes(name, &records) {
+            let rules = partials.first().map_or(0, |partial| partial.rules);
+            let record = |p: &Partial| (p.partition.clone(), panes::partial(p));
+            let records = partials.iter().map(record).collect();
+            match self.desk.store.append_panes(name, rules, records) {
                 Ok(_) => {
                     self.desk.metrics.partials_published(name, partials.len() as u64);
                     self.tell(Counted::Partials { model, partials });
@@ -105,6 +121,9 @@ impl Publisher {
     ) {
         let Some(watched) = self.desk.watched(model) else { return };
         let progress = progress_of(partition, state, &watched, caught_up);
+        if self.out.is_none() {
+            return self.beats.note(model, state, progress);
+        }
         let now = Instant::now();
         let waiting = self.waiting.entry(model).or_default();
         let key = (model, partition.clone());
@@ -129,11 +148,24 @@ impl Publisher {
     }
 
     pub(super) fn flush_progress(&mut self) {
+        if self.out.is_none() {
+            return self.beats.flush(&self.desk);
+        }
         for (model, Waiting { progress, open, quiet }) in std::mem::take(&mut self.waiting) {
             if !progress.is_empty() || !quiet.is_empty() {
                 self.tell(Counted::Progress { model, progress, open, quiet });
             }
         }
+    }
+
+    /// A partition is ours; its log ended at `high` then.
+    pub(super) fn taken(&mut self, model: usize, partition: &TopicPartition, high: i64) {
+        self.beats.taken(model, partition, high);
+    }
+
+    /// How many partitions the model's topic has.
+    pub(super) fn measured(&mut self, model: usize, in_topic: Option<usize>) {
+        self.beats.measured(model, in_topic);
     }
 
     /// The partition is evaluation's anew: everything is told again.
@@ -143,10 +175,11 @@ impl Publisher {
 
     /// Stores a baseline that is about to be counted by; a restart counts by the same.
     pub(super) fn keep_profile(&self, model: usize, watched: &Watched) -> Result<(), store::Error> {
+        let Some(store) = self.desk.store.file() else { return Ok(()) };
         let spec = &self.desk.specs[model];
         let json = profile::encode(&spec.model, watched);
         let version = profile::version(&watched.baseline);
-        self.desk.store.save_profile(spec.name(), version, &json).map(|_| ())
+        store.save_profile(spec.name(), version, &json).map(|_| ())
     }
 }
 

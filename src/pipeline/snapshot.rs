@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
+use crate::store::ModelState;
 use crate::window::PartitionState;
 use crate::window::Rules;
 
@@ -15,22 +16,12 @@ pub(super) const VERSION: u8 = 1;
 /// More models than this on one topic are refused by the configuration long before.
 const MODELS_MAX: usize = 100_000;
 
-/// The states of one partition, by model.
-pub(super) fn encode<'a>(states: impl Iterator<Item = (&'a str, &'a PartitionState)>) -> Vec<u8> {
-    let states: Vec<(&str, Vec<u8>)> = states
-        .map(|(model, state)| {
-            let mut out = Writer::default();
-            state.encode(&mut out);
-            (model, out.into_bytes())
-        })
-        .collect();
+/// One model's state, as it is stored beside those of others.
+pub(super) fn encode<'a>(model: &'a str, state: &PartitionState) -> ModelState<'a> {
     let mut out = Writer::default();
-    out.u64(states.len() as u64);
-    for (model, body) in states {
-        out.str(model);
-        out.bytes(&body);
-    }
-    out.into_bytes()
+    state.encode(&mut out);
+    let (rules, next_offset) = (state.rules, state.next_offset);
+    ModelState { model, rules, next_offset, state: out.into_bytes() }
 }
 
 /// The states of those models that are still configured, read by their present rules.

@@ -39,6 +39,9 @@ struct ModelSummary<'a> {
     incident: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     incident_id: Option<&'a str>,
+    /// Where the model is evaluated, if not by the replica that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evaluated_by: Option<&'a str>,
     window: Window,
 }
 
@@ -256,6 +259,7 @@ fn summary(model: &ModelView) -> ModelSummary<'_> {
         quality: model.quality,
         incident: model.incident.map_or("none", |state| state.as_str()),
         incident_id: model.incident_id.as_deref(),
+        evaluated_by: model.elsewhere.as_deref(),
         window: Window {
             start: begun.then(|| time(window.start_ms)),
             end: begun.then(|| time(window.end_ms)),

@@ -59,6 +59,8 @@ pub struct Merge {
     sources: BTreeMap<TopicPartition, Source>,
     pending: BTreeMap<i64, BTreeMap<TopicPartition, Partial>>,
     seals: BTreeMap<i64, Seal>,
+    /// Sealed panes that came as one sum, where their partials may be gone.
+    sums: BTreeMap<i64, Pane>,
     /// End of the last closed pane.
     closed_end_ms: Option<i64>,
     /// Records that came for panes that were sealed without them.
@@ -84,6 +86,7 @@ impl Merge {
             sources: BTreeMap::new(),
             pending: BTreeMap::new(),
             seals: BTreeMap::new(),
+            sums: BTreeMap::new(),
             closed_end_ms: None,
             late_after_seal: 0,
         }
@@ -136,7 +139,7 @@ impl Merge {
             self.late_after_seal += partial.pane.records;
             return;
         }
-        if self.closed_end_ms.is_some_and(|end| start < end) {
+        if self.closed_end_ms.is_some_and(|end| start < end) || self.sums.contains_key(&start) {
             return;
         }
         let pane = self.pending.entry(start).or_default();
@@ -151,6 +154,22 @@ impl Merge {
     /// Takes in a seal that is durable.
     pub fn sealed(&mut self, seal: Seal) {
         self.seals.entry(seal.pane_start_ms).or_insert(seal);
+    }
+
+    /// Takes in a durable seal with the sum of what it covers; of two for a pane the first counts.
+    pub fn freeze(&mut self, seal: Seal, sum: Pane) {
+        let start = seal.pane_start_ms;
+        if !self.seals.contains_key(&start) {
+            self.seals.insert(start, seal);
+            self.sums.insert(start, sum);
+        }
+    }
+
+    /// What partials come to together.
+    pub fn sum(&self, start_ms: i64, partials: &[Partial]) -> Pane {
+        let mut sum = Pane::empty(start_ms, &self.shape);
+        partials.iter().for_each(|partial| sum.add(&partial.pane));
+        sum
     }
 
     pub fn late_after_seal(&self) -> u64 {
@@ -200,10 +219,9 @@ impl Merge {
     }
 
     fn close(&mut self, start: i64, complete: bool) -> ClosedPane {
-        let mut pane = Pane::empty(start, &self.shape);
-        for partial in self.pending.remove(&start).unwrap_or_default().into_values() {
-            pane.add(&partial.pane);
-        }
+        let partials: Vec<Partial> =
+            self.pending.remove(&start).unwrap_or_default().into_values().collect();
+        let pane = self.sums.remove(&start).unwrap_or_else(|| self.sum(start, &partials));
         self.closed_end_ms = Some(start + self.pane_ms);
         ClosedPane::new(&pane, complete)
     }
@@ -211,6 +229,7 @@ impl Merge {
     /// Forgets seals of panes that are no longer kept.
     pub fn expire(&mut self, before_ms: i64) {
         self.seals = self.seals.split_off(&before_ms);
+        self.sums = self.sums.split_off(&before_ms);
     }
 }
 
@@ -319,6 +338,24 @@ mod tests {
         assert_eq!(restarted.late_after_seal(), 6);
         let Next::Close(pane) = restarted.next(2) else { panic!("must close") };
         assert_eq!((pane.records, pane.complete), (7, true));
+    }
+
+    #[test]
+    fn a_seal_with_its_sum_counts_whatever_partials_say_before_or_after() {
+        let mut merge = merge_of(&[Some(1000), Some(1000)]);
+        let sealed = [partial(0, 0, 3, 10), partial(1, 0, 4, 20)];
+        let through = vec![("t".to_owned(), 0, 10), ("t".to_owned(), 1, 20)];
+        let seal = Seal { pane_start_ms: 0, partitions: through, complete: true };
+        // One partition has come further before the seal was read back.
+        merge.add(partial(1, 0, 9, 25));
+        let sum = merge.sum(0, &sealed);
+        merge.freeze(seal.clone(), sum);
+        merge.add(partial(0, 0, 3, 10));
+        let late = Seal { partitions: Vec::new(), complete: false, ..seal };
+        merge.freeze(late, Pane::empty(0, &[1]));
+        let Next::Close(pane) = merge.next(2) else { panic!("must close") };
+        assert_eq!((pane.records, pane.complete), (7, true));
+        assert_eq!(pane.counts(&[1]).unwrap()[0].cells, [7]);
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::window::watermark::Judgement;
 
 mod runs;
 
+/// Panes that can be missed at once; a baseline that comes later than that is no longer news.
+const MISSED_MOST: i64 = 1000;
+
 /// Everything that decides what is counted where; two states with other rules never mix.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -269,6 +272,25 @@ impl PartitionState {
         self.closed.clear();
         self.first_pane_ms = None;
         self.unplaced_rejects = 0;
+    }
+
+    /// Panes from which on `rules` count, and that were passed before they were known here: each
+    /// says that something of it is missing.
+    pub fn miss(&mut self, rules: &Rules) {
+        let (from, highest) = (rules.active_from_ms, self.watermark.highest());
+        let Some(highest) = highest.filter(|&highest| from > i64::MIN && highest >= from) else {
+            return;
+        };
+        let last = pane_start(highest, rules.pane_ms);
+        let first = pane_start(from, rules.pane_ms).max(last - MISSED_MOST * rules.pane_ms);
+        let mut start = first;
+        while start <= last {
+            let pane = self.open.entry(start).or_insert_with(|| Pane::empty(start, &rules.shape()));
+            pane.gap = true;
+            start += rules.pane_ms;
+        }
+        self.first_pane_ms = Some(self.first_pane_ms.unwrap_or(first).min(first));
+        self.close_behind(rules);
     }
 
     pub fn encode(&self, out: &mut Writer) {

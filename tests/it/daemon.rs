@@ -12,6 +12,7 @@ mod members;
 mod receiver;
 mod records;
 mod same;
+mod shared;
 mod world;
 
 use std::fs;

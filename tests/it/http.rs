@@ -162,6 +162,7 @@ fn fraud() -> ModelView {
         season: None,
     };
     ModelView {
+        elsewhere: None,
         model: "fraud".to_owned(),
         topic: "fraud.inferences".to_owned(),
         drift: DriftState::Drifted,
@@ -212,6 +213,7 @@ fn fraud() -> ModelView {
 /// As it is before the first baseline has been read.
 fn fresh() -> ModelView {
     ModelView {
+        elsewhere: None,
         model: "ranking <b>".to_owned(),
         topic: "ranking".to_owned(),
         drift: DriftState::NoBaseline,

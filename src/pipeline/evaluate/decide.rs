@@ -1,7 +1,6 @@
 //! Panes that close, one after the other: the window moves, scores are computed, a decision is made.
 
 use tokio::time::Instant;
-use tracing::debug;
 use tracing::error;
 use tracing::info;
 
@@ -21,9 +20,9 @@ use crate::decide::view::Verdict;
 use crate::histogram::Counts;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
-use crate::pipeline::panes;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
+use crate::store::Kept;
 use crate::window::ClosedPane;
 use crate::window::Ring;
 use crate::window::merge::Next;
@@ -31,6 +30,16 @@ use crate::window::merge::Next;
 impl Evaluate {
     /// A baseline is in force: at start the one that was stored, later a new one.
     pub(super) fn adopt(&mut self, model: usize, watched: Watched, now_ms: i64) {
+        let name = self.specs[model].name();
+        let kept = self.store.kept(name).unwrap_or_else(|error| {
+            error!(model = name, %error, "the stored window can't be used; it starts anew");
+            Kept::default()
+        });
+        self.take_up(model, watched, kept, now_ms);
+    }
+
+    /// Goes on from what is kept of a model, or begins with a new baseline.
+    pub(super) fn take_up(&mut self, model: usize, watched: Watched, kept: Kept, now_ms: i64) {
         let name = self.specs[model].name().to_owned();
         let new = self.log.ledger().baseline(&name) != Some(&watched.baseline.digest);
         if new {
@@ -40,7 +49,7 @@ impl Evaluate {
             info!(model = name, "{notice}");
         }
         self.models[model].watch(watched, now_ms);
-        if let Err(error) = self.models[model].restore(&self.store, &self.metrics, new) {
+        if let Err(error) = self.models[model].restore(kept, &self.metrics, new) {
             error!(model = name, %error, "the stored window can't be used; it starts anew");
         }
         self.models[model].save(&self.store);
@@ -71,6 +80,10 @@ impl Evaluate {
         let started = Instant::now();
         let mut closed = 0;
         loop {
+            if self.models[model].sealing.is_some() {
+                self.write_seal(model);
+                break;
+            }
             let n_partitions = self.models[model].n_partitions();
             match self.models[model].merge.next(n_partitions) {
                 Next::Wait => break,
@@ -79,20 +92,9 @@ impl Evaluate {
                     self.close_pane(model, pane, now_ms);
                 }
                 Next::Seal(seal, partials) => {
-                    let mut records: Vec<_> = partials.iter().map(panes::partial).collect();
-                    records.push(panes::seal(&seal));
-                    let name = self.specs[model].name();
-                    if let Err(error) = self.store.append_panes(name, &records) {
-                        error!(model = name, %error, "a seal can't be written; the pane stays open");
+                    if !self.seal(model, seal, &partials) {
                         break;
                     }
-                    debug!(
-                        model = name,
-                        pane = seal.pane_start_ms,
-                        complete = seal.complete,
-                        "sealed"
-                    );
-                    self.models[model].merge.sealed(seal);
                 }
             }
         }

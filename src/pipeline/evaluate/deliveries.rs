@@ -21,6 +21,7 @@ impl Evaluate {
         let pending = self.log.ledger().pending();
         let pending: Vec<Pending> = pending
             .into_iter()
+            .filter(|outgoing| self.owns(&outgoing.delivery.model))
             .map(|outgoing| Pending {
                 delivery: outgoing.delivery.clone(),
                 attempts: outgoing.attempts,
@@ -47,7 +48,8 @@ impl Evaluate {
     pub(super) fn delivered(&mut self, event: deliver::Event, now_ms: i64) {
         match event {
             deliver::Event::Attempting { id, target, n, ack } => {
-                let wanted = self.log.ledger().outgoing(&id, &target).is_some_and(|o| !o.done);
+                let outgoing = self.log.ledger().outgoing(&id, &target);
+                let wanted = outgoing.is_some_and(|o| !o.done && self.owns(&o.delivery.model));
                 let attempt = Record::Attempt { delivery: id, target, n, at_ms: now_ms };
                 let go = wanted && self.log.append(&attempt);
                 if ack.send(go).is_err() {

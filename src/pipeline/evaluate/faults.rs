@@ -309,6 +309,9 @@ impl Evaluate {
         let Some(model) = self.specs.iter().position(|spec| spec.name() == name) else {
             return Accepting::Unknown;
         };
+        if let Some(elsewhere) = self.elsewhere(model) {
+            return Accepting::Elsewhere(elsewhere);
+        }
         let end_ms = self.decided_end_ms(model);
         let evaluator = &mut self.models[model];
         if !evaluator.state.faults.any() {

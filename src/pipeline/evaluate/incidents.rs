@@ -290,9 +290,16 @@ impl Evaluate {
             let id = entry.incident.id.clone();
             let position = self.specs.iter().position(|s| s.name() == entry.incident.model);
             let Some(model) = position else {
+                // Another replica's configuration may have it.
+                if self.store.kafka().is_some() {
+                    continue;
+                }
                 expired.push((0, id, CloseReason::Dismissed, entry.opened_event_ms));
                 continue;
             };
+            if !self.models[model].owned {
+                continue;
+            }
             let end_ms = self.decided_end_ms(model);
             if now_ms - entry.opened_at_ms > self.specs[model].policy.expire_after_ms {
                 expired.push((model, id, CloseReason::Expired, end_ms));
@@ -327,6 +334,11 @@ impl Evaluate {
     pub(super) fn asked(&mut self, request: Request, now_ms: i64) {
         let (id, closed_as, by, reply) = match request {
             Request::Close { id, closed_as, by, reply } => (id, closed_as, by, reply),
+            Request::Stand { model, reply } => {
+                // Nobody minds who has gone meanwhile.
+                reply.send(self.stand(model)).ok();
+                return;
+            }
             Request::Accept { model, by, reply } => {
                 if reply.send(self.accept_faults(&model, &by, now_ms)).is_err() {
                     warn!(model, "whoever asked to accept its faults has gone");
@@ -341,7 +353,9 @@ impl Evaluate {
             Some((true, name)) => {
                 let model = self.specs.iter().position(|s| s.name() == name).unwrap_or(0);
                 let end_ms = self.decided_end_ms(model);
-                if self.close(model, &id, closed_as, (end_ms, now_ms), &by) {
+                if let Some(elsewhere) = self.elsewhere(model) {
+                    Closing::Elsewhere(elsewhere)
+                } else if self.close(model, &id, closed_as, (end_ms, now_ms), &by) {
                     Closing::Done
                 } else {
                     Closing::NotDurable

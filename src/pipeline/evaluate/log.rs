@@ -1,4 +1,7 @@
 //! The incident log: a record is durable before anything that follows from it happens.
+//!
+//! Shared by replicas, it is folded in its own order, what others write too; what we write counts only
+//! while we are the one who decides, so reading our record back tells whether to go on.
 
 use std::sync::Arc;
 
@@ -11,6 +14,10 @@ use crate::decide::ledger::compact;
 use crate::decide::record::Record;
 use crate::store;
 use crate::store::FileStore;
+use crate::store::Incidents;
+use crate::store::KafkaStore;
+use crate::store::Store;
+use crate::store::kafka::record::Incident;
 
 /// Version of a record's JSON; written by this binary, and the highest that it reads.
 pub(crate) const VERSION: u8 = 1;
@@ -19,40 +26,54 @@ pub(crate) const VERSION: u8 = 1;
 const LOOK_AT: u64 = 8 << 20;
 
 pub(crate) struct IncidentLog {
-    store: Arc<FileStore>,
+    store: Arc<Store>,
     ledger: Ledger,
     /// Records that could not be read: what they decided is unknown, so nothing may be triggered.
     unreadable: usize,
-    /// Its size, and the size at which it is looked at next.
+    /// Of the records in a file of our own, which is rewritten from `look_at` on.
     bytes: u64,
     look_at: u64,
 }
 
 impl IncidentLog {
     /// Folds what is stored.
-    pub(crate) fn open(store: Arc<FileStore>) -> Result<Self, store::Error> {
+    pub(crate) fn open(store: Arc<Store>) -> Result<Self, store::Error> {
         Self::open_looking_at(store, LOOK_AT)
     }
 
-    fn open_looking_at(store: Arc<FileStore>, look_at: u64) -> Result<Self, store::Error> {
-        let stored = store.load_incidents()?;
-        let (records, bad) = read(&stored.records);
-        let unreadable = stored.unreadable + bad;
-        let mut ledger = Ledger::default();
-        records.iter().for_each(|record| ledger.apply(record));
+    fn open_looking_at(store: Arc<Store>, look_at: u64) -> Result<Self, store::Error> {
+        let stored = match &*store {
+            Store::File(store) => store.load_incidents()?,
+            Store::Kafka(store) => {
+                store.read_incidents()?;
+                store.take_incidents()?
+            }
+        };
+        let bytes = stored.records.iter().map(|(_, body)| body.len() as u64).sum();
+        let mut log = Self { store, ledger: Ledger::default(), unreadable: 0, bytes, look_at };
         if stored.torn_tail {
             warn!("the last incident record was cut short by a crash; it was never acted on");
         }
-        if unreadable > 0 {
+        log.fold(&stored);
+        log.shorten();
+        Ok(log)
+    }
+
+    fn fold(&mut self, stored: &Incidents) {
+        let before = self.unreadable;
+        self.unreadable += stored.unreadable;
+        for (version, body) in &stored.records {
+            match serde_json::from_slice::<Record>(body) {
+                Ok(record) if *version <= VERSION => self.ledger.apply(&record),
+                Ok(_) | Err(_) => self.unreadable += 1,
+            }
+        }
+        if self.unreadable > before {
             error!(
-                unreadable,
+                unreadable = self.unreadable,
                 "incident records can't be read: nothing will be triggered until the log is repaired or its directory reset"
             );
         }
-        let bytes = stored.records.iter().map(|(_, body)| body.len() as u64).sum();
-        let mut log = Self { store, ledger, unreadable, bytes, look_at };
-        log.shorten();
-        Ok(log)
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
@@ -63,15 +84,40 @@ impl IncidentLog {
         self.unreadable > 0
     }
 
-    /// Appends and waits for the disk; true when the record is durable and folded in.
+    /// Takes in what others have written; true if there was something.
+    pub(crate) fn follow(&mut self) -> bool {
+        let Some(store) = self.store.kafka() else { return false };
+        match store.take_incidents() {
+            Ok(news) => {
+                let some = !news.records.is_empty() || news.unreadable > 0;
+                self.fold(&news);
+                some
+            }
+            Err(error) => {
+                warn!(%error, "the incident log can't be read; trying again");
+                false
+            }
+        }
+    }
+
+    /// Appends and waits until it is durable; true when the record is folded in and may be acted on.
     pub(crate) fn append(&mut self, record: &Record) -> bool {
         let body = encode(record);
-        match self.store.append_incident(VERSION, &body) {
-            Ok(saved) => {
+        let store = self.store.clone();
+        let counts = match &*store {
+            Store::File(store) => store.append_incident(VERSION, &body).map(|saved| {
                 self.ledger.apply(record);
                 self.bytes += saved.bytes;
                 self.shorten();
                 true
+            }),
+            Store::Kafka(store) => self.append_shared(store, record, body),
+        };
+        match counts {
+            Ok(true) => true,
+            Ok(false) => {
+                warn!("another replica decides about this model by now; nothing is sent from here");
+                false
             }
             Err(error) => {
                 error!(%error, "an incident record can't be written; what it would have caused waits");
@@ -86,8 +132,10 @@ impl IncidentLog {
         if self.bytes < self.look_at || self.is_unreadable() {
             return;
         }
+        let shared = self.store.clone();
+        let Store::File(store) = &*shared else { return };
         let before = self.bytes;
-        match self.rewrite() {
+        match self.rewrite(store) {
             Ok(bytes) => {
                 info!(before, bytes, "the incident log was rewritten without its oldest incidents");
                 self.bytes = bytes;
@@ -97,8 +145,8 @@ impl IncidentLog {
         self.look_at = self.look_at.max(2 * self.bytes);
     }
 
-    fn rewrite(&self) -> Result<u64, store::Error> {
-        let stored = self.store.load_incidents()?;
+    fn rewrite(&self, store: &FileStore) -> Result<u64, store::Error> {
+        let stored = store.load_incidents()?;
         let (records, bad) = read(&stored.records);
         if stored.unreadable + bad > 0 {
             warn!("incident records have become unreadable; the log is left as it is");
@@ -106,7 +154,37 @@ impl IncidentLog {
         }
         let short = compact(records);
         let bodies: Vec<_> = short.iter().map(|record| (VERSION, encode(record))).collect();
-        self.store.rewrite_incidents(&bodies).map(|saved| saved.bytes)
+        store.rewrite_incidents(&bodies).map(|saved| saved.bytes)
+    }
+
+    fn append_shared(
+        &mut self,
+        store: &KafkaStore,
+        record: &Record,
+        json: Vec<u8>,
+    ) -> Result<bool, store::Error> {
+        let Some(model) = self.model_of(record) else { return Ok(false) };
+        // A target has been asked, whoever asked it: knowing that spares it a repeat.
+        let fact = matches!(record, Record::Outcome { .. });
+        let counts = store.append_incident(Incident { model, fact, version: VERSION, json });
+        self.follow();
+        counts
+    }
+
+    /// The model that a record is about.
+    fn model_of(&self, record: &Record) -> Option<String> {
+        let of = |incident: &str| Some(self.ledger.entry(incident)?.incident.model.clone());
+        match record {
+            Record::Baseline { model, .. } | Record::Accepted { model, .. } => Some(model.clone()),
+            Record::Opened { incident, .. } => Some(incident.model.clone()),
+            Record::Queued { delivery, .. } => Some(delivery.model.clone()),
+            Record::Attempt { delivery, target, .. } | Record::Outcome { delivery, target, .. } => {
+                Some(self.ledger.outgoing(delivery, target)?.delivery.model.clone())
+            }
+            Record::Released { incident, .. }
+            | Record::Marked { incident, .. }
+            | Record::Closed { incident, .. } => of(incident),
+        }
     }
 }
 
@@ -146,8 +224,8 @@ mod tests {
             store.load_incidents().unwrap().records.len()
         };
         let open = |look_at| {
-            let store = Arc::new(FileStore::open(root.path()).unwrap());
-            IncidentLog::open_looking_at(store, look_at).unwrap()
+            let store = Store::File(FileStore::open(root.path()).unwrap());
+            IncidentLog::open_looking_at(Arc::new(store), look_at).unwrap()
         };
         let mut log = open(2000);
         (0..200).for_each(|n| assert!(log.append(&baseline(n))));
@@ -166,11 +244,13 @@ mod tests {
     #[test]
     fn a_log_with_what_cannot_be_read_is_never_rewritten() {
         let root = tempfile::tempdir().unwrap();
-        let store = Arc::new(FileStore::open(root.path()).unwrap());
+        let store = FileStore::open(root.path()).unwrap();
         store.append_incident(VERSION + 1, b"of a newer release").unwrap();
         (0..50).for_each(|n| drop(store.append_incident(VERSION, &encode(&baseline(n)))));
+        let store = Arc::new(Store::File(store));
         let mut log = IncidentLog::open_looking_at(store.clone(), 100).unwrap();
         assert!(log.is_unreadable() && log.append(&baseline(50)));
+        let Store::File(store) = &*store else { panic!("a file store") };
         assert_eq!(store.load_incidents().unwrap().records.len(), 52);
     }
 }

@@ -28,7 +28,10 @@ use crate::pipeline::panes::Logged;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::store;
-use crate::store::FileStore;
+use crate::store::Kept;
+use crate::store::Loaded;
+use crate::store::PaneRecord;
+use crate::store::Store;
 use crate::window::ClosedPane;
 use crate::window::Merge;
 use crate::window::Ring;
@@ -60,6 +63,12 @@ pub(crate) struct ModelEvaluator {
     pub quality: Quality,
     /// Nothing has come for three panes of wall clock.
     pub stale: bool,
+    /// Whether it is evaluated in this process.
+    pub owned: bool,
+    /// Its partitions are counted by others, who give signs of life.
+    pub remote: bool,
+    /// A seal on its way through the log: until it is read back nothing closes.
+    pub sealing: Option<Sealing>,
     partitions: BTreeMap<TopicPartition, Seen>,
     /// How many its topic has.
     in_topic: usize,
@@ -68,6 +77,13 @@ pub(crate) struct ModelEvaluator {
     /// They are still waited for, so no pane closes without them.
     holding: bool,
     last_record: Instant,
+}
+
+/// A seal that is not read back yet.
+pub(crate) struct Sealing {
+    pub record: PaneRecord,
+    /// The brokers have acknowledged it.
+    pub written: bool,
 }
 
 /// What was stored of a model's levels.
@@ -97,6 +113,9 @@ impl ModelEvaluator {
             suppressed: BTreeMap::new(),
             quality: Quality::default(),
             stale: false,
+            owned: true,
+            remote: false,
+            sealing: None,
             partitions: BTreeMap::new(),
             in_topic: 0,
             short_since: None,
@@ -124,6 +143,7 @@ impl ModelEvaluator {
         self.references = Vec::new();
         self.decision = None;
         self.partitions.clear();
+        self.sealing = None;
         self.watched = Some(watched);
         self.sequential = self.rule();
         self.loaded_ms = Some(now_ms);
@@ -173,7 +193,7 @@ impl ModelEvaluator {
     /// baseline is new, so there need not be anything.
     pub(crate) fn restore(
         &mut self,
-        store: &FileStore,
+        kept: Kept,
         metrics: &Metrics,
         first: bool,
     ) -> Result<(), store::Error> {
@@ -182,25 +202,26 @@ impl ModelEvaluator {
         let (rules, shape) = (watched.rules.hash, watched.rules.shape());
         let mut partials = Vec::new();
         let mut damaged = 0;
-        let rejected = store.load_panes(&name, i64::MIN, |record| {
+        for record in kept.panes {
             match panes::read(&record, rules, &shape) {
                 Ok(Some(Logged::Partial(partial))) => partials.push(partial),
                 Ok(Some(Logged::Seal(seal))) => self.merge.sealed(seal),
+                Ok(Some(Logged::Sum(seal, sum))) => self.merge.freeze(seal, sum),
                 Ok(None) => {}
                 Err(Truncated) => damaged += 1,
             }
-        })?;
-        if damaged + rejected.len() > 0 {
+        }
+        if damaged + kept.rejected > 0 {
             warn!(
                 model = name,
                 damaged,
-                torn = rejected.len(),
+                torn = kept.rejected,
                 "parts of the pane log can't be read"
             );
-            metrics.state_rejected("panes", (damaged + rejected.len()) as u64);
+            metrics.state_rejected("panes", (damaged + kept.rejected) as u64);
         }
         partials.into_iter().for_each(|partial| self.merge.add(partial));
-        let decided = match self.load_state(store, rules)? {
+        let decided = match self.stored_state(&kept.test, rules)? {
             Found::Levels(state, remembered) => {
                 self.state = *state;
                 self.sequential = self.rule();
@@ -246,8 +267,7 @@ impl ModelEvaluator {
         Ok(())
     }
 
-    fn load_state(&self, store: &FileStore, rules: u64) -> Result<Found, store::Error> {
-        let loaded = store.load_test(self.spec.name())?;
+    fn stored_state(&self, loaded: &Loaded, rules: u64) -> Result<Found, store::Error> {
         let Some((version, body)) = loaded.supported(VERSION)? else { return Ok(Found::Nothing) };
         let mut input = Reader::new(body);
         let n_features = self.watched.as_ref().map_or(0, |w| w.features.len());
@@ -263,7 +283,7 @@ impl ModelEvaluator {
     }
 
     /// Stores the levels; they belong to the panes up to `decided_end_ms`.
-    pub(crate) fn save(&self, store: &FileStore) {
+    pub(crate) fn save(&self, store: &Store) {
         let Some(watched) = &self.watched else { return };
         let mut out = Writer::default();
         out.u64(watched.rules.hash);
@@ -271,7 +291,8 @@ impl ModelEvaluator {
         let mut remembered = Writer::default();
         self.state.sequential.iter().for_each(|state| state.encode(&mut remembered));
         out.bytes(&remembered.into_bytes());
-        if let Err(error) = store.save_test(self.spec.name(), VERSION, &out.into_bytes()) {
+        let (name, rules) = (self.spec.name(), watched.rules.hash);
+        if let Err(error) = store.save_test(name, rules, VERSION, out.into_bytes()) {
             error!(model = self.spec.name(), %error, "the model's state can't be written; a restart decides its last panes again");
         }
     }

@@ -43,7 +43,8 @@ impl Evaluate {
                 waiting.insert(t, (0, i64::MAX));
             });
         }
-        for outgoing in self.log.ledger().pending() {
+        let pending = self.log.ledger().pending().into_iter();
+        for outgoing in pending.filter(|o| self.owns(&o.delivery.model)) {
             let slot = waiting.entry(outgoing.delivery.target_name()).or_insert((0, i64::MAX));
             *slot = (slot.0 + 1, slot.1.min(outgoing.queued_at_ms));
         }
@@ -68,6 +69,7 @@ impl Evaluate {
             features.iter_mut().for_each(|verdict| verdict.scores.clear());
         }
         ModelView {
+            elsewhere: self.elsewhere(model),
             model: spec.name().to_owned(),
             topic: spec.model.topic.clone(),
             drift,
@@ -83,10 +85,11 @@ impl Evaluate {
             features,
             faults: evaluator.faults(),
             suppressed_by: decision.map(|d| d.suppressed_by.clone()).unwrap_or_default(),
-            explanation: decision.map_or_else(
-                || "nothing has been evaluated yet".to_owned(),
-                |d| d.explanation.clone(),
-            ),
+            explanation: match (decision, evaluator.owned) {
+                (Some(decision), _) => decision.explanation.clone(),
+                (None, true) => "nothing has been evaluated yet".to_owned(),
+                (None, false) => "another replica evaluates this model".to_owned(),
+            },
             prediction: evaluator.state.prediction.clone(),
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,

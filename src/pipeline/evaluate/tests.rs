@@ -22,6 +22,7 @@ use crate::histogram::Scale;
 use crate::histogram::Storage;
 use crate::offsets::TopicPartition;
 use crate::pipeline::spec::Watched;
+use crate::store::FileStore;
 use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::Progress;
@@ -119,7 +120,7 @@ impl Fed {
 
     fn start_by(spec: Spec, dir: &Path, panes: i64, backlog: i64) -> Self {
         let first = watched(&spec, "first", i64::MIN);
-        let store = Arc::new(FileStore::open(dir).unwrap());
+        let store = Arc::new(Store::File(FileStore::open(dir).unwrap()));
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (events, _) = mpsc::channel(1);
         let evaluate = Evaluate::new(Parts {
@@ -187,8 +188,9 @@ impl Fed {
                 applied_through: self.next_offset(),
                 pane,
             };
-            let records = [crate::pipeline::panes::partial(&partial)];
-            self.evaluate.store.append_panes("fraud", &records).unwrap();
+            let record = crate::pipeline::panes::partial(&partial);
+            let records = vec![(partial.partition.clone(), record)];
+            self.evaluate.store.append_panes("fraud", partial.rules, records).unwrap();
             self.tell(Counted::Partials { model: 0, partials: vec![partial] });
             let progress = vec![self.progress()];
             let (open, quiet) = (Vec::new(), Vec::new());

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::SendError;
 use crate::baseline::Baseline;
 use crate::offsets::TopicPartition;
 use crate::pipeline::clock::now_ms;
+use crate::pipeline::spec::Watched;
 
 /// How often a thread that waits for others looks whether they are still there.
 const LOOK: Duration = Duration::from_millis(50);
@@ -41,6 +42,14 @@ impl Orders {
         (Self(senders), receivers)
     }
 
+    /// As `send`, from a thread that may wait.
+    ///
+    /// # Errors
+    /// When a thread has ended; all end then.
+    pub(crate) fn blocking_send(&self, order: &Order) -> Result<(), SendError<Order>> {
+        self.0.iter().try_for_each(|thread| thread.blocking_send(order.clone()))
+    }
+
     /// # Errors
     /// When a thread has ended; all end then.
     pub(crate) async fn send(&self, order: Order) -> Result<(), SendError<Order>> {
@@ -57,6 +66,8 @@ impl Orders {
 pub(crate) struct Adoption {
     pub(super) model: usize,
     pub(super) baseline: Arc<Baseline>,
+    /// All replicas have agreed on it, and from which pane on it counts.
+    pub(super) decided: Option<Watched>,
     /// Where it came from, if not from the configured place.
     pub(super) place: Option<String>,
     met: Mutex<Met>,
@@ -73,7 +84,14 @@ struct Met {
 
 impl Adoption {
     pub(crate) fn new(model: usize, baseline: Arc<Baseline>, place: Option<String>) -> Self {
-        Self { model, baseline, place, met: Mutex::default(), done: Condvar::new() }
+        let (met, done) = (Mutex::default(), Condvar::new());
+        Self { model, baseline, decided: None, place, met, done }
+    }
+
+    /// Of what is in force for all replicas.
+    pub(crate) fn decided(model: usize, watched: Watched) -> Self {
+        let adoption = Self::new(model, watched.baseline.clone(), None);
+        Self { decided: Some(watched), ..adoption }
     }
 
     /// Whether all have met and it is not in force: the disk has refused it.

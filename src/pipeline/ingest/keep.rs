@@ -28,8 +28,8 @@ impl Ingest<'_> {
             return None;
         }
         let named = states.iter().map(|(&model, state)| (self.desk.specs[model].name(), state));
-        let body = snapshot::encode(named);
-        match self.desk.store.save_partition(partition, snapshot::VERSION, &body) {
+        let states_now = named.map(|(name, state)| snapshot::encode(name, state)).collect();
+        match self.desk.store.save_partition(partition, snapshot::VERSION, states_now) {
             Ok(saved) => self.desk.metrics.snapshot_written(saved.bytes, now_ms()),
             Err(error) => {
                 error!(%partition, %error, "a snapshot could not be written; counting goes on");
@@ -76,6 +76,7 @@ impl Ingest<'_> {
         for states in self.partitions.values_mut() {
             if let Some(state) = states.get_mut(&model) {
                 state.adopt(&watched.rules);
+                state.miss(&watched.rules);
             }
         }
         self.prepare(model);
@@ -86,6 +87,10 @@ impl Ingest<'_> {
     /// Makes the baseline durable and tells of it; `highest_ms` is how far any record of the model is.
     fn put_in_force(&self, adoption: &Adoption, highest_ms: Option<i64>) -> bool {
         let model = adoption.model;
+        if let Some(watched) = &adoption.decided {
+            self.desk.watch(model, watched.clone());
+            return true;
+        }
         let spec = &self.desk.specs[model];
         let pane_ms = spec.model.pane.as_ms();
         let stored_ms = match self.desk.furthest(model) {

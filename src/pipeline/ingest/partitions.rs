@@ -37,7 +37,7 @@ impl Ingest<'_> {
         let mut told: BTreeMap<usize, Vec<(Progress, i64)>> = BTreeMap::new();
         for Assigned { partition, starts, low, high } in assigned {
             let readers = self.desk.readers(&partition.topic);
-            let mut states = match self.desk.states(&partition) {
+            let mut states = match self.desk.take_states(&partition) {
                 Ok(states) => states,
                 Err(error) => {
                     error!(%partition, %error, "a partition is left alone: it is not counted, and its state is kept");
@@ -45,6 +45,7 @@ impl Ingest<'_> {
                 }
             };
             states.retain(|model, _| readers.contains(model));
+            let known = states.len();
             for (&model, &start) in readers.iter().zip(&starts) {
                 let Some(watched) = self.desk.watched(model) else { continue };
                 let new = || PartitionState::new(&watched.rules, start);
@@ -52,13 +53,20 @@ impl Ingest<'_> {
                 let caught_up = state.next_offset >= high;
                 let progress = progress_of(&partition, state, &watched, caught_up);
                 self.publisher.forget(model, &partition);
+                self.publisher.taken(model, &partition, high);
                 told.entry(model).or_default().push((progress, high));
             }
             info!(%partition, ?starts, low, high, consumer = self.number, "partition taken");
-            self.partitions.insert(partition, states);
+            let begun = states.len() > known;
+            self.partitions.insert(partition.clone(), states);
+            // Where a model starts is what everything else follows from.
+            if begun && self.desk.store.kafka().is_some() {
+                self.snapshot(&partition);
+            }
         }
         for (model, partitions) in told {
             let in_topic = self.in_topic(model);
+            self.publisher.measured(model, in_topic);
             self.publisher.tell(Counted::Assigned { model, partitions, in_topic });
         }
     }
@@ -108,6 +116,9 @@ impl Ingest<'_> {
         let lost = to.saturating_sub(from).max(0).cast_unsigned();
         error!(%partition, from, to, %cause, "records are gone from the log");
         self.desk.metrics.records_lost(&partition.topic, cause.as_str(), lost);
+        if cause == LossCause::BeyondEnd {
+            self.desk.store.begun_anew(partition);
+        }
         for state in self.partitions.get_mut(partition).into_iter().flat_map(BTreeMap::values_mut) {
             match cause {
                 LossCause::Retention | LossCause::Undecodable | LossCause::Truncated => {

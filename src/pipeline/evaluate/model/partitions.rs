@@ -20,7 +20,12 @@ pub(super) struct Seen {
     moved: Instant,
     /// Where its log ended when it was taken; up to there it is catching up.
     high_at_start: i64,
+    /// When whoever counts it elsewhere last gave a sign of life.
+    heard: Option<Instant>,
 }
+
+/// Without a sign of life for so long nobody knows whether a partition is quiet.
+const SILENT: Duration = Duration::from_secs(30);
 
 impl ModelEvaluator {
     pub(crate) fn assign(&mut self, progress: Progress, high: i64, now: Instant) {
@@ -30,6 +35,7 @@ impl ModelEvaluator {
             open_known: false,
             moved: now,
             high_at_start: high,
+            heard: None,
         };
         self.partitions.insert(progress.partition.clone(), seen);
         self.merge.assign(progress);
@@ -44,7 +50,8 @@ impl ModelEvaluator {
     /// panes close without them, incomplete. `in_topic: None` is as many as before.
     pub(crate) fn measure(&mut self, in_topic: Option<usize>, now: Instant) {
         self.in_topic = in_topic.unwrap_or(self.in_topic);
-        if self.partitions.len() >= self.in_topic {
+        let unknown = self.remote && self.in_topic == 0;
+        if self.partitions.len() >= self.in_topic && !unknown {
             self.short_since = None;
             self.holding = false;
             return;
@@ -80,6 +87,19 @@ impl ModelEvaluator {
         self.merge.progress(progress);
     }
 
+    /// How far a partition has come elsewhere. One that nobody has spoken of before is taken in.
+    pub(crate) fn hear(&mut self, progress: Progress, high: i64, now: Instant) {
+        let partition = progress.partition.clone();
+        if self.partitions.contains_key(&partition) {
+            self.progress(progress, now);
+        } else {
+            self.assign(progress, high, now);
+        }
+        if let Some(seen) = self.partitions.get_mut(&partition) {
+            seen.heard = Some(now);
+        }
+    }
+
     /// Nothing came in the partition lately, and its open panes have been handed over.
     pub(crate) fn quiet(&mut self, partition: &TopicPartition) {
         if let Some(seen) = self.partitions.get_mut(partition) {
@@ -93,9 +113,11 @@ impl ModelEvaluator {
         let max_stall = self.spec.model.drift_config.max_stall.0;
         for (partition, seen) in &self.partitions {
             let quiet = now.duration_since(seen.moved);
-            let standing = if seen.caught_up && seen.open_known && quiet >= 2 * pane {
+            let alive = seen.heard.is_some_and(|heard| now.duration_since(heard) < SILENT);
+            let known = seen.open_known && (alive || !self.remote);
+            let standing = if seen.caught_up && known && quiet >= 2 * pane {
                 Standing::Idle
-            } else if !seen.caught_up && quiet >= max_stall {
+            } else if quiet >= max_stall && (!seen.caught_up || (self.remote && !alive)) {
                 Standing::Stalled
             } else {
                 Standing::Active

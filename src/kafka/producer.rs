@@ -1,0 +1,314 @@
+//! The producer of driftd's own topics: idempotent, in order per partition, acknowledged by every
+//! replica that is in sync before a call returns.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::Message as _;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseRecord;
+use rdkafka::producer::DeliveryResult;
+use rdkafka::producer::Producer as _;
+use rdkafka::producer::ProducerContext;
+use rdkafka::producer::ThreadedProducer;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::time::Instant;
+
+use crate::kafka::Config;
+use crate::kafka::Error;
+use crate::kafka::consumer::log_line;
+use crate::kafka::token;
+
+/// A record that is larger is refused; the topics are created to take it.
+pub const RECORD_MAX: usize = 8 << 20;
+/// Nobody waits longer for an acknowledgement. Whether the record arrived is then unknown.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Behind librdkafka's own verdict.
+const AFTER: Duration = Duration::from_secs(2);
+const QUEUE_FULL: Duration = Duration::from_millis(10);
+
+/// What the clients of our own topics are told over what reading needs.
+const SHIPPED: [(&str, &str); 7] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("compression.type", "zstd"),
+    ("linger.ms", "5"),
+    ("socket.keepalive.enable", "true"),
+    ("log.connection.close", "false"),
+    ("allow.auto.create.topics", "false"),
+];
+/// The user's options that are for every kind of client.
+const SHARED: [&str; 13] = [
+    "bootstrap.servers",
+    "broker.address.",
+    "client.",
+    "enable.ssl.",
+    "enable.sasl.",
+    "https.",
+    "metadata.",
+    "reconnect.",
+    "sasl.",
+    "security.",
+    "socket.",
+    "ssl.",
+    "debug",
+];
+
+/// One record for one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub topic: String,
+    pub partition: i32,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+/// Writes records and waits for them. Threads may share it.
+pub struct Producer {
+    config: ClientConfig,
+    token_file: Option<PathBuf>,
+    /// Made anew when librdkafka says that it can't go on.
+    client: Mutex<Arc<ThreadedProducer<Context>>>,
+}
+
+/// Answers librdkafka and takes its acknowledgements.
+pub(super) struct Context {
+    pub(super) token_file: Option<PathBuf>,
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log_line(level, fac, message);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka, writing");
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let Some(path) = &self.token_file else {
+            return Err("kafka.oauth_token_file is not set".into());
+        };
+        token::read(path).map_err(Into::into)
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Slot>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
+        let outcome = match result {
+            Ok(message) => Ok(message.offset()),
+            Err((error, _)) => Err(error.clone()),
+        };
+        slot.acks.settle(slot.index, outcome);
+    }
+}
+
+/// Which record of which call an acknowledgement is for.
+pub(super) struct Slot {
+    acks: Arc<Acks>,
+    index: usize,
+}
+
+/// The acknowledgements of one call.
+struct Acks {
+    outcomes: Mutex<Vec<Option<Result<i64, KafkaError>>>>,
+    changed: Condvar,
+}
+
+impl Acks {
+    fn settle(&self, index: usize, outcome: Result<i64, KafkaError>) {
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes[index] = Some(outcome);
+        self.changed.notify_all();
+    }
+
+    /// Every offset, or the first error; a record without an answer at `until` has timed out.
+    fn wait(&self, until: Instant) -> Result<Vec<i64>, KafkaError> {
+        let timed_out = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        while outcomes.iter().any(Option::is_none) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(timed_out);
+            }
+            let waited = self.changed.wait_timeout(outcomes, left);
+            outcomes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        outcomes.iter().map(|outcome| outcome.clone().unwrap_or(Err(timed_out.clone()))).collect()
+    }
+}
+
+impl Producer {
+    /// A client that connects in the background.
+    ///
+    /// # Errors
+    /// A configuration that librdkafka refuses.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let mut client = shared(config)?;
+        client
+            .set("message.timeout.ms", PATIENCE.as_millis().to_string())
+            .set("message.max.bytes", RECORD_MAX.to_string());
+        let token_file = config.oauth_token_file.clone();
+        let first = Mutex::new(connect(&client, token_file.clone())?);
+        Ok(Self { config: client, token_file, client: first })
+    }
+
+    /// Writes all records, those of a partition in their order, and waits until all are durable.
+    /// Returns their offsets.
+    ///
+    /// # Errors
+    /// When one of them was not acknowledged in time: any of them may have been written all the same.
+    pub fn write(&self, records: &[Outgoing]) -> Result<Vec<i64>, Error> {
+        let until = Instant::now() + PATIENCE + AFTER;
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let acks = Arc::new(Acks {
+            outcomes: Mutex::new((0..records.len()).map(|_| None).collect()),
+            changed: Condvar::new(),
+        });
+        for (index, record) in records.iter().enumerate() {
+            let slot = Box::new(Slot { acks: acks.clone(), index });
+            if let Err(error) = send(&client, record, slot, until) {
+                acks.settle(index, Err(error));
+            }
+        }
+        acks.wait(until).map_err(|cause| {
+            self.replace(&client);
+            let first = records.first();
+            let place = first.map(|r| format!("{}-{}", r.topic, r.partition)).unwrap_or_default();
+            Error::Request { doing: format!("write to {place}"), cause }
+        })
+    }
+
+    /// Puts another client in the place of one that will never write again.
+    fn replace(&self, failed: &Arc<ThreadedProducer<Context>>) {
+        let Some((code, reason)) = failed.client().fatal_error() else { return };
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&client, failed) {
+            return;
+        }
+        tracing::warn!(%code, reason, "the producer can't go on; a new one is made");
+        match connect(&self.config, self.token_file.clone()) {
+            Ok(fresh) => *client = fresh,
+            Err(error) => tracing::error!(%error, "no new producer"),
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Producer")
+    }
+}
+
+/// What every client of our own topics is told: ours, and those of the user's options that are not
+/// only for consumers.
+pub(super) fn shared(config: &Config) -> Result<ClientConfig, Error> {
+    let reading = config.client_config()?;
+    let mut client = ClientConfig::new();
+    client.set_log_level(reading.log_level);
+    for name in reading.config_map().into_keys() {
+        if SHARED.iter().any(|shared| name.starts_with(shared))
+            && let Some(value) = reading.get(name)
+        {
+            client.set(name, value);
+        }
+    }
+    for (name, value) in SHIPPED {
+        client.set(name, value);
+    }
+    Ok(client)
+}
+
+fn connect(
+    config: &ClientConfig,
+    token_file: Option<PathBuf>,
+) -> Result<Arc<ThreadedProducer<Context>>, Error> {
+    let made = config.create_with_context(Context { token_file });
+    made.map(Arc::new).map_err(|error| Error::Combination(error.to_string()))
+}
+
+/// Queues a record; waits while the queue is full.
+fn send(
+    client: &ThreadedProducer<Context>,
+    record: &Outgoing,
+    slot: Box<Slot>,
+    until: Instant,
+) -> Result<(), KafkaError> {
+    let mut queued = BaseRecord::with_opaque_to(&record.topic, slot)
+        .partition(record.partition)
+        .key(&record.key)
+        .payload(&record.value);
+    loop {
+        match client.send(queued) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                if Instant::now() < until =>
+            {
+                thread::sleep(QUEUE_FULL);
+                queued = back;
+            }
+            Err((error, _)) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kafka::mock::MockBroker;
+
+    use super::*;
+
+    #[test]
+    fn options_of_consumers_stay_with_consumers() {
+        let mut config = Config::new(["kafka:9092"]);
+        for (name, value) in [
+            ("session.timeout.ms", "6000"),
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanisms", "PLAIN"),
+            ("sasl.username", "driftd"),
+            ("sasl.password", "hunter2"),
+        ] {
+            config.options.insert(name.to_owned(), value.to_owned());
+        }
+        let client = shared(&config).unwrap();
+        assert_eq!(client.get("session.timeout.ms"), None);
+        assert_eq!(client.get("group.id"), None);
+        assert_eq!(client.get("sasl.password"), Some("hunter2"));
+        assert_eq!(client.get("acks"), Some("all"));
+    }
+
+    #[test]
+    fn what_is_written_has_its_offset_and_what_is_not_an_error() {
+        let broker = MockBroker::start().unwrap();
+        broker.create_topic("own", 2).unwrap();
+        let producer = Producer::open(&Config::new([broker.bootstrap_servers()])).unwrap();
+        let to = |partition, value: &str| Outgoing {
+            topic: "own".to_owned(),
+            partition,
+            key: b"k".to_vec(),
+            value: value.as_bytes().to_vec(),
+        };
+        let written = producer.write(&[to(0, "a"), to(1, "b"), to(0, "c")]).unwrap();
+        assert_eq!(written, [0, 0, 1]);
+        let error = producer.write(&[to(7, "nowhere")]).unwrap_err().to_string();
+        assert!(error.contains("write to own-7"), "{error}");
+    }
+}

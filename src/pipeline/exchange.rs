@@ -1,0 +1,362 @@
+//! Partials from wherever they were counted, for the models that are ours to evaluate.
+//!
+//! A member of a consumer group of its own: Kafka says which partitions of the partials are ours, and a
+//! record in the log says so to everybody else. What a partition holds is read whole when it is taken, or
+//! when the rules of a model change; then comes what is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::kafka;
+use crate::kafka::message::MessageBatch;
+use crate::metrics::Metrics;
+use crate::offsets::TopicPartition;
+use crate::pipeline::counted::Counted;
+use crate::pipeline::counted::Taken;
+use crate::pipeline::desk::Desk;
+use crate::pipeline::panes;
+use crate::pipeline::panes::Logged;
+use crate::pipeline::spec::Watched;
+use crate::source::Event;
+use crate::source::Start;
+use crate::source::kafka::KafkaSource;
+use crate::store;
+use crate::store::Kept;
+use crate::store::Loaded;
+use crate::store::Store;
+use crate::store::kafka::fold::Assembled;
+use crate::store::kafka::fold::Owners;
+use crate::store::kafka::record::{Body, Head, Heads, Pane, Record};
+use crate::window::Progress;
+
+const POLL: Duration = Duration::from_millis(100);
+/// Time between attempts to take a partition that could not be read, or that another says is its.
+const AGAIN: Duration = Duration::from_secs(2);
+const CLOSE: Duration = Duration::from_secs(2);
+
+pub(super) struct Exchange {
+    pub desk: Arc<Desk>,
+    pub store: Arc<Store>,
+    pub metrics: Metrics,
+    pub kafka: kafka::Config,
+    pub out: Sender<Counted>,
+    /// Baselines that come into force.
+    pub adopted: mpsc::Receiver<(usize, Option<Watched>)>,
+    pub in_force: Vec<Option<Watched>>,
+    pub stop: CancellationToken,
+    /// The partitions of the partials that the group has given to us.
+    pub held: BTreeMap<i32, Held>,
+}
+
+/// A partition that the group has given to us.
+pub(super) struct Held {
+    owners: Owners,
+    /// Records below this offset have been read; `None` until we have taken it in the log.
+    through: Option<i64>,
+    /// When to try to take it.
+    due: Instant,
+    /// How far partitions have ever come, by model: a late process may say less.
+    frontiers: BTreeMap<usize, BTreeMap<TopicPartition, i64>>,
+}
+
+impl Held {
+    fn new(due: Instant) -> Self {
+        Self { owners: Owners::default(), through: None, due, frontiers: BTreeMap::new() }
+    }
+}
+
+impl Exchange {
+    /// Until told to stop; blocks, so it has a thread of its own.
+    pub(super) fn run(mut self) {
+        let mut source: Option<KafkaSource> = None;
+        while !self.stop.is_cancelled() {
+            while let Ok((model, watched)) = self.adopted.try_recv() {
+                self.in_force[model] = watched;
+                self.changed(model);
+            }
+            if self.desk.is_barred() {
+                self.leave(&mut source);
+                thread::sleep(POLL);
+                continue;
+            }
+            let Some(connected) = self.connected(&mut source) else {
+                thread::sleep(AGAIN);
+                continue;
+            };
+            let event = connected.next(POLL);
+            self.apply(event, &mut source);
+            self.take_due();
+        }
+        self.leave(&mut source);
+    }
+
+    fn connected<'a>(&self, source: &'a mut Option<KafkaSource>) -> Option<&'a mut KafkaSource> {
+        if source.is_none() {
+            let topic = self.store.kafka()?.names().partials.clone();
+            let starts = Box::new(|_: &TopicPartition| Some(vec![Start::Latest]));
+            match KafkaSource::connect(&self.kafka, &[topic], starts) {
+                Ok(connected) => *source = Some(connected),
+                Err(error) => error!(%error, "partials can't be read; trying again"),
+            }
+        }
+        source.as_mut()
+    }
+
+    fn leave(&mut self, source: &mut Option<KafkaSource>) {
+        let held: Vec<i32> = self.held.keys().copied().collect();
+        held.into_iter().for_each(|partition| self.release(partition));
+        if let Some(connected) = source.take()
+            && let Err(error) = connected.close(CLOSE)
+        {
+            warn!(%error, "leaving the group that evaluates");
+        }
+    }
+
+    fn apply(&mut self, event: Event, source: &mut Option<KafkaSource>) {
+        match event {
+            Event::Assigned(assigned) => {
+                for assigned in assigned {
+                    let partition = assigned.partition.partition;
+                    self.held.insert(partition, Held::new(Instant::now()));
+                }
+            }
+            Event::Revoked(partitions) => {
+                partitions.iter().for_each(|p| self.release(p.partition));
+            }
+            Event::Batch(batch) => self.read(&batch),
+            Event::Lost { partition, from, to, cause } => {
+                warn!(%partition, from, to, %cause, "partials are gone before they were read");
+                self.give_up(partition.partition, Instant::now());
+            }
+            Event::Failed(error) => {
+                error!(%error, "the Kafka client failed; a new one is made");
+                self.leave(source);
+                thread::sleep(AGAIN);
+            }
+            Event::Idle => {}
+        }
+    }
+
+    /// The models of a partition.
+    fn models(&self, partition: i32) -> Vec<usize> {
+        let Some(store) = self.store.kafka() else { return Vec::new() };
+        let of = |&model: &usize| store.place(self.desk.specs[model].name()) == partition;
+        (0..self.desk.specs.len()).filter(of).collect()
+    }
+
+    fn take_due(&mut self) {
+        let now = Instant::now();
+        let due = |(_, held): &(&i32, &Held)| held.through.is_none() && held.due <= now;
+        let due: Vec<i32> = self.held.iter().filter(due).map(|(&partition, _)| partition).collect();
+        for partition in due {
+            let models = self.models(partition);
+            let taken = self.announce(partition).and_then(|()| self.assemble(partition, &models));
+            if let Err(error) = taken {
+                warn!(partition, %error, "the partials of some models can't be taken; trying again");
+                self.give_up(partition, Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    fn announce(&self, partition: i32) -> Result<(), store::Error> {
+        self.store.kafka().map_or(Ok(()), |store| store.announce(partition))
+    }
+
+    /// A model has other rules: what was counted by them is read again.
+    fn changed(&mut self, model: usize) {
+        let Some(store) = self.store.kafka() else { return };
+        let partition = store.place(self.desk.specs[model].name());
+        if self.held.get(&partition).is_none_or(|held| held.through.is_none()) {
+            return;
+        }
+        if let Err(error) = self.assemble(partition, &[model]) {
+            warn!(partition, %error, "the partials of a model can't be read; trying again");
+            self.give_up(partition, Instant::now() + AGAIN);
+        }
+    }
+
+    /// Reads what a partition holds of models, and hands it to evaluation.
+    fn assemble(&mut self, partition: i32, models: &[usize]) -> Result<(), store::Error> {
+        let store = self.store.clone();
+        let Some(store) = store.kafka() else { return Ok(()) };
+        let in_force = |&model: &usize| {
+            let watched = self.in_force[model].as_ref()?;
+            Some((self.desk.specs[model].name().to_owned(), watched.rules.hash))
+        };
+        let wanted = models.iter().filter_map(in_force).collect();
+        let mut read = store.assemble(partition, wanted)?;
+        if read.unreadable > 0 {
+            warn!(partition, records = read.unreadable, "partials can't be read");
+            self.metrics.state_rejected("panes", read.unreadable as u64);
+        }
+        let ours = read.assembly.owners.accepts(store.writer());
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+        held.owners = read.assembly.owners;
+        if !ours {
+            // Another has taken it after us. Should it be late, ours is the last word.
+            self.give_up(partition, Instant::now() + AGAIN);
+            return Ok(());
+        }
+        // What is not among `models` was handed over before, up to where the stream stands.
+        if held.through.is_none() {
+            held.through = Some(read.next_offset);
+        }
+        for &model in models {
+            let assembled = read.assembly.models.remove(self.desk.specs[model].name());
+            self.hand_over(partition, model, assembled.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, partition: i32, model: usize, mut assembled: Assembled) {
+        let Some(watched) = self.in_force[model].clone() else { return };
+        let Some(held) = self.held.get_mut(&partition) else { return };
+        let frontiers = held.frontiers.entry(model).or_default();
+        frontiers.clear();
+        let mut heads: BTreeMap<TopicPartition, (Progress, i64)> = BTreeMap::new();
+        let mut in_topic = None;
+        for told in &assembled.heads {
+            in_topic = in_topic.max(told.in_topic);
+            for head in &told.heads {
+                let progress = furthest(frontiers, head);
+                heads.insert(progress.partition.clone(), (progress, head.high));
+            }
+        }
+        let panes = assembled.take_panes();
+        let body = assembled.test.map(|test| (test.version, test.state));
+        let test = Loaded { body, ..Loaded::default() };
+        info!(
+            model = self.desk.specs[model].name(),
+            partition,
+            records = panes.len(),
+            "evaluated here from now on"
+        );
+        let kept = Kept { panes, rejected: 0, test };
+        let heads = heads.into_values().collect();
+        let taken = Box::new(Taken { watched, kept, heads, in_topic });
+        self.tell(Counted::Taken { model, taken });
+    }
+
+    /// The group has taken a partition away.
+    fn release(&mut self, partition: i32) {
+        if self.held.remove(&partition).is_some_and(|held| held.through.is_some()) {
+            self.tell(Counted::Released { models: self.models(partition) });
+        }
+    }
+
+    /// A partition is not ours for now, whatever the group says.
+    fn give_up(&mut self, partition: i32, due: Instant) {
+        if let Some(held) = self.held.insert(partition, Held::new(due))
+            && held.through.is_some()
+        {
+            self.tell(Counted::Released { models: self.models(partition) });
+        }
+    }
+
+    fn read(&mut self, batch: &MessageBatch) {
+        for (partition, records) in batch.groups() {
+            for message in records {
+                let through = self.held.get(&partition.partition).and_then(|held| held.through);
+                if through.is_none_or(|through| message.offset < through) {
+                    continue;
+                }
+                match message.payload.map(Record::decode) {
+                    Some(Ok(Some(record))) => self.apply_record(partition.partition, record),
+                    Some(Ok(None)) | None => {}
+                    Some(Err(_)) => {
+                        warn!(%partition, offset = message.offset, "a record can't be read");
+                        self.metrics.state_rejected("panes", 1);
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply_record(&mut self, partition: i32, Record { writer, body }: Record) {
+        let Some(held) = self.held.get_mut(&partition) else { return };
+        match body {
+            Body::Owner(owner) => {
+                let ours = self.store.kafka().is_some_and(|store| store.writer() == writer);
+                let name = owner.name.clone();
+                held.owners.announce(writer, owner);
+                if !ours {
+                    warn!(partition, by = name, "another evaluates these models by now");
+                    self.give_up(partition, Instant::now() + AGAIN);
+                }
+            }
+            Body::Pane(pane) => self.pane(pane),
+            Body::Seal(pane) => {
+                if held.owners.accepts(writer) {
+                    self.pane(pane);
+                }
+            }
+            Body::Progress(heads) => self.heads(partition, heads),
+            Body::State(_) | Body::Spec(_) | Body::Incident(_) | Body::Test(_) => {}
+        }
+    }
+
+    /// The model of these counts, if they are by the rules in force.
+    fn counted_by(&self, model: &str, rules: u64) -> Option<(usize, &Watched)> {
+        let model = self.desk.specs.iter().position(|spec| spec.name() == model)?;
+        let watched = self.in_force[model].as_ref()?;
+        (watched.rules.hash == rules).then_some((model, watched))
+    }
+
+    fn pane(&mut self, pane: Pane) {
+        let Some((model, watched)) = self.counted_by(&pane.model, pane.rules) else { return };
+        let counted = match panes::read(&pane.record, pane.rules, &watched.rules.shape()) {
+            Ok(Some(Logged::Partial(partial))) => {
+                Counted::Partials { model, partials: vec![partial] }
+            }
+            Ok(Some(Logged::Sum(seal, sum))) => Counted::Sealed { model, seal, sum },
+            Ok(Some(Logged::Seal(_)) | None) => return,
+            Err(error) => {
+                warn!(model = pane.model, %error, "a pane can't be read");
+                self.metrics.state_rejected("panes", 1);
+                return;
+            }
+        };
+        self.tell(counted);
+    }
+
+    fn heads(&mut self, partition: i32, told: Heads) {
+        let Some((model, _)) = self.counted_by(&told.model, told.rules) else { return };
+        let Some(held) = self.held.get_mut(&partition) else { return };
+        let frontiers = held.frontiers.entry(model).or_default();
+        let (mut progress, mut quiet) = (Vec::new(), Vec::new());
+        for head in &told.heads {
+            progress.push((furthest(frontiers, head), head.high));
+            if head.quiet {
+                quiet.push(head.progress.partition.clone());
+            }
+        }
+        self.tell(Counted::Heard { model, progress, quiet, in_topic: told.in_topic });
+    }
+
+    fn tell(&self, counted: Counted) {
+        if self.out.blocking_send(counted).is_err() {
+            error!("evaluation has ended");
+        }
+    }
+}
+
+/// Where a partition stands, by the furthest that anybody has said: what closed for one is closed.
+fn furthest(frontiers: &mut BTreeMap<TopicPartition, i64>, head: &Head) -> Progress {
+    let mut progress = head.progress.clone();
+    let known = frontiers.get(&progress.partition).copied();
+    progress.frontier_ms = progress.frontier_ms.max(known);
+    if let Some(frontier) = progress.frontier_ms {
+        frontiers.insert(progress.partition.clone(), frontier);
+    }
+    progress
+}

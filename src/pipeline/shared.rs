@@ -1,0 +1,176 @@
+//! What replicas share, where they do: opened, begun with, and the threads that keep up with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::fetch::WorkerCommand;
+use crate::kafka;
+use crate::pipeline::BadInput;
+use crate::pipeline::baselines;
+use crate::pipeline::baselines::Stored;
+use crate::pipeline::counted::Counted;
+use crate::pipeline::desk::Desk;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::follow;
+use crate::pipeline::follow::Follow;
+use crate::pipeline::ingest::Orders;
+use crate::pipeline::spec::Spec;
+use crate::pipeline::spec::Watched;
+use crate::store;
+use crate::store::Backend;
+use crate::store::FileStore;
+use crate::store::KafkaStore;
+use crate::store::Store;
+use crate::store::kafka::record::Owner;
+
+/// Opens what the configuration names.
+///
+/// # Errors
+/// `BadInput` for topics that can't be used as they are; a directory or brokers that are not there.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
+    match config.state.backend {
+        Backend::File => Ok(Store::File(FileStore::open(&config.state.dir)?)),
+        Backend::Kafka => {
+            let opened =
+                KafkaStore::open(&config.state, &config.kafka, config.kept(), me(config)).await;
+            match opened {
+                Ok(store) => Ok(Store::Kafka(store)),
+                Err(error @ (store::Error::Topics { .. } | store::Error::NoTopics { .. })) => {
+                    Err(BadInput(error.into()).into())
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+}
+
+/// What people know this process by, and where they reach it.
+fn me(config: &Config) -> Owner {
+    let name = std::env::var("HOSTNAME").unwrap_or_default();
+    let name = if name.is_empty() { format!("pid {}", std::process::id()) } else { name };
+    let external = config.http.external_url.as_ref().map(ToString::to_string);
+    Owner { name, address: external.unwrap_or_default() }
+}
+
+/// What a start finds.
+pub(super) struct Begun {
+    /// The baseline in force of each model.
+    pub watched: Vec<Option<Watched>>,
+    /// Why other replicas count a model otherwise.
+    pub others: BTreeMap<usize, String>,
+}
+
+/// The baselines to begin with.
+///
+/// # Errors
+/// `BadInput` for a baseline that is there but cannot be used; what is stored can't be read.
+pub(super) async fn begin(
+    config: &Config,
+    store: &Store,
+    specs: &[Spec],
+    worker: &WorkerCommand,
+) -> anyhow::Result<Begun> {
+    match store {
+        Store::File(store) => {
+            let stored = Stored::load(store, specs)?;
+            let watched = baselines::at_start(&config.baselines, specs, stored, worker).await?;
+            Ok(Begun { watched, others: BTreeMap::new() })
+        }
+        Store::Kafka(store) => {
+            let proposes = config.role.evaluates();
+            let (watched, others) =
+                follow::at_start(store, specs, &config.baselines, worker, proposes).await?;
+            Ok(Begun { watched, others })
+        }
+    }
+}
+
+/// What the threads are made of.
+pub(super) struct Shares<'a> {
+    pub config: &'a Config,
+    pub desk: &'a Arc<Desk>,
+    pub worker: WorkerCommand,
+    /// To the ingest threads, where there are some.
+    pub orders: Option<Orders>,
+    pub out: Sender<Counted>,
+    pub in_force: Vec<Option<Watched>>,
+    pub others: BTreeMap<usize, String>,
+}
+
+/// The threads that keep up with what replicas share.
+pub(super) struct Sharing {
+    stop: CancellationToken,
+    threads: Vec<thread::JoinHandle<()>>,
+    /// Evaluation ends when nobody can tell it anything any more.
+    _out: Sender<Counted>,
+}
+
+impl Sharing {
+    /// Starts them; `None` where nothing is shared.
+    pub(super) fn start(shares: Shares<'_>) -> anyhow::Result<Option<Self>> {
+        let Shares { config, desk, worker, orders, out, in_force, others } = shares;
+        if desk.store.kafka().is_none() {
+            return Ok(None);
+        }
+        let stop = CancellationToken::new();
+        let (adopted, adoptions) = mpsc::channel();
+        let evaluators: kafka::Config =
+            config.kafka.in_group(&format!("{}.evaluate", config.kafka.group));
+        desk.bar(!others.is_empty());
+        let follow = Follow {
+            desk: desk.clone(),
+            store: desk.store.clone(),
+            metrics: desk.metrics.clone(),
+            orders,
+            adopted,
+            proposes: config.role.evaluates(),
+            baselines: config.baselines.clone(),
+            worker,
+            evaluators: evaluators.clone(),
+            stop: stop.clone(),
+            others,
+        };
+        let runtime = Handle::current();
+        let thread = |name: &str| thread::Builder::new().name(name.to_owned());
+        let mut threads = vec![thread("follow").spawn(move || follow.run(&runtime))?];
+        if config.role.evaluates() {
+            let exchange = Exchange {
+                desk: desk.clone(),
+                store: desk.store.clone(),
+                metrics: desk.metrics.clone(),
+                kafka: evaluators,
+                out: out.clone(),
+                adopted: adoptions,
+                in_force,
+                stop: stop.clone(),
+                held: BTreeMap::new(),
+            };
+            threads.push(thread("exchange").spawn(move || exchange.run())?);
+        }
+        Ok(Some(Self { stop, threads, _out: out }))
+    }
+
+    /// Leaves the group that evaluates, so that others take over at once.
+    pub(super) async fn stop(self, deadline: Instant) {
+        let Self { stop, threads, _out: out } = self;
+        stop.cancel();
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        if tokio::time::timeout_at(deadline, joined).await.is_err() {
+            warn!(
+                "what replicas share was not let go in time; others take over when the session ends"
+            );
+        }
+        drop(out);
+    }
+}
