@@ -38,6 +38,10 @@ demo:
 deny:
     cargo deny check bans licenses sources
 
+# What is inside the binary, as CycloneDX: every crate with its version, licence and checksum.
+sbom file="sbom.json":
+    .ci/sbom.py > {{file}}
+
 # The documentation of the crate, with warnings denied.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items

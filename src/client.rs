@@ -312,14 +312,13 @@ fn remedy(cause: &str, rootless: bool) -> &'static str {
     }
     let remedies = [
         ("UnknownIssuer", " (`ca_file` must hold the authority of its certificate)"),
-        ("certificate expired", " (its certificate is to be renewed there)"),
-        ("Expired", " (its certificate is to be renewed there)"),
         ("not valid for name", " (its certificate must name the host of the URL)"),
         ("NotValidForName", " (its certificate must name the host of the URL)"),
         ("CertificateRequired", " (it asks for our certificate: set `cert_file` and `key_file`)"),
         ("CertificateExpired", " (our certificate in `cert_file` is to be renewed)"),
         ("UnknownCA", " (it does not trust the authority of our `cert_file`)"),
         ("BadCertificate", " (it does not take our certificate in `cert_file`)"),
+        ("xpired", " (its certificate is to be renewed there)"),
     ];
     remedies.iter().find(|(sign, _)| cause.contains(sign)).map_or("", |(_, remedy)| remedy)
 }

@@ -1,5 +1,6 @@
 //! The two listeners: metrics and probes for everybody, the API and commands for administrators.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,19 @@ impl Config {
         if self.is_admin_exposed() && !guarded {
             return Err(Error::Exposed { address: self.admin });
         }
+        Ok(())
+    }
+
+    /// What only the files themselves can show.
+    ///
+    /// # Errors
+    /// The first that cannot be read or holds nothing of use.
+    pub fn check_files(&self) -> Result<(), Error> {
+        if let Some(path) = &self.token_file {
+            check_token(path, fs::read(path))?;
+        }
+        tls("http.public_tls", self.public_tls.as_ref())?;
+        tls("http.admin_tls", self.admin_tls.as_ref())?;
         Ok(())
     }
 
@@ -210,13 +224,13 @@ impl Drop for Servers {
 pub async fn serve(config: &Config, shared: Shared) -> Result<Servers, Error> {
     config.check()?;
     if let Some(path) = &config.token_file {
-        check_token_file(path).await?;
+        check_token(path, tokio::fs::read(path).await)?;
     }
     if let Some(warning) = config.warning() {
         tracing::warn!(address = %config.admin, "http.admin: {warning}");
     }
-    let public_tls = tls("http.public_tls", config.public_tls.as_ref()).await?;
-    let admin_tls = tls("http.admin_tls", config.admin_tls.as_ref()).await?;
+    let public_tls = tls("http.public_tls", config.public_tls.as_ref())?;
+    let admin_tls = tls("http.admin_tls", config.admin_tls.as_ref())?;
     let public = bind("public", config.public).await?;
     let admin = bind("admin", config.admin).await?;
     let address = |listener: &TcpListener, configured| listener.local_addr().unwrap_or(configured);
@@ -240,9 +254,9 @@ pub async fn serve(config: &Config, shared: Shared) -> Result<Servers, Error> {
     })
 }
 
-async fn tls(key: &'static str, config: Option<&TlsConfig>) -> Result<Option<Arc<Tls>>, TlsError> {
+fn tls(key: &'static str, config: Option<&TlsConfig>) -> Result<Option<Arc<Tls>>, TlsError> {
     match config {
-        Some(config) => Ok(Some(Arc::new(Tls::new(key, config).await?))),
+        Some(config) => Ok(Some(Arc::new(Tls::new(key, config)?))),
         None => Ok(None),
     }
 }
@@ -251,12 +265,11 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Err
     TcpListener::bind(address).await.map_err(|source| Error::Bind { key, address, source })
 }
 
-async fn check_token_file(path: &Path) -> Result<(), Error> {
-    let token = guard::read_token(path)
-        .await
-        .map_err(|source| Error::TokenFile { path: path.to_owned(), source })?;
-    if token.len() < guard::TOKEN_MIN {
-        return Err(Error::ShortToken { path: path.to_owned(), length: token.len() });
+fn check_token(path: &Path, read: io::Result<Vec<u8>>) -> Result<(), Error> {
+    let token = read.map_err(|source| Error::TokenFile { path: path.to_owned(), source })?;
+    let length = token.trim_ascii().len();
+    if length < guard::TOKEN_MIN {
+        return Err(Error::ShortToken { path: path.to_owned(), length });
     }
     Ok(())
 }

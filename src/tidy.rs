@@ -84,6 +84,40 @@ fn no_faults(rule: impl Fn(&Source, &str) -> Option<String>) {
     assert!(faults.is_empty(), "{faults}");
 }
 
+/// Where the compiler's word is not enough: kernels, calls into C, and limits that std cannot set.
+const UNSAFE: &[&str] = &[
+    "src/decode/simd.rs",
+    "src/decode/simd/avx2.rs",
+    "src/fetch/limits.rs",
+    "src/histogram/numeric/avx512.rs",
+    "src/histogram/numeric/avx512/registers.rs",
+    "src/histogram/numeric/kernel.rs",
+    "src/kafka/ffi.rs",
+];
+
+#[test]
+fn unsafe_code_is_where_it_must_be_and_says_why_it_holds() {
+    let is_unsafe = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|w| code.contains(w))
+    };
+    let mut faults = String::new();
+    for source in sources().filter(|source| source.module() != "tidy") {
+        let lines: Vec<&str> = source.production().lines().collect();
+        let allowed = UNSAFE.iter().any(|file| source.file == Path::new(file));
+        let found = lines.iter().enumerate().filter(|(_, line)| is_unsafe(line));
+        for (at, line) in found {
+            let reason = lines[at.saturating_sub(8)..=at]
+                .iter()
+                .any(|line| line.contains("SAFETY:") || line.contains("# Safety"));
+            if !allowed || !reason {
+                faults += &format!("\n{}:{}: {}", source.file.display(), at + 1, line.trim());
+            }
+        }
+    }
+    assert!(faults.is_empty(), "unsafe elsewhere, or without `SAFETY:` above it:{faults}");
+}
+
 #[test]
 fn the_map_names_every_module_in_the_order_of_the_path() {
     let map = sources().find(|source| source.module() == "lib").unwrap();

@@ -23,7 +23,9 @@ pub enum Refused {
     Userinfo,
     #[error("it has no host")]
     NoHost,
-    #[error("{0} is a link-local or metadata address, which is never connected to")]
+    #[error(
+        "{0} is a link-local or metadata address, or stands for none; it is never connected to"
+    )]
     Address(IpAddr),
 }
 

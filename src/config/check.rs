@@ -202,6 +202,11 @@ impl<'a> Checker<'a> {
                 self.fault(&[&at], message);
             }
         }
+        if let Err(error) = config.http.check_files() {
+            let text = error.to_string();
+            let (at, message) = text.split_once(": ").unwrap_or(("http", &text));
+            self.fault(&[at], message);
+        }
         let client = match Client::new(&config.client) {
             Ok(client) => client,
             Err(error) => return self.fault(&["client"], with_causes(&error)),

@@ -83,8 +83,8 @@ impl fmt::Debug for Tls {
 impl Tls {
     /// # Errors
     /// Files that cannot be read, hold nothing of use, or do not belong together.
-    pub(super) async fn new(key: &'static str, config: &TlsConfig) -> Result<Self, TlsError> {
-        let files = Files::read(key, config).await?;
+    pub(super) fn new(key: &'static str, config: &TlsConfig) -> Result<Self, TlsError> {
+        let files = Files::read(key, config)?;
         let current = Current {
             server: Arc::new(files.server(key, config)?),
             digest: files.digest(),
@@ -134,7 +134,11 @@ impl Tls {
         &self,
         digest: [u8; 32],
     ) -> Result<Option<(ServerConfig, [u8; 32])>, TlsError> {
-        let files = Files::read(self.key, &self.config).await?;
+        let (key, config) = (self.key, self.config.clone());
+        let read = tokio::task::spawn_blocking(move || Files::read(key, &config)).await;
+        // Reading cannot panic, and only a shutdown could cancel it.
+        let Ok(files) = read else { return Ok(None) };
+        let files = files?;
         let found = files.digest();
         if found == digest {
             return Ok(None);
@@ -144,19 +148,19 @@ impl Tls {
 }
 
 impl Files {
-    async fn read(key: &str, config: &TlsConfig) -> Result<Self, TlsError> {
-        let read = async |name: &str, path: &Path| {
-            tokio::fs::read(path).await.map_err(|source| TlsError::Read {
+    fn read(key: &str, config: &TlsConfig) -> Result<Self, TlsError> {
+        let read = |name: &str, path: &Path| {
+            std::fs::read(path).map_err(|source| TlsError::Read {
                 key: format!("{key}.{name}"),
                 path: path.to_owned(),
                 source,
             })
         };
         Ok(Self {
-            cert: read("cert_file", &config.cert_file).await?,
-            key: read("key_file", &config.key_file).await?,
+            cert: read("cert_file", &config.cert_file)?,
+            key: read("key_file", &config.key_file)?,
             client_ca: match &config.client_ca_file {
-                Some(path) => Some(read("client_ca_file", path).await?),
+                Some(path) => Some(read("client_ca_file", path)?),
                 None => None,
             },
         })

@@ -103,7 +103,7 @@ impl KafkaSource {
     pub fn next(&mut self, timeout: Duration) -> Event {
         let until = Instant::now() + timeout;
         self.slots.turn();
-        if self.ready.is_empty() && self.renewal.is_due() {
+        if self.ready.is_empty() && self.renewal.is_due(Instant::now()) {
             return Event::Failed(Error::Renewed);
         }
         loop {

@@ -21,6 +21,8 @@ mod records;
 mod replay;
 mod running;
 mod seasons;
+mod secure_client;
+mod secure_docs;
 mod secure_http;
 mod secure_kafka;
 mod servers;

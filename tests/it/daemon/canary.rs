@@ -211,6 +211,14 @@ fn no_secret_comes_out_of_a_running_daemon() {
     }
     let (_, out, err) = daemon.command(&["incidents", "list", "--format", "json"]);
     found.search("incidents", &(out + &err));
+    // A proxy of the environment is not asked.
+    let output = Command::new(DRIFTD)
+        .args(["incidents", "list", "--url", &format!("http://{}", daemon.admin())])
+        .envs(["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")))
+        .env_remove("NO_PROXY")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(found.run(&["config", "print", "--effective"], &file), Some(0));
     assert_eq!(found.run(&["config", "print", "--effective", "--format", "json"], &file), Some(0));
     found.run(&["validate"], &file);

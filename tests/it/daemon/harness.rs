@@ -111,6 +111,10 @@ impl Daemon {
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub(super) fn get(&self, path: &str) -> (u16, String) {
         get(self.admin, path)
     }
