@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use crate::client;
+use crate::client::Client;
 use crate::deliver::credential::Credential;
 use crate::deliver::preset::Preset;
 use crate::deliver::preset::argo;

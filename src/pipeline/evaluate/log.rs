@@ -175,7 +175,9 @@ impl IncidentLog {
     fn model_of(&self, record: &Record) -> Option<String> {
         let of = |incident: &str| Some(self.ledger.entry(incident)?.incident.model.clone());
         match record {
-            Record::Baseline { model, .. } | Record::Accepted { model, .. } => Some(model.clone()),
+            Record::Baseline { model, .. }
+            | Record::Accepted { model, .. }
+            | Record::Forgotten { model, .. } => Some(model.clone()),
             Record::Opened { incident, .. } => Some(incident.model.clone()),
             Record::Queued { delivery, .. } => Some(delivery.model.clone()),
             Record::Attempt { delivery, target, .. } | Record::Outcome { delivery, target, .. } => {
