@@ -18,6 +18,7 @@ mod ffi;
 mod group;
 pub mod message;
 pub mod mock;
+mod oauth;
 mod options;
 pub mod producer;
 mod rate;
@@ -29,6 +30,7 @@ pub mod topics;
 mod trouble;
 
 pub use group::members;
+pub use oauth::OAuth;
 pub use rate::per_hour;
 pub use sample::Sampled;
 pub use sample::sample;
@@ -53,6 +55,9 @@ pub struct Config {
     /// File with the bearer token for `sasl.mechanisms: OAUTHBEARER`; read again at every refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth_token_file: Option<PathBuf>,
+    /// Endpoint that hands out that token, instead of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<OAuth>,
     /// librdkafka's own options, by its own names. A secret may be given as `<name>_file`.
     #[serde(default, serialize_with = "redacted")]
     #[schemars(with = "BTreeMap<String, Scalar>")]
@@ -79,9 +84,14 @@ pub enum Error {
     #[error("kafka.options as a whole: librdkafka refuses them: {0}")]
     Combination(String),
     #[error(
-        "sasl.mechanisms is OAUTHBEARER but there is no token: set kafka.oauth_token_file to the file that holds it"
+        "sasl.mechanisms is OAUTHBEARER but there is no token: set kafka.oauth_token_file to the file that holds it, \
+         or kafka.oauth to the endpoint that hands it out"
     )]
     NoToken,
+    #[error("kafka.oauth: set either kafka.oauth or kafka.oauth_token_file")]
+    TwoTokens,
+    #[error("kafka.oauth.{key}: {message}")]
+    OAuth { key: &'static str, message: String },
     #[error("`{0}` can't be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249")]
     BadTopic(String),
     #[error("can't subscribe to {topics}: {cause}")]
@@ -176,6 +186,7 @@ impl fmt::Debug for Config {
             .field("group", &self.group)
             .field("consumers", &self.consumers)
             .field("oauth_token_file", &self.oauth_token_file)
+            .field("oauth", &self.oauth)
             .field("options", &options)
             .finish()
     }
@@ -189,6 +200,7 @@ impl Config {
             group: default_group(),
             consumers: default_consumers(),
             oauth_token_file: None,
+            oauth: None,
             options: BTreeMap::new(),
         }
     }
@@ -240,8 +252,14 @@ impl Config {
             faults.push(Error::BadConsumers(self.consumers));
         }
         faults.extend(options::refused(self));
-        if options::needs_token(self) && self.oauth_token_file.is_none() {
-            faults.push(Error::NoToken);
+        match (&self.oauth, &self.oauth_token_file) {
+            (Some(_), Some(_)) => faults.push(Error::TwoTokens),
+            (Some(oauth), None) => {
+                let fault = oauth.fault();
+                faults.extend(fault.map(|(key, message)| Error::OAuth { key, message }));
+            }
+            (None, None) if options::needs_token(self) => faults.push(Error::NoToken),
+            (None, _) => {}
         }
         faults
     }
@@ -401,6 +419,16 @@ mod tests {
             with(&[("security.protocol", "SASL_SSL"), ("sasl.mechanisms", "OAUTHBEARER")]);
         assert!(faults(&config).join("\n").contains("oauth_token_file"), "{:?}", faults(&config));
         config.oauth_token_file = Some("/var/run/secrets/token".into());
+        assert_eq!(faults(&config), Vec::<String>::new());
+        let oauth = |json| serde_json::from_str::<OAuth>(json).unwrap();
+        config.oauth = Some(oauth(r#"{"token_url": "http://u:p@h/", "client_id": "d"}"#));
+        assert!(faults(&config)[0].contains("either"), "{:?}", faults(&config));
+        config.oauth_token_file = None;
+        assert!(faults(&config)[0].starts_with("kafka.oauth.token_url: "), "{:?}", faults(&config));
+        config.oauth = Some(oauth(r#"{"token_url": "https://h/", "client_id": "d"}"#));
+        assert!(faults(&config)[0].contains("client_secret_file"), "{:?}", faults(&config));
+        config.oauth =
+            Some(oauth(r#"{"token_url": "https://h/", "client_id": "d", "client_secret": "s"}"#));
         assert_eq!(faults(&config), Vec::<String>::new());
     }
 

@@ -11,7 +11,8 @@ const ROWS: &[&[&str]] = &[
     &["compare"],                                //
     &["decide"],                                 //
     &["metrics", "report"],                      // what is shown
-    &["kafka", "client"],                        // the one client of each kind
+    &["client"],                                 // the one HTTP client
+    &["kafka"],                                  // the one Kafka client; its tokens come by HTTP
     &["source", "store", "fetch", "deliver", "http"], // edges: all I/O lives here
     &["config"],                                 // gathers each stage's own Config
     &["pipeline"],                               // the only place where stages meet

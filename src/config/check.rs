@@ -397,6 +397,8 @@ fn kafka_fault(error: &kafka::Error) -> (String, String) {
         kafka::Error::BadConsumers(_) => "kafka.consumers".to_owned(),
         kafka::Error::NoGroup => "kafka.group".to_owned(),
         kafka::Error::NoToken => "kafka.oauth_token_file".to_owned(),
+        kafka::Error::TwoTokens => "kafka.oauth".to_owned(),
+        kafka::Error::OAuth { key, .. } => format!("kafka.oauth.{key}"),
         kafka::Error::Refused { name, .. }
         | kafka::Error::BadOption { name, .. }
         | kafka::Error::SecretFile { name, .. } => format!("kafka.options.{name}"),

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::kafka::Config;
 use crate::kafka::Error;
+use crate::kafka::OAuth;
 use crate::kafka::ffi::Queue;
 use crate::kafka::ffi::cached_watermarks;
 use crate::kafka::message::RawBatch;
@@ -56,6 +57,7 @@ pub(crate) struct Context {
     /// Nobody will ask for signals any more: answer by ourselves.
     closing: AtomicBool,
     token_file: Option<PathBuf>,
+    oauth: Option<OAuth>,
 }
 
 impl Context {
@@ -107,10 +109,11 @@ impl ClientContext for Context {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let Some(path) = &self.token_file else {
-            return Err("kafka.oauth_token_file is not set".into());
+        let token = match (&self.oauth, &self.token_file) {
+            (Some(oauth), _) => oauth.fetch(),
+            (None, Some(path)) => token::read(path),
+            (None, None) => Err("kafka.oauth_token_file is not set".to_owned()),
         };
-        let token = token::read(path);
         if let Err(error) = &token {
             self.tell(Signal::Trouble(error.clone()));
         }
@@ -291,6 +294,7 @@ pub(super) fn create(config: &Config, client: &ClientConfig) -> Result<Consumer,
         unanswered: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         token_file: config.oauth_token_file.clone(),
+        oauth: config.oauth.clone(),
     };
     client.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientCreation(why) => Error::Combination(why),

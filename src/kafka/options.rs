@@ -53,11 +53,13 @@ const CONNECTION: &str = "use kafka.brokers";
 const ALREADY: &str = "it is how driftd reads; there is nothing to choose";
 const BROKER_SIDE: &str = "with group.protocol=consumer the broker decides it";
 
+const OAUTH: &str = "use kafka.oauth, by which driftd itself asks the endpoint";
+
 const INSTANCE: &str = "group.instance.id";
 const ONE_INSTANCE: &str = "with kafka.consumers above 1 several members would have the same";
 
 /// Options that are ours, and why.
-const OWNED: [(&str, &str); 20] = [
+const OWNED: [(&str, &str); 25] = [
     ("auto.offset.reset", "use `start:` of the model; an offset out of range is counted as lost"),
     ("enable.auto.commit", OFFSETS),
     ("auto.commit.enable", OFFSETS),
@@ -77,7 +79,12 @@ const OWNED: [(&str, &str); 20] = [
     ("plugin.library.paths", "driftd loads no foreign code"),
     ("test.mock.num.brokers", "`driftd demo` has an embedded Kafka"),
     ("test.mock.broker.rtt", "`driftd demo` has an embedded Kafka"),
-    ("enable.sasl.oauthbearer.unsecure.jwt", "use kafka.oauth_token_file"),
+    ("sasl.oauthbearer.method", OAUTH),
+    ("sasl.oauthbearer.client.id", OAUTH),
+    ("sasl.oauthbearer.client.secret", OAUTH),
+    ("sasl.oauthbearer.scope", OAUTH),
+    ("sasl.oauthbearer.token.endpoint.url", OAUTH),
+    ("enable.sasl.oauthbearer.unsecure.jwt", "use kafka.oauth_token_file or kafka.oauth"),
 ];
 
 /// Refused beside `group.protocol=consumer`.

@@ -1,4 +1,4 @@
-//! The bearer token of OAUTHBEARER, from a file that something else keeps fresh.
+//! The bearer token of OAUTHBEARER: from a file that something else keeps fresh, and how long it lives.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,12 @@ pub(super) fn read(path: &Path) -> Result<OAuthToken, String> {
     if token.is_empty() {
         return Err(format!("kafka.oauth_token_file: {} is empty", path.display()));
     }
-    Ok(understood(token, now_ms()))
+    Ok(of(token, None))
+}
+
+/// A token that an endpoint gave, which says that it lives for so many seconds.
+pub(super) fn of(token: &str, expires_in: Option<f64>) -> OAuthToken {
+    understood(token, expires_in, now_ms())
 }
 
 #[expect(
@@ -45,12 +50,14 @@ fn now_ms() -> i64 {
 }
 
 /// A JWT tells whose it is and when it ends; any other token is taken as it is.
-fn understood(token: &str, now_ms: i64) -> OAuthToken {
+fn understood(token: &str, expires_in: Option<f64>, now_ms: i64) -> OAuthToken {
     let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Claims =
         claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
     #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and that is for ever")]
-    let lifetime_ms = claims.exp.map(|seconds| (seconds * 1_000.0) as i64);
+    let ms = |seconds: f64| (seconds * 1_000.0) as i64;
+    let told = expires_in.map(|seconds| now_ms.saturating_add(ms(seconds)));
+    let lifetime_ms = claims.exp.map(ms).or(told);
     OAuthToken {
         token: token.to_owned(),
         principal_name: claims.sub.unwrap_or_else(|| "driftd".to_owned()),
@@ -65,7 +72,7 @@ mod tests {
     #[test]
     fn a_jwt_says_whose_it_is_and_when_it_ends() {
         let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"system:driftd","exp":1700000000}"#);
-        let token = understood(&format!("e30.{claims}.c2ln"), 5);
+        let token = understood(&format!("e30.{claims}.c2ln"), Some(1.0), 5);
         assert_eq!(
             (token.principal_name.as_str(), token.lifetime_ms),
             ("system:driftd", 1_700_000_000_000)
@@ -73,9 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn an_opaque_token_lives_five_minutes() {
-        let token = understood("opaque", 5);
+    fn an_opaque_token_lives_as_long_as_was_said_or_five_minutes() {
+        let token = understood("opaque", None, 5);
         assert_eq!((token.principal_name.as_str(), token.lifetime_ms), ("driftd", 300_005));
+        assert_eq!(understood("opaque", Some(60.0), 5).lifetime_ms, 60_005);
     }
 
     #[test]

@@ -33,9 +33,13 @@ const REMEDIES: [(&str, &str); 12] = [
     ),
     (
         "SASL mechanism OAUTHBEARER",
-        "the broker does not take the token in kafka.oauth_token_file: is it expired, or for another audience?",
+        "the broker does not take the token of kafka.oauth_token_file or kafka.oauth: is it expired, or for another \
+         audience?",
     ),
-    ("invalid_token", "the broker does not take the token in kafka.oauth_token_file"),
+    (
+        "invalid_token",
+        "the broker does not take the token of kafka.oauth_token_file or kafka.oauth",
+    ),
     (
         "SASL authentication error",
         "check kafka.options.sasl.username, and sasl.password or the file in sasl.password_file",
@@ -46,7 +50,7 @@ const REMEDIES: [(&str, &str); 12] = [
     ),
     (
         "Failed to acquire SASL OAUTHBEARER token",
-        "see the token in kafka.oauth_token_file, which something else must keep fresh",
+        "see kafka.oauth_token_file, which something else must keep fresh, or kafka.oauth",
     ),
     ("Group authorization failed", "grant Read on the group of kafka.group"),
 ];

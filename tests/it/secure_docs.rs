@@ -40,7 +40,7 @@ fn every_configuration_of_the_page_is_valid() {
     writer.close().unwrap();
 
     let blocks = blocks(&page("docs/security.md"));
-    assert_eq!(blocks.len(), 7);
+    assert_eq!(blocks.len(), 8);
     let here = format!("{}/", dir.path().display());
     for (n, block) in blocks.iter().enumerate() {
         let places = ["/etc/driftd/", "/run/secrets/", "/baselines/"];

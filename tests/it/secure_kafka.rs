@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use driftd::kafka::mock::Producer;
 use driftd::kafka::{Config, sample};
 use driftd::source::kafka::KafkaSource;
@@ -150,6 +153,12 @@ impl Tokens {
 
     /// A file with a token that ends in `seconds`.
     fn issue(&self, name: &str, audience: &str, seconds: i64) -> PathBuf {
+        let path = self.dir.join(name);
+        fs::write(&path, self.sign(audience, seconds) + "\n").unwrap();
+        path
+    }
+
+    fn sign(&self, audience: &str, seconds: i64) -> String {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
         let header = json!({"alg": "RS256", "kid": "k1", "typ": "JWT"});
         let claims = json!({"sub": "oauth", "aud": audience, "scope": "kafka",
@@ -159,14 +168,53 @@ impl Tokens {
         let key = self.dir.join("tokens.key");
         let key = ["dgst", "-sha256", "-sign", key.to_str().unwrap()];
         let signature = URL_SAFE_NO_PAD.encode(openssl(&key, signed.as_bytes()));
-        let path = self.dir.join(name);
-        fs::write(&path, format!("{signed}.{signature}\n")).unwrap();
-        path
+        format!("{signed}.{signature}")
     }
 }
 
+/// Listens on the loopback and grants short tokens to `driftd`, whose secret is `s3cret/+`.
+fn endpoint(world: &Arc<World>) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let granted = Arc::new(AtomicUsize::new(0));
+    let tokens = Tokens { dir: world.tokens.dir.clone() };
+    let counted = granted.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            grant(stream, &tokens, &counted);
+        }
+    });
+    (url, granted)
+}
+
+fn grant(mut stream: TcpStream, tokens: &Tokens, granted: &AtomicUsize) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let (mut head, mut line) = (String::new(), String::new());
+    while line != "\r\n" {
+        line.clear();
+        reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+        head += &line;
+    }
+    let mut body = [0; 55];
+    reader.read_exact(&mut body).ok()?;
+    assert_eq!(&body[..], b"grant_type=client_credentials&scope=read&audience=kafka", "{head}");
+    let known = format!("authorization: Basic {}\r\n", STANDARD.encode("driftd:s3cret%2F%2B"));
+    let (status, answer) = if head.contains(&known) {
+        granted.fetch_add(1, Ordering::SeqCst);
+        (200, json!({"access_token": tokens.sign("kafka", 8), "token_type": "Bearer"}))
+    } else {
+        (401, json!({"error": "invalid_client"}))
+    };
+    let answer = answer.to_string();
+    write!(
+        stream,
+        "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",
+        answer.len()
+    )
+    .ok()
+}
+
 fn openssl(args: &[&str], input: &[u8]) -> Vec<u8> {
-    use std::io::Write as _;
     let mut child = Command::new("openssl")
         .args(args)
         .stdin(Stdio::piped())
@@ -263,6 +311,42 @@ fn a_closed_door_says_which_and_what_to_do() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn tokens_come_from_their_endpoint_and_are_renewed_before_they_end() {
+    let Some(world) = World::get() else { return };
+    let (url, granted) = endpoint(&world);
+    let secret = world.path("oauth-secret");
+    fs::write(&secret, "s3cret/+\n").unwrap();
+    let mut config = world.oauth(Path::new(""));
+    config.oauth_token_file = None;
+    let oauth = |secret: &str| {
+        let oauth = json!({"token_url": url, "client_id": "driftd", "client_secret_file": secret,
+            "scope": "read", "audience": "kafka", "allow_http": true});
+        serde_json::from_value(oauth).unwrap()
+    };
+    config.oauth = Some(oauth(&secret));
+    let starts = Box::new(|_: &_| Some(vec![Start::Earliest]));
+    let mut source = KafkaSource::connect(&config, &[TOPIC.to_owned()], starts).unwrap();
+    let mut read = 0;
+    // Eight seconds is all that a token lives.
+    for _ in 0..1_200 {
+        if let Event::Batch(batch) = source.next(Duration::from_millis(100)) {
+            read += i64::try_from(batch.len()).unwrap();
+        }
+        if read == RECORDS && granted.load(Ordering::SeqCst) >= 3 {
+            break;
+        }
+    }
+    assert!(read == RECORDS && granted.load(Ordering::SeqCst) >= 3, "{:?}", source.trouble());
+    source.close(PATIENCE).unwrap();
+
+    fs::write(world.path("wrong-secret"), "guess").unwrap();
+    config.oauth = Some(oauth(&world.path("wrong-secret")));
+    let error = sample(&config, TOPIC, 1, LOOK).unwrap_err().to_string();
+    assert!(error.contains("kafka.oauth") && error.contains("401 invalid_client"), "{error}");
+    assert!(!error.contains("guess"), "{error}");
 }
 
 fn reference(path: &Path) {

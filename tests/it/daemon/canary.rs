@@ -172,7 +172,12 @@ fn no_secret_comes_out_of_a_running_daemon() {
     fs::write(world.path("kafka-password"), format!("filed-{CANARY}")).unwrap();
     let file = world.write_config("state", "one", &triggers(&world));
     let text = fs::read_to_string(&file).unwrap();
+    let oauth = format!(
+        "kafka:\n  oauth: {{token_url: \"https://login.example/\", client_id: driftd, \
+         client_secret: \"oauth-{CANARY}\"}}\n"
+    );
     let text = text
+        .replacen("kafka:\n", &oauth, 1)
         .replace("http: {", &format!("http: {{token_file: \"{}\", ", world.path("token").display()))
         .replace(
             "heartbeat.interval.ms: 500",
@@ -273,7 +278,7 @@ fn no_fault_of_a_configuration_repeats_a_secret() {
     }
     for (n, http) in [
         format!("external_url: \"https://u:{CANARY}@driftd.example\""),
-        format!("admin: \"${{TOKEN_CANARY}}\""),
+        "admin: \"${TOKEN_CANARY}\"".to_owned(),
     ]
     .into_iter()
     .enumerate()
