@@ -189,8 +189,12 @@ impl<'a> Ingest<'a> {
             let Some(connected) = source.as_mut() else { continue };
             let event = connected.next(POLL);
             if let Event::Failed(error) = &event {
-                error!(%error, "the Kafka client failed; a new one is made");
-                self.publisher.tell(Counted::Failed { error: error.to_string() });
+                if matches!(error, kafka::Error::Renewed) {
+                    info!(%error, "a new Kafka client is made");
+                } else {
+                    error!(%error, "the Kafka client failed; a new one is made");
+                    self.publisher.tell(Counted::Failed { error: error.to_string() });
+                }
                 self.reconnect(&mut source);
                 thread::sleep(Duration::from_secs(1));
                 continue;

@@ -273,6 +273,40 @@ async fn a_handshake_that_never_ends_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn the_command_for_incidents_comes_in_by_the_same_door() {
+    let world = World::new();
+    let running = Running::start(world.both(Some(&world.ours.path()))).await;
+    let member = world.ours.sign("operator");
+    let (token, reference) = (world.dir.path().join("token"), world.dir.path().join("r.parquet"));
+    fs::write(&token, TOKEN).unwrap();
+    let config = |certificate: &str| {
+        let file = world.dir.path().join("driftd.yaml");
+        let text = format!(
+            "kafka: {{brokers: [k:9092]}}\ntopic: t\nreference_dataset: {}\n\
+             http: {{token_file: {}}}\nclient: {{ca_file: {}{certificate}}}\n",
+            reference.display(),
+            token.display(),
+            world.ours.path().display()
+        );
+        fs::write(&file, text).unwrap();
+        file
+    };
+    let url = https(&running.admin(""));
+    let list = async |file: std::path::PathBuf| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_driftd"));
+        command.args(["incidents", "list", "--format", "json", "--url", &url, "-c"]).arg(file);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let (cert, key) = (member.cert.display(), member.key.display());
+    let (listed, said) = list(config(&format!(", cert_file: {cert}, key_file: {key}"))).await;
+    assert!(listed && said.contains("i-1"), "{said}");
+    let (listed, said) = list(config("")).await;
+    assert!(!listed && said.contains("client certificate"), "{said}");
+}
+
+#[tokio::test]
 async fn files_that_make_no_tls_are_named_at_the_start() {
     let world = World::new();
     let start = async |tls: TlsConfig| {
