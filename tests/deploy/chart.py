@@ -12,7 +12,7 @@ import yaml
 
 CHART = DEPLOY / "helm/driftd"
 # Configurations with a key that driftd does not have yet say so, and are not held against it.
-NEEDS = "# NEEDS"
+NEEDS = "NEEDS:"
 
 
 def values():

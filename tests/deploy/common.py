@@ -17,6 +17,7 @@ DRIFTD = os.environ["DRIFTD"]
 METRIC = re.compile(r"\b(?:driftd|process)_[a-z0-9_]+\b")
 
 
+
 class Fault(Exception):
     """A check that fails, and why."""
 

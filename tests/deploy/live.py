@@ -21,7 +21,7 @@ from common import rules as all_rules
 
 # Born with their first event, which a sound daemon does not have.
 NOT_HERE = {"driftd_records_lost_total", "driftd_state_rejected_total"}
-LIMIT_SECONDS = 240
+LIMIT_SECONDS = 75
 
 MISFIT = """
 kafka: {{brokers: ["{kafka}"], group: misfit}}
