@@ -12,8 +12,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for server in tools prometheus alertmanager kafka python; do "tests/servers/$server.sh" install; done
 target=${CARGO_TARGET_DIR:-target}
 if [ -z "${DRIFTD:-}" ]; then
-    DRIFTD=$(ls -t "$target"/{debug,release}/driftd 2>/dev/null | head -1) || true
-    [ -n "$DRIFTD" ] || { echo "no driftd in $target: cargo build, or set DRIFTD" >&2; exit 1; }
+    for built in "$target"/{debug,release}/driftd; do
+        if [ -x "$built" ] && [ "$built" -nt "${DRIFTD:-}" ]; then DRIFTD=$built; fi
+    done
+    [ -n "${DRIFTD:-}" ] || { echo "no driftd in $target: cargo build, or set DRIFTD" >&2; exit 1; }
 fi
 DRIFTD=$(realpath "$DRIFTD")
 export DRIFTD

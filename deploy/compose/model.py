@@ -5,8 +5,7 @@ It writes the baseline, produces inference records for ever, lets the amounts dr
 and takes driftd's webhook: a retraining writes a new baseline from how records are now.
 
 Environment: KAFKA_BROKERS, TOPIC, BASELINE (a Parquet file), PORT, RATE (records a second),
-BACKFILL_SECONDS (history that is written at once), DRIFT_AFTER_SECONDS (after the start; a negative
-number lies in the history).
+BACKFILL_SECONDS (history that is written at once), DRIFT_AFTER_SECONDS (after the start).
 """
 
 import http.server
@@ -91,7 +90,7 @@ class Pipeline(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        print(f"retraining asked for: {json.loads(body)['data']['summary']}", flush=True)
+        print(f"retraining asked for: {json.dumps(json.loads(body))}", flush=True)
         retrain.set()
         self.answer(202, b"{}")
 
