@@ -109,8 +109,11 @@ def secret(path):
     return "https://hooks.example/secret\n" if path.endswith("url") else "secret\n"
 
 
-def need_accepted(where, config, new=False):
-    """`driftd validate --offline` takes it, with files in place of those that it mounts."""
+def need_accepted(where, config, later=()):
+    """`driftd validate --offline` takes it, with files in place of those that it mounts.
+
+    `later`: keys that this driftd need not know yet.
+    """
     with folder() as place:
         for path in set(re.findall(r"/(?:run/secrets|var/run/secrets)/[\w./-]+", config)):
             file = pathlib.Path(place + path)
@@ -123,6 +126,5 @@ def need_accepted(where, config, new=False):
         if done.returncode == 0:
             return
         faults = [line for line in done.stderr.splitlines() if line.startswith(f"{file}:")]
-        # A key that this driftd does not have yet is the only thing that it may object to.
-        unknown = [line for line in faults if re.search(r"state\.backend|: role|`role`", line)]
-        need(new and faults and faults == unknown, f"{where}: driftd validate: {done.stderr}")
+        unknown = [line for line in faults if any(key in line for key in later)]
+        need(faults and faults == unknown, f"{where}: driftd validate: {done.stderr}")

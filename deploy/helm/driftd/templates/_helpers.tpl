@@ -38,6 +38,10 @@ labels: {{- include "driftd.labels" . | nindent 2 }}
 {{- if and (eq (include "driftd.backend" .) "file") .Values.persistence.enabled (not .Values.persistence.existingClaim) }}yes{{ end }}
 {{- end }}
 
+{{- define "driftd.scheme" -}}
+{{- empty (dig "http" "public_tls" dict .Values.config) | ternary "HTTP" "HTTPS" }}
+{{- end }}
+
 {{- define "driftd.check" -}}
 {{- if and (eq (include "driftd.backend" .) "file") (gt (int .Values.replicas) 1) }}
 {{- fail "replicas: one process owns a state folder; more than one replica needs config.state.backend: kafka" }}
@@ -99,16 +103,16 @@ spec:
         - {name: metrics, containerPort: 9464}
       # /livez is the loop, never Kafka: a broker that is down must not restart driftd.
       startupProbe:
-        httpGet: {path: /livez, port: metrics}
+        httpGet: {path: /livez, port: metrics, scheme: {{ include "driftd.scheme" . }}}
         periodSeconds: 2
         failureThreshold: 300
       livenessProbe:
-        httpGet: {path: /livez, port: metrics}
+        httpGet: {path: /livez, port: metrics, scheme: {{ include "driftd.scheme" . }}}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
       readinessProbe:
-        httpGet: {path: /readyz, port: metrics}
+        httpGet: {path: /readyz, port: metrics, scheme: {{ include "driftd.scheme" . }}}
         periodSeconds: 10
         timeoutSeconds: 5
       securityContext:
