@@ -1,7 +1,10 @@
 """Alertmanager: its configuration is valid, and alerts go where routes-test.yaml says."""
 
 import datetime
+import http.server
 import json
+import pathlib
+import threading
 import time
 import urllib.request
 
@@ -78,6 +81,54 @@ def check_alertmanager_inhibits():
             need(False, f"wrongly inhibited or not: {wrong}")
         finally:
             server("alertmanager", "stop", place)
+
+
+def check_alertmanager_messages():
+    """Two alerts sent to receivers that are ours: the templates of the messages are run."""
+    rules = {rule["alert"]: rule for rule in alerts()}
+    got = {}
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            got[self.path] = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(202 if "pager" in self.path else 200)
+            self.end_headers()
+            self.wfile.write(b"ok" if "slack" in self.path else b'{"status": "success"}')
+
+        def log_message(self, *_):
+            pass
+
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{receiver.server_port}"
+    with folder() as place:
+        here = pathlib.Path(place)
+        for name in ["slack-ml", "slack-sre"]:
+            (here / name).write_text(f"{url}/{name}\n")
+        (here / "pagerduty").write_text("a" * 32)
+        text = CONFIG.read_text().replace("/etc/alertmanager/secrets", place).replace("group_wait: 30s", "group_wait: 0s")
+        text = text.replace("      - routing_key_file:", f"      - url: {url}/pagerduty\n        routing_key_file:")
+        (here / "alertmanager.yaml").write_text(text)
+        address = server("alertmanager", "start", here / "run", here / "alertmanager.yaml")
+        try:
+            end = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).isoformat()
+            sent = [(name, {**rules[name]["labels"], "alertname": name, "namespace": f"of-{name}", "model": "fraud"})
+                    for name in ["DriftdModelDrifted", "DriftdDown", "DriftdConsumerLag"]]
+            post(f"http://{address}/api/v2/alerts", [
+                {"labels": labels, "annotations": rules[name]["annotations"], "endsAt": end} for name, labels in sent])
+            for _ in range(200):
+                if len(got) == 3:
+                    break
+                time.sleep(0.1)
+            need(set(got) == {"/slack-ml", "/slack-sre", "/pagerduty"}, f"messages at {set(got)}:\n{(here / 'run/log').read_text()[-2000:]}")
+        finally:
+            server("alertmanager", "stop", here / "run")
+            receiver.shutdown()
+    message = got["/slack-ml"]["attachments"][0]
+    need(message["title"] == rules["DriftdModelDrifted"]["annotations"]["summary"], message)
+    need("|runbook>" in message["text"] and "DriftdModelDrifted.md" in message["text"], message)
+    page = got["/pagerduty"]["payload"]
+    need(page["severity"] == "critical" and page["summary"].startswith("DriftdDown: "), page)
 
 
 def key(labels):

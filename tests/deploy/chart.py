@@ -6,7 +6,7 @@ import re
 import helm_python
 
 import schemas
-from common import DEPLOY, alerts, dashboards, documents, need
+from common import DEPLOY, alerts, dashboards, documents, folder, need
 from common import rules as all_rules
 
 import yaml
@@ -21,8 +21,8 @@ def values():
         yield file.stem.removesuffix("-values"), text, yaml.safe_load(text)
 
 
-def render(given, name="driftd"):
-    with helm_python.Chart.load(str(CHART)) as chart:
+def render(given, name="driftd", path=CHART):
+    with helm_python.Chart.load(str(path)) as chart:
         chart.validate_schema(chart.merge_values(given))
         return chart.render(given, name=name, namespace="ml")
 
@@ -53,6 +53,13 @@ def check_chart_renders_the_same_twice():
     sources = "".join(file.read_text() for file in (CHART / "templates").iterdir())
     for word in ["lookup", "rand", "uuidv4", "now ", "genCA", "genSelf", "Capabilities", "helm.sh/hook"]:
         need(word not in sources, f"templates use {word}: what is rendered must follow from the values")
+
+
+def check_chart_packaged_is_the_same():
+    """The archive has rules and dashboards in place of the links to them."""
+    given = next(given for name, _, given in values() if name == "file")
+    with folder() as place, helm_python.Chart.load(str(CHART)) as chart:
+        need(render(given, path=chart.save(place)) == render(given), "the packaged chart renders differently")
 
 
 def check_chart_objects_are_valid():
