@@ -21,6 +21,7 @@ mod replay;
 mod run;
 mod tune;
 mod validate;
+mod webhook;
 
 /// Success; for `compare`, no drift; for `replay`, no trigger.
 pub const OK: u8 = 0;
@@ -60,6 +61,9 @@ enum Command {
     Compare(compare::Args),
     /// List incidents of a running driftd, close one, or accept a model's faults as drift.
     Incidents(incidents::Args),
+    /// Try a trigger or a notifier.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Put recorded data through the whole path: when it would have warned and triggered, and why.
     Replay(replay::Args),
     /// Propose thresholds, window and pane for recorded data and a budget, and say what they will see.
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Compare(args) => compare::run(args),
         Command::Incidents(args) => incidents::run(args),
+        Command::Webhook(command) => webhook::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Tune(args) => tune::run(args),
         Command::BaselineWorker => return fetch::worker_main(),

@@ -29,7 +29,7 @@ mod request;
 
 pub use address::{Lookup, Refused, hidden, is_refused, parse_url, shown};
 pub use files::FileError;
-pub use request::Request;
+pub use request::{Request, Response};
 
 /// An answer's body is read up to here; what follows is dropped with its connection.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -112,19 +112,6 @@ pub struct Post {
     pub body: Bytes,
     /// From the first byte sent to the last one read.
     pub timeout: Duration,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Response {
-    pub status: u16,
-    /// The text of `Retry-After`.
-    pub retry_after: Option<String>,
-    /// The text of `Location`; it is never followed here.
-    pub location: Option<String>,
-    /// The text of `X-RateLimit-Reset`, where `X-RateLimit-Remaining` is 0: seconds since the epoch.
-    pub rate_limit_reset: Option<String>,
-    /// At most `MAX_BODY` bytes, and fewer if the body stalled: the status is the answer.
-    pub body: Bytes,
 }
 
 impl Client {

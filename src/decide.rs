@@ -20,8 +20,8 @@ pub mod verdict;
 pub mod view;
 pub mod worst;
 
-pub use announcement::{Announcement, Audience, Delivery, Kind};
-pub use incident::{CloseReason, Incident, IncidentState};
+pub use announcement::{Act, Announcement, Audience, Delivery, Kind};
+pub use incident::{CloseReason, Incident, IncidentState, Run, RunState};
 pub use policy::{
     DEFAULT_MIN_RECORDS, DEFAULT_PSI_TOLERANCE, Level, Policy, Rule, default_thresholds,
     with_lines_of,

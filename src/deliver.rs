@@ -16,14 +16,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::Delivery;
+use crate::decide::RunState;
 use crate::deliver::lane::Lane;
 use crate::deliver::lane::Runner;
 
+mod alertmanager;
 mod answer;
 mod credential;
+mod follow;
 mod lane;
+mod message;
 mod notifiers;
+mod opsgenie;
+mod pagerduty;
 mod plan;
+mod poster;
 mod preset;
 mod provider;
 mod queue;
@@ -32,15 +39,16 @@ mod rules;
 mod sign;
 mod slack;
 mod target;
+mod teams;
 mod template;
 mod trigger;
 mod webhook;
 
-pub use notifiers::{Notifiers, Slack, SlackChannel};
+pub use notifiers::{ACCEPTED, Alertmanager, Notifiers, Reader, Receiver, Slack, SlackChannel};
 pub use preset::Preset;
 pub use retry::Schedule;
 pub use slack::parse_channel;
-pub use target::{Error, Target, dry_render};
+pub use target::{Error, Taken, Target, Tried, dry_render};
 pub use trigger::{Address, AlreadyThere, Fault, SigningSecret, Trigger};
 
 /// The wall clock, ms since the epoch.
@@ -78,6 +86,19 @@ pub enum Event {
         /// With `Retry` and `SlowRetry`, unless it was cancelled meanwhile.
         next_attempt_ms: Option<i64>,
         elapsed: Duration,
+    },
+    /// What the receiver of a trigger says of the run that it has started.
+    Run {
+        id: String,
+        target: String,
+        state: RunState,
+        /// In its own word.
+        word: String,
+        /// A page for people.
+        page: Option<String>,
+        /// What it calls the run from now on.
+        run: String,
+        at_ms: i64,
     },
 }
 
@@ -133,10 +154,11 @@ impl Deliverer {
         let mut lanes = BTreeMap::new();
         let mut tasks = JoinSet::new();
         for target in targets {
-            let lane = Arc::new(Lane::new(&target));
-            lanes.insert(target.name.clone(), lane.clone());
+            let name = target.name.clone();
+            let lane = Arc::new(Lane::new(target));
+            lanes.insert(name, lane.clone());
             let (events, stop) = (events.clone(), stop.clone());
-            tasks.spawn(Runner { target, lane, events, now_ms, stop }.run());
+            tasks.spawn(Runner { lane, events, now_ms, stop }.run());
         }
         Self { lanes, tasks, stop }
     }
@@ -151,6 +173,14 @@ impl Deliverer {
             None => Err(NotTaken::UnknownTarget { target }),
             Some(lane) if lane.push(pending) => Ok(()),
             Some(_) => Err(NotTaken::QueueFull { target }),
+        }
+    }
+
+    /// Tells a target of a message that it took from an earlier process and that is not over: a run is
+    /// followed on, an alert kept, a thread found again.
+    pub fn recall(&self, told: &Taken, now_ms: i64) {
+        if let Some(lane) = self.lanes.get(&told.delivery.target_name()) {
+            lane.recall(told, now_ms);
         }
     }
 

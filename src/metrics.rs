@@ -62,6 +62,7 @@ const COUNTERS: [(&str, &str); 20] = [
     ("driftd_state_snapshot_failures_total", "Snapshots that could not be written."),
     ("driftd_state_rejected_total", "State records that could not be used at start, by kind."),
     ("driftd_webhook_deliveries_total", "Attempts to deliver, by target and outcome."),
+    ("driftd_retraining_runs_total", "Retrainings, by what the pipeline has said of them."),
     ("driftd_baseline_refresh_failures_total", "New baselines that could not be used."),
     ("driftd_config_reload_failures_total", "Reloads that were refused."),
 ];
@@ -301,6 +302,12 @@ impl Metrics {
         self.count("driftd_webhook_deliveries_total", &labels, 1);
         let name = "driftd_webhook_delivery_duration_seconds";
         self.histogram(name, &[("target", target)]).record(took);
+    }
+
+    /// `state` is `accepted`, `confirmed`, `succeeded`, `failed` or `missing`.
+    pub fn retraining(&self, model: &str, state: &'static str) {
+        let labels = [("model", model), ("state", state)];
+        self.count("driftd_retraining_runs_total", &labels, 1);
     }
 
     /// How many messages wait for the target, and since when the oldest does.

@@ -277,13 +277,12 @@ fn specs(config: &Config) -> Vec<Spec> {
         let trigger = model.drift_config.retraining_trigger.as_ref();
         let channel = trigger.and_then(|t| t.notification_channel.as_deref());
         let channel = channel.and_then(|text| parse_channel(text).ok());
-        let reached = channel.filter(|channel| config.notifiers.reaches(channel));
         let url = config.http.external_url.as_ref();
         Spec {
             model: model.clone(),
             policy: model.policy(),
             trigger: trigger.map(|_| format!("retraining_trigger/{}", model.name)),
-            people: reached.map(|channel| ("slack".to_owned(), channel.to_owned())),
+            people: config.notifiers.readers(channel),
             url: url.map(|url| format!("{url}/api/v1/models/{}", model.name)),
         }
     };
@@ -306,25 +305,24 @@ fn targets(
         if !config.role.evaluates() {
             continue;
         }
+        for reader in &spec.people {
+            if targets.iter().all(|known| known.name() != reader.name()) {
+                let target = Target::reader(reader, &config.notifiers, &client);
+                let target = target.map_err(|e| BadInput(e.into()))?;
+                targets.push(target.with_schedule(schedule.clone()));
+            }
+        }
         let Some(trigger) = &spec.model.drift_config.retraining_trigger else { continue };
         let target = Target::trigger(spec.name(), trigger, &client);
         targets.push(target.map_err(|e| BadInput(e.into()))?.with_schedule(schedule.clone()));
-        match (&trigger.notification_channel, &spec.people, &config.notifiers.slack) {
-            (_, Some((_, channel)), Some(slack)) => {
-                let target =
-                    Target::slack(channel, slack, &client).map_err(|e| BadInput(e.into()))?;
-                if targets.iter().all(|known| known.name() != target.name()) {
-                    targets.push(target.with_schedule(schedule.clone()));
-                }
-            }
-            (Some(channel), _, _) => {
-                missing += 1;
-                warn!(
-                    model = spec.name(),
-                    channel, "no notifier serves this channel; add it under `notifiers.slack`"
-                );
-            }
-            (None, _, _) => {}
+        let channel = trigger.notification_channel.as_deref();
+        let channel = channel.and_then(|text| parse_channel(text).ok());
+        if let Some(channel) = channel.filter(|channel| !config.notifiers.reaches(channel)) {
+            missing += 1;
+            warn!(
+                model = spec.name(),
+                channel, "no notifier serves this channel; add it under `notifiers.slack`"
+            );
         }
     }
     metrics.config_loaded(missing, now_ms());

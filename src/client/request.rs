@@ -1,4 +1,4 @@
-//! A request whose method and headers are configured, not written in the program.
+//! A request whose method and headers are configured, not written in the program, and any answer.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use url::Url;
 
 use crate::client::Client;
 use crate::client::Error;
-use crate::client::Response;
 use crate::client::shown;
 
 /// One request. Header values may be secrets: they are sent, never shown.
@@ -24,6 +23,19 @@ pub struct Request {
     pub timeout: Duration,
     /// So many bytes of the answer are read.
     pub most: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// The text of `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The text of `Location`; it is never followed here.
+    pub location: Option<String>,
+    /// The text of `X-RateLimit-Reset`, where `X-RateLimit-Remaining` is 0: seconds since the epoch.
+    pub rate_limit_reset: Option<String>,
+    /// At most `MAX_BODY` bytes, and fewer if the body stalled: the status is the answer.
+    pub body: Bytes,
 }
 
 impl Client {

@@ -178,7 +178,7 @@ impl<'a> Checker<'a> {
             if !config.notifiers.reaches(channel) {
                 let at = format!("models.{i}.drift_config.retraining_trigger.notification_channel");
                 let message =
-                    format!("nobody is told: {text} needs a webhook in `notifiers.slack`");
+                    format!("nobody is told: {text} needs a token or webhook in `notifiers.slack`");
                 self.warn(&at, message);
             }
         }

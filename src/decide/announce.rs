@@ -76,6 +76,8 @@ fn event_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Trigger | Kind::Triggered => "driftd.drift.detected",
         Kind::Warning => "driftd.drift.warning",
+        Kind::Recovered => "driftd.drift.recovered",
+        Kind::Progress => "driftd.retraining.progress",
         Kind::Closed => "driftd.incident.closed",
         Kind::DeliveryFailed => "driftd.delivery.failed",
         Kind::DataQuality => "driftd.data_quality",

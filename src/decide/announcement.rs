@@ -29,6 +29,48 @@ impl Delivery {
     }
 }
 
+/// What a message says of something that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Begins,
+    /// Somebody, here a pipeline, is at it.
+    Acknowledged,
+    Ends,
+}
+
+/// The verdict of a message by which a trouble is over.
+pub const OVER: &str = "ok";
+
+impl Delivery {
+    /// The lasting thing that this message is about, by a name that is the same from its beginning to its
+    /// end (the incident's id, or `driftd/<model>/<what>`), and what is said of it.
+    pub fn story(&self) -> Option<(String, Act)> {
+        let incident = self.announcement.data.incident.as_deref();
+        let of_model = |what: &str| format!("driftd/{}/{what}", self.model);
+        let warned = || match self.id.contains(".prediction") {
+            true => of_model("prediction"),
+            false => of_model("warning"),
+        };
+        let over = |is_over| if is_over { Act::Ends } else { Act::Begins };
+        let is_over = self.announcement.data.verdict == OVER;
+        match self.kind {
+            Kind::Trigger => None,
+            Kind::Triggered => Some((incident?.to_owned(), Act::Begins)),
+            Kind::Progress => Some((incident?.to_owned(), Act::Acknowledged)),
+            Kind::Closed => Some((incident?.to_owned(), Act::Ends)),
+            Kind::Warning => Some((warned(), Act::Begins)),
+            Kind::Recovered => Some((warned(), Act::Ends)),
+            Kind::DataQuality => {
+                let what = format!("data_quality/{}", self.audience.as_str());
+                Some((of_model(&what), over(is_over)))
+            }
+            Kind::DeliveryFailed => {
+                Some((format!("driftd/{}/delivery/{}", self.model, incident?), over(is_over)))
+            }
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +81,10 @@ pub enum Kind {
     Warning,
     /// An incident was opened and retraining was asked for.
     Triggered,
+    /// What a warning was about is over.
+    Recovered,
+    /// The retraining goes on: accepted, begun, done.
+    Progress,
     /// An incident was closed.
     Closed,
     /// A trigger could not be delivered.
@@ -55,6 +101,15 @@ pub enum Audience {
     Ml,
     /// The daemon's own health and broken feeds: the people who own the plumbing.
     Sre,
+}
+
+impl Audience {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Audience::Ml => "ml",
+            Audience::Sre => "sre",
+        }
+    }
 }
 
 /// The body of a webhook as it is sent, and the source of every rendered message.

@@ -12,6 +12,8 @@ pub enum IncidentState {
     Triggered,
     /// The pipeline answered with success.
     Accepted,
+    /// The pipeline says that the run exists.
+    Retraining,
     /// Accepted long ago and no sign of a new baseline.
     Unconfirmed,
     Stuck,
@@ -25,6 +27,7 @@ impl IncidentState {
         match self {
             IncidentState::Triggered => "triggered",
             IncidentState::Accepted => "accepted",
+            IncidentState::Retraining => "retraining",
             IncidentState::Unconfirmed => "unconfirmed",
             IncidentState::Stuck => "stuck",
             IncidentState::DeliveryFailed => "delivery_failed",
@@ -66,7 +69,68 @@ pub struct Incident {
     #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
     pub closed_as: Option<CloseReason>,
     pub attempts: Vec<Attempt>,
+    /// What the pipeline says of the run, where it can be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
     pub evidence: Evidence,
+}
+
+/// What became of a retraining run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Accepted, and the pipeline knows of no such run.
+    Missing,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Missing => "missing",
+            RunState::Running => "running",
+            RunState::Succeeded => "succeeded",
+            RunState::Failed => "failed",
+        }
+    }
+
+    pub fn is_final(self) -> bool {
+        match self {
+            RunState::Missing | RunState::Running => false,
+            RunState::Succeeded | RunState::Failed => true,
+        }
+    }
+}
+
+/// The retraining run as the pipeline tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub state: RunState,
+    /// In the pipeline's own word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub word: String,
+    /// Its page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What the pipeline calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    pub at: String,
+}
+
+impl Run {
+    pub fn sentence(&self) -> String {
+        let word = if self.word.is_empty() { String::new() } else { format!(" ({})", self.word) };
+        let at = self.url.as_ref().map(|url| format!(": {url}")).unwrap_or_default();
+        match self.state {
+            RunState::Missing => "the pipeline knows of no such run".to_owned(),
+            RunState::Running => format!("the run goes on{word}{at}"),
+            RunState::Succeeded => format!("the run succeeded{word}{at}"),
+            RunState::Failed => format!("the run failed{word}{at}"),
+        }
+    }
 }
 
 /// One try to deliver to one target.

@@ -7,12 +7,15 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use crate::decide::announcement::Act;
 use crate::decide::announcement::Delivery;
 use crate::decide::announcement::Kind;
 use crate::decide::incident::Attempt;
 use crate::decide::incident::CloseReason;
 use crate::decide::incident::Incident;
 use crate::decide::incident::IncidentState;
+use crate::decide::incident::Run;
+use crate::decide::incident::RunState;
 use crate::decide::record::DeliveryResult;
 use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
@@ -64,6 +67,9 @@ pub struct Outgoing {
     pub queued_at_ms: i64,
     pub first_attempt_ms: Option<i64>,
     pub done: bool,
+    /// When its target took it, and what it calls it.
+    pub taken_at_ms: Option<i64>,
+    pub reference: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +80,8 @@ pub struct Ledger {
     ordinals: BTreeMap<(String, String), u64>,
     /// Incidents that are no longer among the entries, by model.
     forgotten: BTreeMap<String, u64>,
+    /// What people were told of and is not over, by its name: the id of the message that began it.
+    stories: BTreeMap<String, String>,
 }
 
 impl Ledger {
@@ -94,6 +102,7 @@ impl Ledger {
                 self.attempted(delivery, target, *n, *at_ms);
             }
             Record::Outcome { .. } => self.learnt(record),
+            Record::Run { incident, run, .. } => self.run(incident, run),
             Record::Marked { incident, state, .. } => {
                 if let Some(entry) = self.entry_mut(incident).filter(|e| e.is_open()) {
                     entry.incident.state = *state;
@@ -142,12 +151,21 @@ impl Ledger {
 
     fn queue(&mut self, delivery: &Delivery, at_ms: i64) {
         let key = (delivery.id.clone(), delivery.target_name());
+        if let (Some((story, act)), false) = (delivery.story(), self.outgoing.contains_key(&key)) {
+            match act {
+                Act::Begins => self.stories.insert(story, delivery.id.clone()),
+                Act::Acknowledged => None,
+                Act::Ends => self.stories.remove(&story),
+            };
+        }
         self.outgoing.entry(key).or_insert_with(|| Outgoing {
             delivery: delivery.clone(),
             attempts: 0,
             queued_at_ms: at_ms,
             first_attempt_ms: None,
             done: false,
+            taken_at_ms: None,
+            reference: None,
         });
     }
 
@@ -175,13 +193,19 @@ impl Ledger {
     }
 
     fn learnt(&mut self, record: &Record) {
-        let Record::Outcome { delivery, target, n, at_ms, status, result, detail } = record else {
+        let Record::Outcome { delivery, target, n, at_ms, status, result, detail, reference } =
+            record
+        else {
             return;
         };
         let key = (delivery.clone(), target.clone());
         let Some(outgoing) = self.outgoing.get_mut(&key) else { return };
         let was_done = outgoing.done;
         outgoing.done |= *result != DeliveryResult::Retry;
+        if matches!(result, DeliveryResult::Accepted | DeliveryResult::AlreadyThere) {
+            outgoing.taken_at_ms.get_or_insert(*at_ms);
+            outgoing.reference = outgoing.reference.take().or_else(|| reference.clone());
+        }
         let (incident, kind) = (incident_of(&outgoing.delivery).to_owned(), outgoing.delivery.kind);
         let Some(entry) = self.entry_mut(&incident) else { return self.forget_messages() };
         let ok = matches!(result, DeliveryResult::Accepted | DeliveryResult::AlreadyThere);
@@ -200,6 +224,15 @@ impl Ledger {
         } else if *result == DeliveryResult::Failed {
             entry.incident.state = IncidentState::DeliveryFailed;
         }
+    }
+
+    fn run(&mut self, incident: &str, run: &Run) {
+        let Some(entry) = self.entry_mut(incident).filter(|e| e.is_open()) else { return };
+        entry.incident.state = match run.state {
+            RunState::Missing => entry.incident.state,
+            RunState::Running | RunState::Succeeded | RunState::Failed => IncidentState::Retraining,
+        };
+        entry.incident.run = Some(run.clone());
     }
 
     fn closed(&mut self, id: &str, closed_as: CloseReason, event_ms: i64, at_ms: i64) {
@@ -241,7 +274,15 @@ impl Ledger {
             return;
         }
         let known: BTreeSet<&str> = self.entries.iter().map(|e| &*e.incident.id).collect();
-        let loose = |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery));
+        // What is not over for people is not over here, nor what ends it before it is told.
+        let name = |o: &Outgoing| o.delivery.story().map(|(story, _)| story);
+        let untold: BTreeSet<String> =
+            self.outgoing.values().filter(|o| !o.done).filter_map(name).collect();
+        let lasts = |o: &Outgoing| {
+            name(o).is_some_and(|story| self.stories.contains_key(&story) || untold.contains(&story))
+        };
+        let loose =
+            |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery)) && !lasts(o);
         let loose = self.outgoing.iter().filter(|(_, o)| loose(o));
         let mut loose: Vec<_> = loose.map(|(key, o)| (o.queued_at_ms, key.clone())).collect();
         loose.sort();
@@ -306,6 +347,24 @@ impl Ledger {
     /// This message is known, sent or not.
     pub fn knows(&self, delivery: &Delivery) -> bool {
         self.outgoing.contains_key(&(delivery.id.clone(), delivery.target_name()))
+    }
+
+    /// The id of the message by which people were told that this began, if it is not over.
+    pub fn told(&self, story: &str) -> Option<&str> {
+        self.stories.get(story).map(String::as_str)
+    }
+
+    /// Messages that were taken by their targets and are about something that is not over, oldest first.
+    pub fn taken(&self) -> Vec<&Outgoing> {
+        let is_open = |o: &Outgoing| match o.delivery.kind {
+            Kind::Trigger => self.entry(&o.delivery.id).is_some_and(Entry::is_open),
+            _ => o.delivery.story().is_some_and(|(story, _)| self.stories.contains_key(&story)),
+        };
+        let taken = self.outgoing.values();
+        let mut taken: Vec<&Outgoing> =
+            taken.filter(|o| o.taken_at_ms.is_some() && is_open(o)).collect();
+        taken.sort_by_key(|o| o.queued_at_ms);
+        taken
     }
 
     /// The message on its way under this id to this target.

@@ -6,6 +6,7 @@ use crate::decide::announcement::Delivery;
 use crate::decide::incident::CloseReason;
 use crate::decide::incident::Incident;
 use crate::decide::incident::IncidentState;
+use crate::decide::incident::Run;
 
 /// One record of the log. Unknown fields are skipped, so that a newer release's records are read.
 /// `at_ms` is the wall clock and only tells people; `event_ms` is event time and decides.
@@ -37,7 +38,12 @@ pub enum Record {
         status: Option<u16>,
         result: DeliveryResult,
         detail: String,
+        /// What the receiver calls what it has taken: a run, a message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
     },
+    /// What the pipeline says of an incident's run.
+    Run { incident: String, run: Run, at_ms: i64 },
     /// Accepted long ago and nothing came of it.
     Marked { incident: String, state: IncidentState, at_ms: i64 },
     /// A person has taken a model's faults for drift.

@@ -14,12 +14,13 @@ use crate::deliver::Event;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::answer::Answer;
+use crate::deliver::follow::{News, Said};
 
 use crate::deliver::queue::Queue;
 use crate::deliver::queue::Step;
 use crate::deliver::queue::Turn;
 use crate::deliver::rules::Judgement;
-use crate::deliver::target::Target;
+use crate::deliver::target::{Taken, Target};
 use crate::deliver::webhook::Attempt;
 
 /// The wall clock may be set while we wait for it, so it is looked at this often.
@@ -27,14 +28,16 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The half of a lane that the deliverer holds.
 pub(crate) struct Lane {
+    pub(crate) target: Target,
     /// Held for a moment only, never across an await.
     queue: Mutex<Queue>,
     changed: Notify,
 }
 
 impl Lane {
-    pub(crate) fn new(target: &Target) -> Self {
-        Self { queue: Mutex::new(Queue::new(target.schedule.clone())), changed: Notify::new() }
+    pub(crate) fn new(target: Target) -> Self {
+        let queue = Mutex::new(Queue::new(target.schedule.clone()));
+        Self { target, queue, changed: Notify::new() }
     }
 
     pub(crate) fn push(&self, pending: Pending) -> bool {
@@ -45,6 +48,12 @@ impl Lane {
 
     pub(crate) fn cancel(&self, id: &str) {
         self.queue().cancel(id);
+        self.target.forget(id);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn recall(&self, told: &Taken, now_ms: i64) {
+        self.target.recall(told, now_ms);
         self.changed.notify_one();
     }
 
@@ -59,7 +68,6 @@ impl Lane {
 
 /// The half that runs.
 pub(crate) struct Runner {
-    pub(crate) target: Target,
     pub(crate) lane: Arc<Lane>,
     pub(crate) events: Sender<Event>,
     pub(crate) now_ms: Clock,
@@ -95,12 +103,32 @@ impl Runner {
                 }
                 Step::Idle => LONGEST_SLEEP,
             };
+            let due_in = self.lane.target.due_ms().map(|due_ms| due_ms.saturating_sub(now_ms));
+            if due_in.is_some_and(|wait| wait <= 0) {
+                self.see_to(now_ms).await?;
+                continue;
+            }
+            let due_in = due_in.unwrap_or(i64::MAX).cast_unsigned();
+            let sleep = sleep.min(Duration::from_millis(due_in));
             tokio::select! {
                 () = self.stop.cancelled() => return None,
                 () = self.lane.changed.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+    }
+
+    /// Sees to what is due beside deliveries; `None` to stop.
+    async fn see_to(&self, now_ms: i64) -> Option<()> {
+        let news = tokio::select! {
+            () = self.stop.cancelled() => return None,
+            news = self.lane.target.see_to(now_ms) => news,
+        };
+        let Some(News { id, said }) = news else { return Some(()) };
+        let Said { state, word, page, run } = said;
+        let target = self.lane.target.name.clone();
+        let event = Event::Run { id, target, state, word, page, run, at_ms: now_ms };
+        self.events.send(event).await.ok()
     }
 
     async fn attempt(&self, turn: Turn) -> Result<(), Deserted> {
@@ -110,12 +138,16 @@ impl Runner {
             self.lane.cancel(&id);
             return Ok(());
         }
-        let body = body.unwrap_or_else(|| self.target.render(&delivery));
+        let body = body.unwrap_or_else(|| self.lane.target.render(&delivery));
         let at_ms = (self.now_ms)();
         let begun = Instant::now();
         let (answer, settled) = if self.lane.queue().begin(&id, &body, at_ms) {
-            let answer = self.target.send(&delivery, body, Attempt { n, now_ms: at_ms }).await;
-            let settled = self.lane.queue().settle(&id, &answer, (self.now_ms)());
+            let answer = self.lane.target.send(&delivery, body, Attempt { n, now_ms: at_ms }).await;
+            let now_ms = (self.now_ms)();
+            let settled = self.lane.queue().settle(&id, &answer, now_ms);
+            if matches!(settled.result, Outcome::Accepted | Outcome::AlreadyThere) {
+                self.lane.target.taken(&delivery, answer.reference.as_deref(), now_ms);
+            }
             (answer, Some(settled))
         } else {
             let detail = "cancelled before it was sent".to_owned();
@@ -123,7 +155,7 @@ impl Runner {
         };
         let event = Event::Outcome {
             id,
-            target: self.target.name.clone(),
+            target: self.lane.target.name.clone(),
             n,
             at_ms,
             status: answer.status,
@@ -140,7 +172,7 @@ impl Runner {
     /// Asks for the attempt to be written down; false if it shall not be made after all.
     async fn is_durable(&self, id: &str, n: u32) -> Result<bool, Deserted> {
         let (ack, answer) = oneshot::channel();
-        let target = self.target.name.clone();
+        let target = self.lane.target.name.clone();
         let event = Event::Attempting { id: id.to_owned(), target, n, ack };
         let asked = async {
             self.events.send(event).await.map_err(|_| Deserted)?;

@@ -1,161 +1,169 @@
-//! `notifiers:` as it is written: the destinations that people read.
-
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+//! `notifiers:` as it is written: the destinations that people read, and what each is told.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-use crate::client;
 use crate::client::Client;
-use crate::client::with_causes;
 use crate::decide::Audience;
-use crate::deliver::credential::Credential;
+use crate::decide::Delivery;
+use crate::decide::Kind;
 use crate::deliver::trigger::Fault;
-use crate::setting::Secret;
-use crate::setting::Span;
 
-/// Where people are told.
+mod channels;
+mod receiver;
+
+pub use channels::{Slack, SlackChannel};
+use receiver::Needs;
+pub use receiver::{Alertmanager, Receiver};
+
+/// The verdict of the first message of progress: a pager takes it for an acknowledgement.
+pub const ACCEPTED: &str = "accepted";
+
+/// Where people are told. Slack reaches the channel that a model's `notification_channel` names, the others
+/// are told of every model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Notifiers {
-    /// Incoming webhooks of Slack, or of anything that takes the same messages.
+    /// Slack, or anything that takes the same messages.
     pub slack: Option<Slack>,
+    /// PagerDuty, Events API v2.
+    pub pagerduty: Option<Receiver>,
+    /// Opsgenie.
+    pub opsgenie: Option<Receiver>,
+    /// A workflow's webhook of Microsoft Teams.
+    pub teams: Option<Receiver>,
+    /// Alertmanager.
+    pub alertmanager: Option<Alertmanager>,
+    /// Any URL that takes the event as JSON.
+    pub webhook: Option<Receiver>,
 }
 
-/// Slack's incoming webhooks; each posts to the one channel that it was made for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Slack {
-    /// Webhook URL for every `slack://` channel that is not listed under `channels`.
-    pub webhook_url: Option<Secret>,
-    /// File with that URL, read again for every message.
-    pub webhook_url_file: Option<PathBuf>,
-    /// Webhooks by channel, without `#`.
-    pub channels: BTreeMap<String, SlackChannel>,
-    /// Send only what this audience needs; by default everything.
-    pub audience: Option<Audience>,
-    /// Allow a plain `http://` webhook.
-    pub allow_http: bool,
-    /// Longest wait for an answer.
-    pub timeout: Span,
-    /// PEM file of certificate authorities trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
+/// How much of a retraining's progress a destination is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    None,
+    /// That it was accepted: an alert is acknowledged by that.
+    Accepted,
+    All,
 }
 
-/// The webhook of one channel.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SlackChannel {
-    /// Webhook URL of this channel.
-    pub webhook_url: Option<Secret>,
-    /// File with the URL, read again for every message.
-    pub webhook_url_file: Option<PathBuf>,
+/// One destination of a model's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The kind of receiver: `slack`, `pagerduty`, ...
+    pub target: &'static str,
+    /// Which one of that kind.
+    pub channel: String,
+    audience: Option<Audience>,
+    progress: Progress,
 }
 
-impl Default for Slack {
-    fn default() -> Self {
+impl Reader {
+    /// Only a Slack channel, by name.
+    pub fn of_slack(channel: &str) -> Self {
         Self {
-            webhook_url: None,
-            webhook_url_file: None,
-            channels: BTreeMap::new(),
+            target: "slack",
+            channel: channel.to_owned(),
             audience: None,
-            allow_http: false,
-            timeout: Span::from_secs(10),
-            ca_file: None,
+            progress: Progress::None,
         }
+    }
+
+    /// Whether this message is for it.
+    pub fn wants(&self, delivery: &Delivery) -> bool {
+        let progress = match (delivery.kind, self.progress) {
+            (Kind::Progress, Progress::None) => false,
+            (Kind::Progress, Progress::Accepted) => delivery.announcement.data.verdict == ACCEPTED,
+            (_, _) => true,
+        };
+        progress && self.audience.is_none_or(|audience| audience == delivery.audience)
+    }
+
+    /// The name of its target.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.target, self.channel)
     }
 }
 
 impl Notifiers {
     /// Everything that can be said without reading a file or reaching anything.
     pub fn check(&self) -> Vec<Fault> {
-        self.slack.iter().flat_map(Slack::check).collect()
+        let slack = self.slack.iter().flat_map(Slack::check);
+        let alertmanager = self.alertmanager.iter().flat_map(Alertmanager::check);
+        let others = self.others().into_iter();
+        let others = others.filter_map(|(needs, receiver)| Some(receiver?.check(needs)));
+        slack.chain(alertmanager).chain(others.flatten()).collect()
     }
 
     /// What only the files themselves can show.
     pub fn check_files(&self, client: &Client) -> Vec<Fault> {
-        self.slack.iter().flat_map(|slack| slack.check_files(client)).collect()
+        let slack = self.slack.iter().flat_map(|slack| slack.check_files(client));
+        let alertmanager = self.alertmanager.iter().flat_map(|am| am.check_files(client));
+        let others = self.others().into_iter();
+        let others =
+            others.filter_map(|(needs, receiver)| Some(receiver?.check_files(needs.name, client)));
+        slack.chain(alertmanager).chain(others.flatten()).collect()
+    }
+
+    fn others(&self) -> [(Needs, Option<&Receiver>); 4] {
+        let needs = |name, url, key| Needs { name, url, key };
+        [
+            (needs("pagerduty", false, true), self.pagerduty.as_ref()),
+            (needs("opsgenie", false, true), self.opsgenie.as_ref()),
+            (needs("teams", true, false), self.teams.as_ref()),
+            (needs("webhook", true, false), self.webhook.as_ref()),
+        ]
     }
 
     /// Whether something is configured that posts to this Slack channel.
     pub fn reaches(&self, channel: &str) -> bool {
-        self.slack.as_ref().is_some_and(|slack| slack.webhook(channel).is_some())
+        self.slack
+            .as_ref()
+            .is_some_and(|slack| slack.token().is_set() || slack.webhook(channel).is_some())
+    }
+
+    /// Who is told of a model whose `notification_channel` is this Slack channel.
+    pub fn readers(&self, channel: Option<&str>) -> Vec<Reader> {
+        let mut readers = Vec::new();
+        if let (Some(slack), Some(channel)) = (&self.slack, channel)
+            && self.reaches(channel)
+        {
+            // Only a token can keep what follows in one thread.
+            let progress = if slack.token().is_set() { Progress::All } else { Progress::None };
+            let of_slack = Reader::of_slack(channel);
+            readers.push(Reader { audience: slack.audience, progress, ..of_slack });
+        }
+        for (needs, receiver) in self.others() {
+            let Some(receiver) = receiver else { continue };
+            let progress = match needs.name {
+                "pagerduty" | "opsgenie" => Progress::Accepted,
+                "webhook" => Progress::All,
+                _ => Progress::None,
+            };
+            let audience = receiver.audience;
+            let channel = audience.map_or("all", Audience::as_str).to_owned();
+            readers.push(Reader { target: needs.name, channel, audience, progress });
+        }
+        if let Some(alertmanager) = &self.alertmanager {
+            readers.extend(alertmanager.urls.iter().map(|url| Reader {
+                target: "alertmanager",
+                channel: instance(url),
+                audience: alertmanager.audience,
+                progress: Progress::None,
+            }));
+        }
+        readers
     }
 }
 
-impl Slack {
-    fn check(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let own = (self.webhook_url.as_ref(), self.webhook_url_file.as_ref());
-        faults.extend(self.check_webhook("the default", own));
-        for (name, channel) in &self.channels {
-            let place = format!("channel `{name}`");
-            let own = (channel.webhook_url.as_ref(), channel.webhook_url_file.as_ref());
-            if own == (None, None) {
-                let message = format!("{place} has neither `webhook_url` nor `webhook_url_file`");
-                faults.push(Fault::new("slack.channels", message));
-            }
-            faults.extend(self.check_webhook(&place, own));
-        }
-        if self.channels.is_empty() && !self.default_webhook().is_set() {
-            let message = "set `webhook_url`, `webhook_url_file` or `channels`";
-            faults.push(Fault::new("slack", message));
-        }
-        if self.timeout.0.is_zero() {
-            faults.push(Fault::new("slack.timeout", "must be longer than 0s"));
-        }
-        faults
-    }
-
-    fn check_webhook(
-        &self,
-        place: &str,
-        (url, file): (Option<&Secret>, Option<&PathBuf>),
-    ) -> Option<Fault> {
-        if url.is_some() && file.is_some() {
-            let message = format!("{place}: set either `webhook_url` or `webhook_url_file`");
-            return Some(Fault::new("slack.webhook_url_file", message));
-        }
-        let why = client::parse_url(url?.expose(), self.allow_http).err()?;
-        Some(Fault::new("slack.webhook_url", format!("{place}: {why}")))
-    }
-
-    fn check_files(&self, client: &Client) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let files = self.channels.values().filter_map(|channel| channel.webhook_url_file.as_ref());
-        for file in self.webhook_url_file.iter().chain(files) {
-            match Credential::File(file.clone()).read_blocking() {
-                Ok(Some(url)) => {
-                    if let Err(why) = client::parse_url(url.expose(), self.allow_http) {
-                        let message = format!("{}: {why}", file.display());
-                        faults.push(Fault::new("slack.webhook_url_file", message));
-                    }
-                }
-                Ok(None) => {}
-                Err(why) => faults.push(Fault::new("slack.webhook_url_file", with_causes(&why))),
-            }
-        }
-        if let Some(path) = &self.ca_file
-            && let Err(why) = client.with_ca_file(path)
-        {
-            faults.push(Fault::new("slack.ca_file", with_causes(&why)));
-        }
-        faults
-    }
-
-    /// The webhook that posts to `channel`: its own, or the default one.
-    pub(crate) fn webhook(&self, channel: &str) -> Option<Credential> {
-        let credential = match self.channels.get(channel) {
-            Some(own) => Credential::of(own.webhook_url.as_ref(), own.webhook_url_file.as_ref()),
-            None => self.default_webhook(),
-        };
-        credential.is_set().then_some(credential)
-    }
-
-    fn default_webhook(&self) -> Credential {
-        Credential::of(self.webhook_url.as_ref(), self.webhook_url_file.as_ref())
-    }
+/// `host:port` of an address.
+pub(crate) fn instance(url: &str) -> String {
+    let host = |url: Url| {
+        let port = url.port_or_known_default()?;
+        Some(format!("{}:{port}", url.host_str()?))
+    };
+    Url::parse(url).ok().and_then(host).unwrap_or_else(|| url.to_owned())
 }
 
 #[cfg(test)]

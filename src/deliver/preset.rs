@@ -47,7 +47,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    pub(crate) const ALL: [Preset; 12] = [
+    pub const ALL: [Preset; 12] = [
         Preset::StandardWebhook,
         Preset::CloudEvents,
         Preset::ArgoWorkflows,

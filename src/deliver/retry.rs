@@ -25,6 +25,10 @@ pub struct Schedule {
     pub breaker_failures: u32,
     /// An open breaker lets one attempt through in this time.
     pub probe_interval: Duration,
+    /// A run is asked after in the first of these times, then each time after twice as long, up to the second.
+    pub ask: (Duration, Duration),
+    /// A run that is not found is missed after so long.
+    pub missing: Duration,
 }
 
 impl Default for Schedule {
@@ -41,6 +45,8 @@ impl Default for Schedule {
             retry_after: (Duration::from_secs(1), Duration::from_secs(6 * HOUR)),
             breaker_failures: 5,
             probe_interval: Duration::from_secs(MINUTE),
+            ask: (Duration::from_secs(10), Duration::from_secs(5 * MINUTE)),
+            missing: Duration::from_secs(10 * MINUTE),
         }
     }
 }
@@ -55,6 +61,8 @@ impl Schedule {
             max_age: self.max_age.mul_f64(factor),
             retry_after: (self.retry_after.0.mul_f64(factor), self.retry_after.1.mul_f64(factor)),
             probe_interval: self.probe_interval.mul_f64(factor),
+            ask: (self.ask.0.mul_f64(factor), self.ask.1.mul_f64(factor)),
+            missing: self.missing.mul_f64(factor),
             ..self.clone()
         }
     }

@@ -10,11 +10,15 @@ use crate::client::Client;
 use crate::client::Post;
 use crate::decide::Announcement;
 use crate::decide::Delivery;
-use crate::decide::Kind;
 use crate::decide::announcement::TopFeature;
 use crate::deliver::answer::Answer;
 use crate::deliver::credential::Credential;
+use crate::deliver::message;
 use crate::deliver::rules::{Overrides, Rules};
+
+mod bot;
+
+pub(crate) use bot::SlackBot;
 
 /// Slack's limits in characters. Together the blocks must stay under about 13,200.
 const HEADER: usize = 150;
@@ -78,13 +82,20 @@ fn is_channel(name: &str) -> bool {
 
 /// The message as it is posted; the same announcement gives the same bytes.
 pub(crate) fn render(delivery: &Delivery) -> Vec<u8> {
+    message(delivery).to_string().into_bytes()
+}
+
+fn message(delivery: &Delivery) -> Value {
     let announcement = &delivery.announcement;
-    let title = title(delivery);
+    let title = message::title(delivery);
     let mut blocks = vec![
         json!({"type": "header", "text": plain(&title, HEADER)}),
         json!({"type": "section", "text": markdown(&escape(&announcement.data.summary, SECTION))}),
     ];
-    let fields = fields(announcement);
+    let fields: Vec<Value> = message::facts(announcement)
+        .iter()
+        .map(|(name, value)| markdown(&format!("*{name}*\n{}", escape(value, FIELD))))
+        .collect();
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
@@ -98,46 +109,7 @@ pub(crate) fn render(delivery: &Delivery) -> Vec<u8> {
     blocks.push(json!({"type": "context", "elements": [markdown(&escape(&origin, FIELD))]}));
     // What notifications and screen readers show.
     let text = escape(&format!("{title}: {}", announcement.data.summary), SECTION);
-    json!({"text": text, "blocks": blocks}).to_string().into_bytes()
-}
-
-fn title(delivery: &Delivery) -> String {
-    let what = match delivery.kind {
-        Kind::Trigger | Kind::Triggered => "Drift, retraining triggered",
-        Kind::Warning => "Drift warning",
-        Kind::Closed => "Incident closed",
-        Kind::DeliveryFailed => "Retraining trigger NOT delivered",
-        Kind::DataQuality => "Data quality",
-    };
-    format!("{what}: {}", delivery.model)
-}
-
-fn fields(announcement: &Announcement) -> Vec<Value> {
-    let data = &announcement.data;
-    let mut fields = Vec::new();
-    let mut add = |name: &str, value: String| {
-        fields.push(markdown(&format!("*{name}*\n{}", escape(&value, FIELD))));
-    };
-    if !data.verdict.is_empty() {
-        add("Verdict", data.verdict.clone());
-    }
-    if !data.window.end.is_empty() {
-        let window = &data.window;
-        add("Window", format!("{} to {}, {} records", window.start, window.end, window.records));
-    }
-    if let Some(onset) = &data.onset {
-        add("Drifting since", onset.clone());
-    }
-    if !data.baseline.source.is_empty() {
-        add("Baseline", format!("{}, {} rows", data.baseline.source, data.baseline.rows));
-    }
-    if let Some(version) = &data.model_version {
-        add("Model version", version.clone());
-    }
-    if let Some(window) = &data.training_window {
-        add("Train on", format!("{} to {}", window.from, window.to));
-    }
-    fields
+    json!({"text": text, "blocks": blocks})
 }
 
 /// A block of monospaced lines, worst feature first; what does not fit is counted.
@@ -166,21 +138,9 @@ fn table(announcement: &Announcement) -> String {
 }
 
 fn line(feature: &TopFeature, width: usize) -> String {
-    let name: String = feature.feature.chars().take(NAME).map(tame).collect();
+    let name: String = message::tame(&feature.feature).chars().take(NAME).collect();
     let name = escape(&format!("{name:width$}"), SECTION);
-    let statistic = serde_json::to_value(feature.statistic);
-    let statistic = statistic.expect("a statistic is a word");
-    let statistic = statistic.as_str().unwrap_or_default();
-    format!("{name}  {statistic} {:.4} &gt; {:.4}", feature.score, feature.threshold)
-}
-
-/// Feature names come from records: no line breaks, and no end of the block.
-fn tame(c: char) -> char {
-    match c {
-        '`' => '\'',
-        c if c.is_control() => ' ',
-        c => c,
-    }
+    format!("{name}  {}", escape(&message::by_how_much(feature), SECTION))
 }
 
 fn link(announcement: &Announcement) -> Option<String> {
@@ -228,6 +188,7 @@ mod tests {
 
     use crate::compare::Statistic;
     use crate::decide::Audience;
+    use crate::decide::Kind;
     use crate::decide::announcement::Data;
 
     use super::*;

@@ -127,9 +127,10 @@ const LEVELS: [Level; 3] = [Level::Notice, Level::Warning, Level::Retrain];
 const QUALITIES: [Quality; 5] =
     [Quality::Ok, Quality::Fault, Quality::Stale, Quality::Incomplete, Quality::Misconfigured];
 /// A closed incident is none.
-const INCIDENT_STATES: [IncidentState; 5] = [
+const INCIDENT_STATES: [IncidentState; 6] = [
     IncidentState::Triggered,
     IncidentState::Accepted,
+    IncidentState::Retraining,
     IncidentState::Unconfirmed,
     IncidentState::Stuck,
     IncidentState::DeliveryFailed,
@@ -416,12 +417,13 @@ mod tests {
         let incident = |state| match state {
             IncidentState::Triggered => 0,
             IncidentState::Accepted => 1,
-            IncidentState::Unconfirmed => 2,
-            IncidentState::Stuck => 3,
-            IncidentState::DeliveryFailed => 4,
-            IncidentState::Closed => 5,
+            IncidentState::Retraining => 2,
+            IncidentState::Unconfirmed => 3,
+            IncidentState::Stuck => 4,
+            IncidentState::DeliveryFailed => 5,
+            IncidentState::Closed => 6,
         };
-        assert!(INCIDENT_STATES.into_iter().map(incident).eq(0..5));
+        assert!(INCIDENT_STATES.into_iter().map(incident).eq(0..6));
         let suppression = |reason| match reason {
             Suppression::Settling => 0,
             Suppression::IncompleteWindow => 1,

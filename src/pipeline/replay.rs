@@ -182,7 +182,7 @@ fn spec_of(policy: &Policy, time: &RowTime) -> Spec {
     let mut policy = model.policy();
     policy.has_trigger = true;
     policy.dry_run = false;
-    Spec { model, policy, trigger: None, people: None, url: None }
+    Spec { model, policy, trigger: None, people: Vec::new(), url: None }
 }
 
 fn bad_file(error: file::Error) -> anyhow::Error {

@@ -10,6 +10,7 @@ use crate::baseline::Baseline;
 use crate::config::Model;
 use crate::config::StartFrom;
 use crate::decide::Policy;
+use crate::deliver::Reader;
 use crate::feature::Feature;
 use crate::setting::season::Period;
 use crate::source::Start;
@@ -22,8 +23,8 @@ pub(super) struct Spec {
     pub policy: Policy,
     /// Name of the retraining target, if there is one.
     pub trigger: Option<String>,
-    /// Where people are told: target and, within it, the channel.
-    pub people: Option<(String, String)>,
+    /// Where people are told.
+    pub people: Vec<Reader>,
     /// Link to the model, if the admin listener has an external address.
     pub url: Option<String>,
 }

@@ -250,6 +250,7 @@ impl Outbox {
             let event = tokio::time::timeout(Duration::from_secs(30), self.events.recv());
             match event.await.expect("an outcome in time").expect("the deliverer runs") {
                 Event::Attempting { ack, .. } => ack.send(true).unwrap(),
+                Event::Run { .. } => {}
                 Event::Outcome {
                     id,
                     target,

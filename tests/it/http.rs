@@ -254,6 +254,7 @@ pub(crate) fn view() -> View {
             ok: Some(true),
             detail: None,
         }],
+        run: None,
         evidence: Evidence {
             baseline_digest: "d1".to_owned(),
             window_start: "2026-01-01T00:00:00Z".to_owned(),

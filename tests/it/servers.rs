@@ -240,6 +240,28 @@ impl Prometheus {
     }
 }
 
+/// An Alertmanager that tells nobody.
+pub(crate) struct Alertmanager {
+    server: Started,
+}
+
+impl Alertmanager {
+    pub(crate) fn start() -> Option<Self> {
+        Started::new("alertmanager", &[]).map(|server| Self { server })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    /// The alerts that it has, by `/api/v2/alerts`.
+    pub(crate) fn alerts(&self) -> Vec<serde_json::Value> {
+        let answer = http(&self.server.address, "GET", "/api/v2/alerts", b"");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+}
+
 /// What `promtool check metrics` has to say about an exposition; `Some("")` when it is clean.
 pub(crate) fn promtool_check_metrics(exposition: &str) -> Option<String> {
     if !installed("prometheus") {

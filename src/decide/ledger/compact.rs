@@ -45,6 +45,7 @@ pub fn compact(records: Vec<Record>) -> Vec<Record> {
                 opened[at] && known
             }
             Record::Released { incident, .. }
+            | Record::Run { incident, .. }
             | Record::Marked { incident, .. }
             | Record::Closed { incident, .. } => ledger.entry(incident).is_some(),
             Record::Queued { delivery, at_ms } => ledger.holds(delivery, *at_ms),

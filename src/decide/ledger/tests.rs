@@ -44,6 +44,7 @@ pub(super) fn opened(model: &str, ordinal: u64, event_ms: i64, held: bool, silen
         closed: None,
         closed_as: None,
         attempts: Vec::new(),
+        run: None,
         evidence: Evidence {
             baseline_digest: DIGEST.to_owned(),
             window_start: rfc3339(0),
@@ -75,6 +76,7 @@ pub(super) fn outcome(n: u32, result: DeliveryResult) -> Record {
         status: Some(200),
         result,
         detail: "so it was".to_owned(),
+        reference: None,
     }
 }
 

@@ -125,6 +125,7 @@ impl Run {
             closed: None,
             closed_as: None,
             attempts: Vec::new(),
+            run: None,
             evidence: Evidence {
                 baseline_digest: String::new(),
                 window_start: String::new(),

@@ -202,6 +202,7 @@ impl ModelEvaluator {
             closed: None,
             closed_as: None,
             attempts: Vec::new(),
+            run: None,
             evidence: Evidence {
                 baseline_digest: self.watched.as_ref()?.baseline.digest.clone(),
                 window_start: rfc3339(start),

@@ -5,14 +5,22 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::decide::CloseReason;
 use crate::decide::Delivery;
 use crate::decide::Kind;
+use crate::decide::Run;
+use crate::decide::RunState;
+use crate::decide::announcement::OVER;
+use crate::decide::ledger::Outgoing;
 use crate::decide::record::DeliveryResult;
 use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
 use crate::deliver;
+use crate::deliver::ACCEPTED;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
+use crate::deliver::Taken;
+use crate::pipeline::clock::now_ms;
 use crate::pipeline::evaluate::Evaluate;
 
 impl Evaluate {
@@ -28,6 +36,9 @@ impl Evaluate {
                 first_attempt_ms: outgoing.first_attempt_ms,
             })
             .collect();
+        let taken: Vec<Taken> = self.log.ledger().taken().into_iter().map(taken).collect();
+        let now_ms = now_ms();
+        taken.iter().for_each(|taken| self.deliverer.recall(taken, now_ms));
         pending.into_iter().for_each(|p| self.enqueue(p));
     }
 
@@ -56,6 +67,10 @@ impl Evaluate {
                     warn!("a target stopped waiting for its answer");
                 }
             }
+            deliver::Event::Run { id, target, state, word, page, run, at_ms } => {
+                let (url, reference, at) = (page, Some(run), rfc3339(at_ms));
+                self.learnt_of_run(&id, &target, Run { state, word, url, reference, at }, now_ms);
+            }
             deliver::Event::Outcome {
                 id,
                 target,
@@ -64,7 +79,7 @@ impl Evaluate {
                 status,
                 result,
                 detail,
-                reference: _,
+                reference,
                 next_attempt_ms,
                 elapsed,
             } => {
@@ -77,6 +92,7 @@ impl Evaluate {
                     status,
                     result: outcome_record(result),
                     detail: detail.clone(),
+                    reference,
                 };
                 self.log.append(&outcome);
                 self.dirty = true;
@@ -84,6 +100,7 @@ impl Evaluate {
                 match result {
                     Outcome::Accepted | Outcome::AlreadyThere => {
                         info!(delivery = id, target, n, status, detail, "delivered");
+                        self.tell_accepted(&id, &target, result, now_ms);
                     }
                     Outcome::Retry => warn!(
                         delivery = id,
@@ -101,16 +118,104 @@ impl Evaluate {
         }
     }
 
+    /// The model whose trigger this target is.
+    fn triggered_by(&self, target: &str) -> Option<usize> {
+        self.specs.iter().position(|s| s.trigger.as_deref() == Some(target))
+    }
+
+    /// A trigger was taken: whoever follows the incident is told, and that earlier trouble is over.
+    fn tell_accepted(&mut self, id: &str, target: &str, result: Outcome, now_ms: i64) {
+        let Some(model) = self.triggered_by(target) else { return };
+        let name = self.specs[model].name().to_owned();
+        self.metrics.retraining(&name, ACCEPTED);
+        let at = (self.decided_end_ms(model), now_ms);
+        let how = match result {
+            Outcome::AlreadyThere => "had the retraining already",
+            _ => "has accepted the retraining",
+        };
+        let summary = format!("{target} {how}");
+        let about = (Kind::Progress, format!("{id}.accepted"), Some(id));
+        self.notify(model, about, (summary.clone(), ACCEPTED), at);
+        self.tell_delivered(model, id, summary, at);
+    }
+
+    /// Whoever was told that a retraining is not on its way is told that this is over.
+    pub(super) fn tell_delivered(
+        &mut self,
+        model: usize,
+        incident: &str,
+        summary: String,
+        at: (i64, i64),
+    ) {
+        let story = format!("driftd/{}/delivery/{incident}", self.specs[model].name());
+        if let Some(began) = self.log.ledger().told(&story) {
+            let about = (Kind::DeliveryFailed, format!("{began}.over"), Some(incident));
+            self.notify(model, about, (summary, OVER), at);
+        }
+    }
+
+    /// What the pipeline says of a run: durable, then told. One that failed ends the incident.
+    fn learnt_of_run(&mut self, id: &str, target: &str, run: Run, now_ms: i64) {
+        let Some(model) = self.triggered_by(target) else { return };
+        let (name, state) = (self.specs[model].name().to_owned(), run.state);
+        let known = self.log.ledger().entry(id).and_then(|entry| entry.incident.run.as_ref());
+        // After a restart it is asked anew.
+        if known.is_some_and(|known| known.state == state) {
+            return;
+        }
+        let summary = format!("{name}: {}", run.sentence());
+        info!(
+            model = name,
+            incident = id,
+            state = state.as_str(),
+            word = run.word,
+            "retraining run"
+        );
+        let record = Record::Run { incident: id.to_owned(), run, at_ms: now_ms };
+        if !self.log.append(&record) {
+            return;
+        }
+        self.dirty = true;
+        let at = (self.decided_end_ms(model), now_ms);
+        match state {
+            RunState::Missing => {
+                self.metrics.retraining(&name, "missing");
+                let summary = format!(
+                    "{target} has accepted the trigger of {name}, and there is no run: does anything \
+                     listen for it?"
+                );
+                let about = (Kind::DeliveryFailed, format!("{id}.missing"), Some(id));
+                self.notify(model, about, (summary, "missing"), at);
+            }
+            RunState::Running | RunState::Succeeded => {
+                let word = if state == RunState::Running { "confirmed" } else { "succeeded" };
+                self.metrics.retraining(&name, word);
+                let about = (Kind::Progress, format!("{id}.{word}"), Some(id));
+                self.notify(model, about, (summary.clone(), word), at);
+                self.tell_delivered(model, id, summary, at);
+            }
+            RunState::Failed => {
+                self.metrics.retraining(&name, "failed");
+                self.close(model, id, CloseReason::Rejected, at, "driftd");
+            }
+        }
+    }
+
     /// A trigger that needs a person: told once per incident, on the people's own target.
     fn tell_failed(&mut self, id: &str, target: &str, detail: &str, now_ms: i64) {
-        let Some(model) = self.specs.iter().position(|s| s.trigger.as_deref() == Some(target))
-        else {
-            return;
-        };
+        let Some(model) = self.triggered_by(target) else { return };
         let summary = format!("retraining could not be started by {target}: {detail}");
         let end_ms = self.decided_end_ms(model);
         let about = (Kind::DeliveryFailed, format!("{id}.delivery_failed"), Some(id));
         self.notify(model, about, (summary, "delivery_failed"), (end_ms, now_ms));
+    }
+}
+
+fn taken(outgoing: &Outgoing) -> Taken {
+    Taken {
+        delivery: outgoing.delivery.clone(),
+        reference: outgoing.reference.clone(),
+        at_ms: outgoing.taken_at_ms.unwrap_or_default(),
     }
 }
 

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::codec::Truncated;
 use crate::decide::Audience;
 use crate::decide::Kind;
+use crate::decide::announcement::OVER;
 use crate::decide::effects;
 use crate::decide::fault::Change;
 use crate::decide::fault::Fault;
@@ -243,7 +244,8 @@ impl Evaluate {
             named(&over)
         );
         let about = (Kind::DataQuality, id, None);
-        self.notify(model, about, (summary, "ok"), (end_ms, now_ms));
+        let verdict = if self.models[model].state.faults.any() { "fault" } else { OVER };
+        self.notify(model, about, (summary, verdict), (end_ms, now_ms));
     }
 
     /// Tells people of faults, once, and once more when they have lasted for a day: then those of the

@@ -14,6 +14,7 @@ use crate::decide::announce::announce;
 use crate::decide::ledger::incident_id;
 use crate::decide::model::Decision;
 use crate::decide::record::Record;
+use crate::deliver::Reader;
 use crate::pipeline::evaluate::Closing;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::Request;
@@ -44,6 +45,7 @@ impl Evaluate {
         if let Some(summary) = decision.prediction.as_ref().filter(|_| !told) {
             self.tell_prediction(model, summary, (end_ms, now_ms));
         }
+        self.tell_recovered(model, &decision.explanation, (end_ms, now_ms));
     }
 
     fn open_incident(&mut self, model: usize, decision: &Decision, end_ms: i64, now_ms: i64) {
@@ -60,7 +62,8 @@ impl Evaluate {
             let summary = format!("{name} has drifted: {}", decision.explanation);
             deliveries.extend(self.trigger_delivery(model, &id, &summary, end_ms));
             let about = (Kind::Triggered, format!("{id}.triggered"), Some(id.as_str()));
-            deliveries.extend(self.people_delivery(model, about, (summary, "drifted"), end_ms));
+            let told = (summary, "drifted");
+            deliveries.extend(self.people_deliveries(model, about, told, end_ms, Audience::Ml));
         }
         let Some(incident) = self.models[model].incident(&id, ordinal, decision, end_ms) else {
             return;
@@ -115,24 +118,34 @@ impl Evaluate {
         })
     }
 
-    fn people_delivery(
+    /// One message for each destination that wants it.
+    fn people_deliveries(
         &self,
         model: usize,
         (kind, id, incident): (Kind, String, Option<&str>),
         told: (String, &str),
         end_ms: i64,
-    ) -> Option<Delivery> {
-        let (target, channel) = self.specs[model].people.clone()?;
-        let occasion = self.occasion(model, (kind, id.clone(), incident), told, end_ms)?;
-        Some(Delivery {
-            id,
-            target,
-            channel: Some(channel),
-            model: self.specs[model].name().to_owned(),
-            kind,
-            audience: Audience::Ml,
-            announcement: announce(occasion),
-        })
+        audience: Audience,
+    ) -> Vec<Delivery> {
+        let readers = &self.specs[model].people;
+        if readers.is_empty() {
+            return Vec::new();
+        }
+        let occasion = self.occasion(model, (kind, id.clone(), incident), told, end_ms);
+        let Some(announcement) = occasion.map(announce) else { return Vec::new() };
+        let delivery = |reader: &Reader| {
+            let delivery = Delivery {
+                id: id.clone(),
+                target: reader.target.to_owned(),
+                channel: Some(reader.channel.clone()),
+                model: self.specs[model].name().to_owned(),
+                kind,
+                audience,
+                announcement: announcement.clone(),
+            };
+            reader.wants(&delivery).then_some(delivery)
+        };
+        readers.iter().filter_map(delivery).collect()
     }
 
     fn occasion<'a>(
@@ -170,7 +183,12 @@ impl Evaluate {
     ) {
         let audience = match about.0 {
             Kind::DeliveryFailed | Kind::DataQuality => Audience::Sre,
-            Kind::Trigger | Kind::Warning | Kind::Triggered | Kind::Closed => Audience::Ml,
+            Kind::Trigger
+            | Kind::Warning
+            | Kind::Recovered
+            | Kind::Triggered
+            | Kind::Progress
+            | Kind::Closed => Audience::Ml,
         };
         self.notify_audience(model, about, told, (end_ms, now_ms), audience);
     }
@@ -184,15 +202,18 @@ impl Evaluate {
         (end_ms, now_ms): (i64, i64),
         audience: Audience,
     ) -> bool {
-        let Some(delivery) = self.people_delivery(model, about, told, end_ms) else { return true };
-        let delivery = Delivery { audience, ..delivery };
-        if self.log.ledger().knows(&delivery) {
-            return true;
-        }
-        let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };
-        let durable = self.log.append(&queued);
-        if durable {
-            self.enqueue_all(vec![delivery]);
+        let told = self.people_deliveries(model, about, told, end_ms, audience);
+        let mut durable = true;
+        for delivery in told {
+            if self.log.ledger().knows(&delivery) {
+                continue;
+            }
+            let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };
+            if self.log.append(&queued) {
+                self.enqueue_all(vec![delivery]);
+            } else {
+                durable = false;
+            }
         }
         durable
     }
@@ -247,7 +268,7 @@ impl Evaluate {
         );
     }
 
-    fn close(
+    pub(super) fn close(
         &mut self,
         model: usize,
         id: &str,
@@ -271,9 +292,14 @@ impl Evaluate {
         info!(model = name, incident = id, r#as = ?closed_as, by, "incident closed");
         let silent = self.log.ledger().entry(id).is_none_or(|entry| entry.silent || entry.held);
         if !silent {
-            let summary = format!("incident {id} of {name} is closed: {}", ending(closed_as));
+            let mut summary = format!("incident {id} of {name} is closed: {}", ending(closed_as));
+            let entry = self.log.ledger().entry(id);
+            if let Some(run) = entry.and_then(|e| e.incident.run.as_ref()) {
+                summary.push_str(&format!("; {}", run.sentence()));
+            }
             let about = (Kind::Closed, format!("{id}.closed"), Some(id));
-            self.notify(model, about, (summary, ending(closed_as)), (end_ms, now_ms));
+            self.notify(model, about, (summary.clone(), ending(closed_as)), (end_ms, now_ms));
+            self.tell_delivered(model, id, summary, (end_ms, now_ms));
         }
         true
     }
@@ -310,11 +336,12 @@ impl Evaluate {
                 IncidentState::Accepted if waited > UNCONFIRMED_MS => {
                     marks.push((id, IncidentState::Unconfirmed));
                 }
-                IncidentState::Unconfirmed if waited > STUCK_MS => {
+                IncidentState::Unconfirmed | IncidentState::Retraining if waited > STUCK_MS => {
                     marks.push((id, IncidentState::Stuck));
                 }
                 IncidentState::Triggered
                 | IncidentState::Accepted
+                | IncidentState::Retraining
                 | IncidentState::Unconfirmed
                 | IncidentState::Stuck
                 | IncidentState::DeliveryFailed

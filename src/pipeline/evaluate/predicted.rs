@@ -72,4 +72,21 @@ impl Evaluate {
         let about = (Kind::Warning, format!("{id}.prediction"), None);
         self.notify(model, about, (format!("{name}: {summary}"), "warning"), at);
     }
+
+    /// People who were told of a warning are told that it is over.
+    pub(super) fn tell_recovered(&mut self, model: usize, explanation: &str, at: (i64, i64)) {
+        let (spec, state) = (&self.specs[model], &self.models[model].state);
+        let drifts = state.prediction.as_ref().is_some_and(|last| last.drifted);
+        let name = spec.name().to_owned();
+        for (what, over) in [("warning", !state.warned), ("prediction", !drifts)] {
+            let began = self.log.ledger().told(&format!("driftd/{name}/{what}"));
+            let Some(began) = began.filter(|_| over && self.models[model].is_caught_up()) else {
+                continue;
+            };
+            let about = (Kind::Recovered, format!("{began}.over"), None);
+            let summary = format!("{name}: the {what} is over: {explanation}");
+            self.notify(model, about, (summary, "healthy"), at);
+            return;
+        }
+    }
 }

@@ -3,8 +3,10 @@
 use tracing::info;
 use tracing::warn;
 
+use crate::decide::Audience;
 use crate::decide::Kind;
 use crate::decide::Quality;
+use crate::decide::announcement::OVER;
 use crate::decide::gates::is_complete;
 use crate::decide::gates::reject_ratio;
 use crate::decide::ledger::incident_id;
@@ -16,6 +18,9 @@ impl Evaluate {
     /// that flaps does not page again and again. While catching up nothing is news.
     pub(super) fn watch_quality(&mut self, model: usize, now_ms: i64) {
         let quality = quality(&self.models[model]);
+        if quality == Quality::Ok {
+            self.tell_restored(model, now_ms);
+        }
         if quality == self.models[model].quality || !self.models[model].is_caught_up() {
             return;
         }
@@ -34,6 +39,24 @@ impl Evaluate {
         let id = format!("{}.data_quality", incident_id(&name, quality.as_str(), period));
         let told = (format!("{name}: {trouble}"), quality.as_str());
         self.notify(model, (Kind::DataQuality, id, None), told, (end_ms, now_ms));
+    }
+}
+
+impl Evaluate {
+    /// People who were told of trouble are told that it is over, also after a restart.
+    fn tell_restored(&mut self, model: usize, now_ms: i64) {
+        let name = self.specs[model].name().to_owned();
+        for audience in [Audience::Sre, Audience::Ml] {
+            let story = format!("driftd/{name}/data_quality/{}", audience.as_str());
+            let Some(began) = self.log.ledger().told(&story) else { continue };
+            if !self.models[model].is_caught_up() {
+                return;
+            }
+            let about = (Kind::DataQuality, format!("{began}.over"), None);
+            let told = (format!("{name}: its data can be trusted again"), OVER);
+            let at = (self.decided_end_ms(model), now_ms);
+            self.notify_audience(model, about, told, at, audience);
+        }
     }
 }
 

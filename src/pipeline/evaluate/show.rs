@@ -10,6 +10,7 @@ use crate::decide::ModelView;
 use crate::decide::View;
 use crate::decide::gates::is_complete;
 use crate::decide::view::WindowView;
+use crate::deliver::Reader;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::quality::quality;
 use crate::report::api;
@@ -38,7 +39,7 @@ impl Evaluate {
         let mut waiting: BTreeMap<String, (usize, i64)> = BTreeMap::new();
         for spec in self.specs.iter() {
             let targets = spec.trigger.iter().cloned();
-            let people = spec.people.iter().map(|(target, channel)| format!("{target}/{channel}"));
+            let people = spec.people.iter().map(Reader::name);
             targets.chain(people).for_each(|t| {
                 waiting.insert(t, (0, i64::MAX));
             });

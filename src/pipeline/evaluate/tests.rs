@@ -13,6 +13,7 @@ use crate::decide::DriftState;
 use crate::decide::IncidentState;
 use crate::decide::Quality;
 use crate::decide::Suppression;
+use crate::deliver::Reader;
 use crate::feature::Kind;
 use crate::histogram::Bins;
 use crate::histogram::Cells;
@@ -28,6 +29,7 @@ use crate::window::Partial;
 use crate::window::Progress;
 
 mod season;
+mod told;
 
 const PANE: i64 = 60_000;
 const START: i64 = 1_767_225_600_000;
@@ -59,7 +61,7 @@ fn spec_of(config: &str) -> Spec {
     Spec {
         policy: model.policy(),
         trigger: Some("retraining_trigger/fraud".to_owned()),
-        people: Some(("slack".to_owned(), "ops".to_owned())),
+        people: vec![Reader::of_slack("ops")],
         url: None,
         model,
     }
@@ -246,8 +248,10 @@ async fn silence_is_told_once_however_often_it_comes_back() {
     assert!(view.models[0].features.iter().all(|f| f.scores.is_empty()));
     fed.panes(1, false);
     assert_eq!(fed.tick().models[0].quality, Quality::Ok);
+    // And once that it is over.
+    assert_eq!(told(&fed), 2);
     fed.tick_at(silent);
-    assert_eq!(told(&fed), 1);
+    assert_eq!(told(&fed), 2);
 }
 
 #[tokio::test]

@@ -97,7 +97,9 @@ impl Bench {
         self.ledger.apply(&Record::Attempt { delivery, target: target.clone(), n, at_ms });
         let (result, detail) = (DeliveryResult::Accepted, "replayed: nothing was sent".to_owned());
         let (delivery, status) = (id.clone(), None);
-        let outcome = Record::Outcome { delivery, target, n, at_ms, status, result, detail };
+        let reference = None;
+        let outcome =
+            Record::Outcome { delivery, target, n, at_ms, status, result, detail, reference };
         self.ledger.apply(&outcome);
         Some(id)
     }

@@ -1,0 +1,161 @@
+//! Alertmanager, API v2: an alert is there for as long as it is sent again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::decide::Act;
+use crate::decide::Delivery;
+use crate::decide::Kind;
+use crate::deliver::message;
+use crate::deliver::message::cut;
+use crate::deliver::rules::Rules;
+
+/// An alert that is not sent again ends after so long.
+const LASTS_MS: i64 = 5 * 60_000;
+const EVERY_MS: i64 = 60_000;
+const ANNOTATION: usize = 4096;
+
+pub(crate) static RULES: Rules = Rules {
+    stop: &[400, 410],
+    hints: &[(
+        400..=400,
+        "",
+        "Alertmanager does not take the alert: are the names under `labels` right?",
+    )],
+    ..Rules::PLAIN
+};
+
+/// The alerts that are firing, by the story that they tell.
+#[derive(Debug, Default)]
+pub(crate) struct Firing(Mutex<Sent>);
+
+#[derive(Debug, Default)]
+struct Sent {
+    alerts: BTreeMap<String, Value>,
+    at_ms: i64,
+}
+
+impl Firing {
+    /// Follows a message that was taken.
+    pub(crate) fn taken(
+        &self,
+        delivery: &Delivery,
+        labels: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) {
+        let Some((story, act)) = delivery.story() else { return };
+        let mut sent = self.lock();
+        if sent.alerts.is_empty() {
+            sent.at_ms = now_ms;
+        }
+        match act {
+            Act::Begins => sent.alerts.insert(story, alert(delivery, labels)),
+            Act::Acknowledged => None,
+            Act::Ends => sent.alerts.remove(&story),
+        };
+    }
+
+    /// When what fires has to be sent again, ms since the epoch.
+    pub(crate) fn due_ms(&self) -> Option<i64> {
+        let sent = self.lock();
+        (!sent.alerts.is_empty()).then_some(sent.at_ms + EVERY_MS)
+    }
+
+    /// The body that keeps everything firing.
+    pub(crate) fn again(&self, now_ms: i64) -> Value {
+        let mut sent = self.lock();
+        sent.at_ms = now_ms;
+        sent.alerts.values().map(|alert| until(alert.clone(), now_ms + LASTS_MS)).collect()
+    }
+
+    /// The next time they are all sent: at once, after a start.
+    pub(crate) fn due_now(&self) {
+        self.lock().at_ms = 0;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of one message: what begins lasts until it is sent again, what is over ends now. Alertmanager
+/// knows an alert by its labels, so that no id, score or time is among them.
+pub(crate) fn body(
+    delivery: &Delivery,
+    labels: &BTreeMap<String, String>,
+    now_ms: i64,
+) -> Option<Value> {
+    let (_, act) = delivery.story()?;
+    let end_ms = match act {
+        Act::Begins => now_ms + LASTS_MS,
+        Act::Acknowledged => return None,
+        Act::Ends => now_ms,
+    };
+    Some(json!([until(alert(delivery, labels), end_ms)]))
+}
+
+fn until(mut alert: Value, end_ms: i64) -> Value {
+    alert["endsAt"] = rfc3339(end_ms).into();
+    alert
+}
+
+fn rfc3339(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
+}
+
+fn alert(delivery: &Delivery, labels: &BTreeMap<String, String>) -> Value {
+    let announcement = &delivery.announcement;
+    let data = &announcement.data;
+    let (name, severity) = name(delivery);
+    let mut all: Map<String, Value> =
+        labels.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    for (name, value) in [
+        ("alertname", name),
+        ("model", &delivery.model),
+        ("severity", severity),
+        ("audience", delivery.audience.as_str()),
+    ] {
+        all.insert(name.to_owned(), value.into());
+    }
+    let mut annotations = Map::new();
+    annotations.insert("summary".to_owned(), message::title(delivery).into());
+    annotations.insert("description".to_owned(), cut(&data.summary, ANNOTATION).into());
+    let features = message::feature_lines(announcement, ANNOTATION).join("\n");
+    for (name, value) in [
+        ("features", Some(features).filter(|lines| !lines.is_empty())),
+        ("since", data.onset.clone()),
+        ("incident", data.incident.clone()),
+        ("report_url", data.report_url.clone()),
+    ] {
+        if let Some(value) = value {
+            annotations.insert(name.to_owned(), value.into());
+        }
+    }
+    let mut alert = json!({
+        "labels": all,
+        "annotations": annotations,
+        "startsAt": announcement.timestamp,
+    });
+    if let Some(url) = &data.report_url {
+        alert["generatorURL"] = url.clone().into();
+    }
+    alert
+}
+
+/// The same for what begins and what ends it.
+fn name(delivery: &Delivery) -> (&'static str, &'static str) {
+    match delivery.kind {
+        Kind::Trigger | Kind::Triggered | Kind::Progress | Kind::Closed => {
+            ("DriftdRetraining", "critical")
+        }
+        Kind::Warning | Kind::Recovered if delivery.id.contains(".prediction") => {
+            ("DriftdPredictionDrift", "warning")
+        }
+        Kind::Warning | Kind::Recovered => ("DriftdDriftWarning", "warning"),
+        Kind::DeliveryFailed => ("DriftdTriggerNotDelivered", "critical"),
+        Kind::DataQuality => ("DriftdDataQuality", "warning"),
+    }
+}

@@ -1,0 +1,196 @@
+//! How runs go: what a trigger has started is asked after until it has ended.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::client::with_causes;
+use crate::decide::Delivery;
+use crate::decide::RunState;
+use crate::deliver::plan;
+use crate::deliver::retry::Schedule;
+use crate::deliver::webhook::Webhook;
+
+/// What a receiver says of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) state: RunState,
+    /// In its own word.
+    pub(crate) word: String,
+    /// A page for people.
+    pub(crate) page: Option<String>,
+    /// What the run is called from now on.
+    pub(crate) run: String,
+}
+
+/// Something that people and the log are told of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) id: String,
+    pub(crate) said: Said,
+}
+
+/// The runs that are asked after.
+#[derive(Debug, Default)]
+pub(crate) struct Runs(Mutex<Vec<Followed>>);
+
+#[derive(Clone, Debug)]
+struct Followed {
+    delivery: Delivery,
+    run: String,
+    since_ms: i64,
+    due_ms: i64,
+    asked: u32,
+    told: Option<RunState>,
+}
+
+impl Runs {
+    pub(crate) fn add(&self, delivery: &Delivery, run: &str, since_ms: i64, now_ms: i64) {
+        let mut runs = self.lock();
+        if runs.iter().all(|known| known.delivery.id != delivery.id) {
+            runs.push(Followed {
+                delivery: delivery.clone(),
+                run: run.to_owned(),
+                since_ms,
+                due_ms: now_ms,
+                asked: 0,
+                told: None,
+            });
+        }
+    }
+
+    pub(crate) fn forget(&self, id: &str) {
+        self.lock().retain(|followed| followed.delivery.id != id);
+    }
+
+    /// When the next run is asked after, ms since the epoch.
+    pub(crate) fn due_ms(&self) -> Option<i64> {
+        self.lock().iter().map(|followed| followed.due_ms).min()
+    }
+
+    /// Asks after the run that is due; what is new of it.
+    pub(crate) async fn ask(
+        &self,
+        webhook: &Webhook,
+        client: &Client,
+        schedule: &Schedule,
+        now_ms: i64,
+    ) -> Option<News> {
+        let due = self.lock().iter().find(|followed| followed.due_ms <= now_ms).cloned()?;
+        let asked = webhook.ask(client, &due.delivery, &due.run).await;
+        let id = due.delivery.id;
+        let mut runs = self.lock();
+        // It may have been closed while we waited.
+        let followed = runs.iter_mut().find(|followed| followed.delivery.id == id)?;
+        followed.due_ms = now_ms + ms(wait(schedule, followed.asked));
+        followed.asked = followed.asked.saturating_add(1);
+        let waited_ms = now_ms - followed.since_ms;
+        let news = match asked {
+            Err(why) => {
+                tracing::warn!(
+                    id,
+                    run = followed.run,
+                    why,
+                    "the pipeline does not say how the run goes"
+                );
+                None
+            }
+            Ok(said) => {
+                followed.run.clone_from(&said.run);
+                let patient = said.state == RunState::Missing && waited_ms < ms(schedule.missing);
+                let is_new = followed.told != Some(said.state) && !patient;
+                if is_new {
+                    followed.told = Some(said.state);
+                }
+                is_new.then_some(said)
+            }
+        };
+        let ended = followed.told.is_some_and(RunState::is_final);
+        if ended || waited_ms > ms(schedule.max_age) {
+            runs.retain(|followed| followed.delivery.id != id);
+        }
+        news.map(|said| News { id, said })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Followed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Soon at first, when it may not be there yet, then less and less often.
+fn wait(schedule: &Schedule, asked: u32) -> Duration {
+    let (first, most) = schedule.ask;
+    first.saturating_mul(1 << asked.min(16)).min(most)
+}
+
+fn ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Webhook {
+    /// Asks the receiver how a run goes.
+    ///
+    /// # Errors
+    /// It can't be asked, or gives no answer that can be understood.
+    async fn ask(&self, client: &Client, delivery: &Delivery, run: &str) -> Result<Said, String> {
+        let confirm = self.plan.provider.confirm.as_ref().ok_or("it can't be asked")?;
+        let said = |state, word: &str| Said {
+            state,
+            word: word.to_owned(),
+            page: None,
+            run: run.to_owned(),
+        };
+        let Some(mut found) = self.get_json(client, delivery, confirm.url, run).await? else {
+            return Ok(said(RunState::Missing, ""));
+        };
+        if let Some(list) = confirm.first_of {
+            let first = found.pointer(list).and_then(|list| list.get(0)).cloned();
+            match first {
+                Some(first) => found = first,
+                None => return Ok(said(RunState::Missing, "")),
+            }
+        }
+        let mut run = run.to_owned();
+        if let Some(then) = confirm.then.and_then(|at| found.pointer(at)).and_then(plan::word) {
+            run = then;
+            let Some(next) = self.get_json(client, delivery, confirm.url, &run).await? else {
+                return Ok(said(RunState::Missing, ""));
+            };
+            found = next;
+        }
+        let mut states = confirm.state.iter().filter_map(|at| found.pointer(at)?.as_str());
+        let word = states.next().unwrap_or_default().to_owned();
+        let cancelled = found.get("cancelled").and_then(Value::as_bool) == Some(true);
+        let state = match &*word {
+            word if confirm.succeeded.contains(&word) => RunState::Succeeded,
+            word if confirm.failed.contains(&word) || cancelled => RunState::Failed,
+            _ => RunState::Running,
+        };
+        let page = confirm.page.and_then(|at| found.pointer(at)).and_then(plan::word);
+        Ok(Said { state, word, page, run })
+    }
+
+    /// `None` where there is nothing.
+    async fn get_json(
+        &self,
+        client: &Client,
+        delivery: &Delivery,
+        url: &str,
+        run: &str,
+    ) -> Result<Option<Value>, String> {
+        let url = self.plan.url(url, &delivery.announcement, Some(run))?;
+        let mut request = self.get(url);
+        request.headers.extend(self.confirm_headers().await?);
+        let sent = self.with_access(client, request).await.map_err(|answer| answer.detail)?;
+        let response = sent.0.map_err(|why| with_causes(&why))?;
+        match response.status {
+            200..=299 => serde_json::from_slice(&response.body)
+                .map(Some)
+                .map_err(|why| format!("its answer is not JSON: {why}")),
+            404 => Ok(None),
+            status => Err(format!("it answered {status}")),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What every message for people says, whatever it is written in: a title, facts, and features by how much.
+
+use crate::decide::Announcement;
+use crate::decide::Delivery;
+use crate::decide::Kind;
+use crate::decide::announcement::OVER;
+use crate::decide::announcement::TopFeature;
+
+pub(crate) fn title(delivery: &Delivery) -> String {
+    let is_over = delivery.announcement.data.verdict == OVER;
+    let what = match delivery.kind {
+        Kind::Trigger | Kind::Triggered => "Drift, retraining triggered",
+        Kind::Warning => "Drift warning",
+        Kind::Recovered => "Drift warning over",
+        Kind::Progress => "Retraining",
+        Kind::Closed => "Incident closed",
+        Kind::DeliveryFailed if is_over => "Retraining trigger delivered after all",
+        Kind::DeliveryFailed => "Retraining trigger NOT delivered",
+        Kind::DataQuality if is_over => "Data quality restored",
+        Kind::DataQuality => "Data quality",
+    };
+    format!("{what}: {}", delivery.model)
+}
+
+/// Names and values, in the order in which people want them.
+pub(crate) fn facts(announcement: &Announcement) -> Vec<(&'static str, String)> {
+    let data = &announcement.data;
+    let mut facts = Vec::new();
+    if !data.verdict.is_empty() {
+        facts.push(("Verdict", data.verdict.clone()));
+    }
+    if !data.window.end.is_empty() {
+        let window = &data.window;
+        let value = format!("{} to {}, {} records", window.start, window.end, window.records);
+        facts.push(("Window", value));
+    }
+    if let Some(onset) = &data.onset {
+        facts.push(("Drifting since", onset.clone()));
+    }
+    if !data.baseline.source.is_empty() {
+        let baseline = &data.baseline;
+        facts.push(("Baseline", format!("{}, {} rows", baseline.source, baseline.rows)));
+    }
+    if let Some(version) = &data.model_version {
+        facts.push(("Model version", version.clone()));
+    }
+    if let Some(window) = &data.training_window {
+        facts.push(("Train on", format!("{} to {}", window.from, window.to)));
+    }
+    facts
+}
+
+/// `psi 0.3100 > 0.2000 since onset`.
+pub(crate) fn by_how_much(feature: &TopFeature) -> String {
+    let since = if feature.span == "onset" { " since onset" } else { "" };
+    let statistic = feature.statistic.as_str();
+    format!("{statistic} {:.4} > {:.4}{since}", feature.score, feature.threshold)
+}
+
+/// One line a feature, worst first, as many as `most` characters hold; what is left out is counted.
+pub(crate) fn feature_lines(announcement: &Announcement, most: usize) -> Vec<String> {
+    /// Room for the line that counts the rest.
+    const REST: usize = 40;
+    let features = &announcement.data.top_features;
+    let mut lines = Vec::new();
+    let mut length = 0;
+    for feature in features {
+        let line = format!("{}: {}", cut(&tame(&feature.feature), 120), by_how_much(feature));
+        length += line.chars().count() + 1;
+        if length + REST > most {
+            break;
+        }
+        lines.push(line);
+    }
+    let more = features.len() - lines.len() + announcement.data.more_features;
+    if more > 0 {
+        lines.push(format!("+ {more} more"));
+    }
+    lines
+}
+
+/// At most `most` characters, and a sign that there was more.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    kept + "…"
+}
+
+/// Feature names come from the training data: no line breaks, and nothing that ends a block.
+pub(crate) fn tame(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '`' => '\'',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
