@@ -139,6 +139,7 @@ impl Address {
     /// Argo's path is public and says which workflow starts; any other may be a secret.
     fn shown(&self) -> Cow<'static, str> {
         match Url::parse(self.0.trim()) {
+            Err(_) if self.0.is_empty() => "".into(),
             Ok(url) if argo::tail(&url).is_some() => {
                 format!("{}{}", client::shown(&url), url.path()).into()
             }

@@ -132,7 +132,8 @@ impl Webhook {
             headers.push(("webhook-id".to_owned(), delivery.id.clone()));
             headers.push(("webhook-timestamp".to_owned(), timestamp.to_string()));
         }
-        headers.extend(self.plan.own_headers(announcement));
+        let own = self.plan.own_headers(announcement);
+        headers.extend(own.iter().cloned());
         let request = Request {
             method: self.plan.method.clone(),
             url: url.clone(),
@@ -148,10 +149,11 @@ impl Webhook {
             }
             Err(_) => None,
         };
-        let secrets = secrets.iter().map(Secret::expose).chain(client::hidden(&url));
-        let secrets: Vec<&str> = secrets.collect();
+        let own = own.iter().map(|(_, value)| value.as_str()).chain(client::hidden(&url));
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).chain(own).collect();
         let answer = Answer::of(result, self.plan.provider.rules, &self.own, &secrets);
-        Ok(Answer { reference, ..answer })
+        let taken = matches!(answer.judgement, Judgement::Accepted | Judgement::AlreadyThere);
+        Ok(Answer { reference: reference.filter(|_| taken), ..answer })
     }
 
     /// The run that an earlier attempt has started although its answer was lost.
@@ -223,7 +225,9 @@ impl Webhook {
                 let bearer = session.clone().expect("it was just filled");
                 let sent = authorized(request.clone(), format!("Bearer {}", bearer.expose()));
                 let result = client.request(sent).await;
-                let refused = result.as_ref().is_ok_and(|response| response.status == 401);
+                // Airflow says 403 of a token that has expired.
+                let is_refusal = |response: &Response| matches!(response.status, 401 | 403);
+                let refused = result.as_ref().is_ok_and(is_refusal);
                 if refused {
                     *session = None;
                 }

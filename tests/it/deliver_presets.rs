@@ -110,7 +110,7 @@ fn form(seen: &Seen) -> BTreeMap<String, String> {
 async fn argo_workflows_starts_one_workflow_however_often_it_is_asked() {
     let mut made = Vec::new();
     let argo = Fake::start(move |seen| {
-        if seen.headers.get("authorization").is_none() {
+        if !seen.headers.contains_key("authorization") {
             let message = "failed to process webhook request: secrets \"argo-workflows-webhook-clients\" not found";
             return Said::Json(403, json!({"code": 7, "message": message}));
         }
@@ -227,7 +227,7 @@ async fn airflow_3_logs_in_and_again_when_its_token_has_expired() {
             return Said::Json(201, json!({"access_token": format!("jwt-{logins}")}));
         }
         if seen.headers["authorization"] != valid {
-            return Said::Json(401, json!({"detail": "Invalid JWT token"}));
+            return Said::Json(403, json!({"detail": "Invalid JWT token"}));
         }
         runs += 1;
         // After the first run its token has expired.
@@ -473,7 +473,7 @@ async fn a_custom_receiver_is_described_and_understood() {
     let receiver = Fake::start(move |_| {
         n += 1;
         match n {
-            1 => Said::Text(500, "later"),
+            1 => Said::Text(500, "later, k-fraud"),
             2 => Said::Text(500, "run exists"),
             _ => Said::Text(422, ""),
         }
@@ -488,7 +488,9 @@ async fn a_custom_receiver_is_described_and_understood() {
         already_there: vec![AlreadyThere { status: 500, contains: "exists".to_owned() }],
         ..allowing_http(receiver.url("/runs"))
     };
-    assert_eq!(results(&sent(&trigger).await), [Outcome::Retry, Outcome::AlreadyThere]);
+    let told = sent(&trigger).await;
+    assert_eq!(results(&told), [Outcome::Retry, Outcome::AlreadyThere]);
+    assert_eq!(told[0].detail, "500 `later, ***`", "the header's value may be a secret");
     assert_eq!(results(&sent(&trigger).await), [Outcome::Stopped]);
     let seen = &receiver.seen()[0];
     assert_eq!((&*seen.method, &*seen.headers["x-api-key"]), ("PUT", "k-fraud"));

@@ -21,7 +21,8 @@ use crate::setting::Span;
 pub struct Receiver {
     /// Its URL; for PagerDuty and Opsgenie the API of another region.
     pub url: Option<Secret>,
-    /// File with the URL, where that is a secret; read again for every message.
+    /// File with the URL, where that is a secret; read again for every message, but for `webhook` once, at
+    /// the start.
     pub url_file: Option<PathBuf>,
     /// PagerDuty's routing key, Opsgenie's API key, else a bearer token.
     pub key: Option<Secret>,
@@ -94,10 +95,10 @@ impl Receiver {
         let mut faults = Vec::new();
         let at = |key: &str| format!("{}.{key}", needs.name);
         if needs.url && !self.url().is_set() {
-            faults.push(Fault::new(at("url"), "is missing (or `url_file`)"));
+            faults.push(Fault::new(at("url"), "`url` is missing (or `url_file`)"));
         }
         if needs.key && !self.key().is_set() {
-            faults.push(Fault::new(at("key_file"), "is missing (or `key`)"));
+            faults.push(Fault::new(at("key_file"), "`key_file` is missing (or `key`)"));
         }
         if self.url.is_some() && self.url_file.is_some() {
             faults.push(Fault::new(at("url_file"), "set either `url` or `url_file`"));
@@ -138,7 +139,7 @@ impl Alertmanager {
     pub(super) fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.urls.is_empty() {
-            let message = "is missing: the address of every instance";
+            let message = "`urls` is missing: the address of every instance";
             faults.push(Fault::new("alertmanager.urls", message));
         }
         for url in &self.urls {

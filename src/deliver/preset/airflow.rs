@@ -24,6 +24,7 @@ static RULES: Rules = Rules {
             "",
             "the token or password was not accepted, and is read again at every attempt",
         ),
+        (403..=403, "oken", "the token was not accepted, and is read again at every attempt"),
         (403..=403, "", "the user may not create runs of this DAG"),
         (404..=404, "", "there is no such DAG: check `with.dag_id`, and that it is parsed"),
         (

@@ -76,7 +76,7 @@ impl Trigger {
         let home = self.preset.and_then(|preset| preset.provider(&self.with).home);
         match (given, home) {
             ("", Some(home)) => client::parse_url(home, false).map_err(|why| why.to_string()),
-            ("", None) => Err("is missing: where is the receiver?".to_owned()),
+            ("", None) => Err("`webhook` is missing: where is the receiver?".to_owned()),
             (given, _) => client::parse_url(given, self.allow_http).map_err(|why| why.to_string()),
         }
     }
@@ -90,8 +90,8 @@ impl Trigger {
         for setting in provider.settings.iter().filter(|setting| !setting.optional) {
             if self.with.get(setting.name).is_none_or(|value| value.trim().is_empty()) {
                 let message = format!(
-                    "`preset: {name}` needs it: {}, such as `{}: {}`",
-                    setting.help, setting.name, setting.example
+                    "`preset: {name}` needs `with.{}`: {}, such as `{}: {}`",
+                    setting.name, setting.help, setting.name, setting.example
                 );
                 faults.push(Fault::new(format!("with.{}", setting.name), message));
             }
@@ -139,7 +139,7 @@ impl Trigger {
         }
         match (provider.auth, &self.user) {
             (Auth::Basic, None) => {
-                let message = format!("`preset: {name}` needs it: whose API token is it?");
+                let message = format!("`preset: {name}` needs `user`: whose API token is it?");
                 faults.push(Fault::new("user", message));
             }
             (Auth::Field(_), Some(_)) => {
