@@ -43,7 +43,7 @@ impl Default for Config {
     }
 }
 
-const COUNTERS: [(&str, &str); 20] = [
+const COUNTERS: [(&str, &str); 21] = [
     ("driftd_records_consumed_total", "Records read from the topic."),
     ("driftd_record_bytes_total", "Payload bytes of the records read."),
     ("driftd_records_rejected_total", "Records or rows that could not be used, by reason."),

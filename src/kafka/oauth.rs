@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Response {
-        Response { status, retry_after: None, body: body.to_owned().into() }
+        Response { status, body: body.to_owned().into(), ..Response::default() }
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl IncidentLog {
                 Some(self.ledger.outgoing(delivery, target)?.delivery.model.clone())
             }
             Record::Released { incident, .. }
+            | Record::Run { incident, .. }
             | Record::Marked { incident, .. }
             | Record::Closed { incident, .. } => of(incident),
         }

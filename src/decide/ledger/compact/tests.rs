@@ -23,6 +23,7 @@ fn warning(number: i64) -> [Record; 3] {
             status: Some(200),
             result: DeliveryResult::Accepted,
             detail: String::new(),
+            reference: None,
         },
     ]
 }
