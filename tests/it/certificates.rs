@@ -44,6 +44,11 @@ impl Authority {
         self.signed(name, named(name, &["localhost", "127.0.0.1"]))
     }
 
+    /// For another common name than that of the files.
+    pub(crate) fn sign_as(&self, name: &str, common: &str) -> Signed {
+        self.signed(name, named(common, &["localhost", "127.0.0.1"]))
+    }
+
     /// The same, and long over.
     pub(crate) fn sign_expired(&self, name: &str) -> Signed {
         let mut params = named(name, &["localhost", "127.0.0.1"]);

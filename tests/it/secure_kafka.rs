@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use driftd::kafka;
 use driftd::kafka::mock::Producer;
 use driftd::kafka::{Config, sample};
 use driftd::source::kafka::KafkaSource;
@@ -77,8 +78,9 @@ impl World {
         producer.flush(PATIENCE).unwrap();
         // What docs/security.md says is enough, and nothing else.
         let users = ["User:CN=member", "User:plain", "User:scram256", "User:oauth"];
-        let mut rights =
-            vec!["--add", "--operation", "Read", "--topic", TOPIC, "--group", "driftd"];
+        let mut rights = vec!["--add", "--operation", "Read", "--topic", TOPIC];
+        // A group for each test: members of one would share the partitions out.
+        rights.extend(["driftd", "renewed", "tokens"].iter().flat_map(|group| ["--group", group]));
         rights.extend(users.iter().flat_map(|user| ["--allow-principal", user]));
         kafka.acl(&rights);
         Some(Self { kafka, dir, ours, theirs, member, expired, tokens })
@@ -314,6 +316,37 @@ fn a_closed_door_says_which_and_what_to_do() {
 }
 
 #[test]
+fn a_renewed_certificate_makes_a_new_client() {
+    let Some(world) = World::get() else { return };
+    let shown = world.ours.sign_expired("renewed");
+    // Rights are for the name in the certificate.
+    let renewed = world.ours.sign_as("renewed-later", "member");
+    let config = Config { group: "renewed".to_owned(), ..world.tls(Some(&shown)) };
+    let starts = || Box::new(|_: &_| Some(vec![Start::Earliest]));
+    let mut source = KafkaSource::connect(&config, &[TOPIC.to_owned()], starts()).unwrap();
+    for _ in 0..600 {
+        let event = source.next(Duration::from_millis(100));
+        assert!(matches!(event, Event::Idle), "{event:?}");
+        if source.trouble().is_some_and(|why| why.contains("ssl.certificate.location")) {
+            break;
+        }
+    }
+    // The certificate first: it is not its key's, so the old client stays.
+    fs::copy(&renewed.cert, &shown.cert).unwrap();
+    for _ in 0..30 {
+        assert!(matches!(source.next(Duration::from_millis(100)), Event::Idle));
+    }
+    fs::copy(&renewed.key, &shown.key).unwrap();
+    let due = (0..600).any(|_| {
+        let event = source.next(Duration::from_millis(100));
+        matches!(event, Event::Failed(kafka::Error::Renewed))
+    });
+    assert!(due, "{:?}", source.trouble());
+    source.close(PATIENCE).unwrap();
+    assert_eq!(read_all(&config), RECORDS);
+}
+
+#[test]
 fn tokens_come_from_their_endpoint_and_are_renewed_before_they_end() {
     let Some(world) = World::get() else { return };
     let (url, granted) = endpoint(&world);
@@ -321,6 +354,7 @@ fn tokens_come_from_their_endpoint_and_are_renewed_before_they_end() {
     fs::write(&secret, "s3cret/+\n").unwrap();
     let mut config = world.oauth(Path::new(""));
     config.oauth_token_file = None;
+    config.group = "tokens".to_owned();
     let oauth = |secret: &str| {
         let oauth = json!({"token_url": url, "client_id": "driftd", "client_secret_file": secret,
             "scope": "read", "audience": "kafka", "allow_http": true});
