@@ -158,6 +158,7 @@ impl Evaluate {
             models,
             dirty: true,
         };
+        evaluate.recall(now_ms());
         evaluate.send_pending();
         // Readers that come before the first tick find every model.
         evaluate.publish(now_ms());

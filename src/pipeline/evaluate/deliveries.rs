@@ -20,7 +20,6 @@ use crate::deliver::ACCEPTED;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::Taken;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::evaluate::Evaluate;
 
 impl Evaluate {
@@ -36,10 +35,13 @@ impl Evaluate {
                 first_attempt_ms: outgoing.first_attempt_ms,
             })
             .collect();
-        let taken: Vec<Taken> = self.log.ledger().taken().into_iter().map(taken).collect();
-        let now_ms = now_ms();
-        taken.iter().for_each(|taken| self.deliverer.recall(taken, now_ms));
         pending.into_iter().for_each(|p| self.enqueue(p));
+    }
+
+    /// What an earlier process has sent and is not over: runs are followed on, alerts kept, threads found.
+    pub(super) fn recall(&self, now_ms: i64) {
+        let taken: Vec<Taken> = self.log.ledger().taken().into_iter().map(taken).collect();
+        taken.iter().for_each(|taken| self.deliverer.recall(taken, now_ms));
     }
 
     pub(super) fn enqueue_all(&mut self, deliveries: Vec<Delivery>) {
