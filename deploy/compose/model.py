@@ -2,7 +2,8 @@
 """A made-up card-fraud model for deploy/compose.yaml: its training data, its records, its retraining.
 
 It writes the baseline, produces inference records for ever, lets the amounts drift after a while,
-and takes driftd's webhook: a retraining writes a new baseline from how records are now.
+and takes driftd's webhook: a retraining writes a new baseline from how records are now. A POST to
+/drift lets the drift begin at once.
 
 Environment: KAFKA_BROKERS, TOPIC, BASELINE (a Parquet file), PORT, RATE (records a second),
 BACKFILL_SECONDS (history that is written at once), DRIFT_AFTER_SECONDS (after the start).
@@ -36,6 +37,7 @@ BROKEN = 500
 rng = np.random.default_rng(1)
 ready = threading.Event()
 retrain = threading.Event()
+drift = threading.Event()
 
 
 def payments(n, drifted):
@@ -86,13 +88,16 @@ def produce(producer, batch):
 
 
 class Pipeline(http.server.BaseHTTPRequestHandler):
-    """The retraining pipeline: takes any POST, and says when the model is up."""
+    """The retraining pipeline: takes any other POST, and says when the model is up."""
 
     def do_POST(self):
+        if self.path == "/drift":
+            drift.set()
+            return self.answer(204, b"")
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         print(f"retraining asked for: {json.dumps(json.loads(body))}", flush=True)
         retrain.set()
-        self.answer(202, b"{}")
+        return self.answer(202, b"{}")
 
     def do_GET(self):
         self.answer(200 if ready.is_set() else 503, b"")
@@ -126,22 +131,21 @@ def main():
     producer = Producer({"bootstrap.servers": BROKERS, "linger.ms": 20})
     train(drifted=False)
     begin = time.time()
-    drift_at = begin + DRIFT_AFTER
     past = begin - BACKFILL
-    turn = min(max(drift_at, past), begin)
-    produce(producer, records(int(RATE * (turn - past)), past, turn, False))
-    produce(producer, records(int(RATE * (begin - turn)), turn, begin, True))
+    produce(producer, records(int(RATE * BACKFILL), past, begin, False))
     producer.flush(60)
     ready.set()
     last = begin
     while True:
         time.sleep(1)
         now = time.time()
-        produce(producer, records(int(RATE * (now - last)), last, now, now >= drift_at))
+        if now >= begin + DRIFT_AFTER:
+            drift.set()
+        produce(producer, records(int(RATE * (now - last)), last, now, drift.is_set()))
         last = now
         if retrain.is_set():
             retrain.clear()
-            train(drifted=now >= drift_at)
+            train(drifted=drift.is_set())
 
 
 if __name__ == "__main__":

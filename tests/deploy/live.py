@@ -93,9 +93,8 @@ class Stack:
         kafka = self.server("kafka")
         retrain, *own = ports(5)
         baseline = self.place / "baselines/fraud.parquet"
-        # Drift begins when everything has been scraped once, so that its steps are seen.
         self.spawn("model", [python, DEPLOY / "compose/model.py"], KAFKA_BROKERS=kafka, BASELINE=baseline,
-                   PORT=retrain.split(":")[1], BACKFILL_SECONDS="1500", DRIFT_AFTER_SECONDS="10")
+                   PORT=retrain.split(":")[1], BACKFILL_SECONDS="1500", DRIFT_AFTER_SECONDS="86400")
         self.wait("the model", lambda: fetch(f"http://{retrain}/ready") is not None)
         misfit = self.place / "misfit.parquet"
         run([python, "-c", TRAIN, baseline, misfit])
@@ -114,6 +113,10 @@ class Stack:
         settings = self.place / "prometheus/prometheus.yml"
         settings.write_text(settings.read_text() + f"rule_files: ['{DEPLOY}/prometheus/driftd-rules-*.yaml']\n")
         os.kill(int((self.place / "prometheus/pid").read_text()), signal.SIGHUP)
+        # Only what follows a first scrape is a change.
+        scraped = 'driftd_retrain_triggers_total{model="fraud"} == 0 and on (model) driftd_baseline_loaded_timestamp_seconds'
+        self.wait("a first scrape", lambda: self.ask(scraped, time.time() - 5))
+        fetch(f"http://{retrain}/drift", b"")
 
     def server(self, name, *arguments):
         where = self.place / name
