@@ -19,6 +19,8 @@ mod incidents;
 mod init;
 mod replay;
 mod run;
+mod state;
+mod topics;
 mod tune;
 mod validate;
 mod webhook;
@@ -68,6 +70,12 @@ enum Command {
     Replay(replay::Args),
     /// Propose thresholds, window and pane for recorded data and a budget, and say what they will see.
     Tune(tune::Args),
+    /// Make the topics of state.backend kafka.
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// Move what is stored from one backend to another.
+    #[command(subcommand)]
+    State(state::Command),
     /// The process that reads Parquet; driftd starts it itself.
     #[command(hide = true)]
     BaselineWorker,
@@ -86,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Webhook(command) => webhook::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Tune(args) => tune::run(args),
+        Command::Topics(command) => topics::run(command),
+        Command::State(command) => state::run(command),
         Command::BaselineWorker => return fetch::worker_main(),
     };
     match result {

@@ -63,6 +63,7 @@ pub mod replay;
 mod shared;
 mod snapshot;
 mod spec;
+pub mod transfer;
 pub mod tune;
 
 /// Messages between two stages that may wait; a stage that is behind slows the one before it down.

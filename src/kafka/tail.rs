@@ -55,6 +55,8 @@ impl Tail {
         let mut client = config.client_config()?;
         // What retention or compaction took is gone for good, so there is nothing to be told of it.
         client.set("auto.offset.reset", "earliest");
+        // Somebody waits for a record of ours to come back.
+        client.set("fetch.wait.max.ms", "100");
         client.remove("group.instance.id");
         let consumer = Arc::new(consumer::create(config, &client)?);
         let next: BTreeMap<i32, i64> = partitions.into_iter().map(|p| (p, 0)).collect();

@@ -17,6 +17,8 @@ use crate::kafka::producer::shared;
 use crate::kafka::sample::partitions;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Settings are asked for only to refuse wrong ones: a broker that does not tell them is no reason to wait.
+const ASK: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(2);
 /// From so many replicas on, one may be away and what is acknowledged is still on two.
 const REPLICAS_SAFE: u32 = 3;
@@ -37,7 +39,7 @@ pub struct Found {
     pub settings: Option<BTreeMap<String, String>>,
 }
 
-/// The topics of these names that are there.
+/// The topics of these names that are there, with their settings.
 ///
 /// # Errors
 /// When no broker answers, or one forbids to look.
@@ -49,7 +51,7 @@ pub async fn find(config: &Config, names: &[String]) -> Result<BTreeMap<String, 
     if asked.is_empty() {
         return Ok(there);
     }
-    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let options = AdminOptions::new().request_timeout(Some(ASK));
     let told = match admin.describe_configs(&asked, &options).await {
         Ok(told) => told,
         Err(error) => {
@@ -74,7 +76,11 @@ pub async fn find(config: &Config, names: &[String]) -> Result<BTreeMap<String, 
     Ok(there)
 }
 
-fn sizes(config: &Config, names: &[String]) -> Result<BTreeMap<String, Found>, Error> {
+/// The topics of these names that are there, without their settings.
+///
+/// # Errors
+/// As `find`.
+pub fn sizes(config: &Config, names: &[String]) -> Result<BTreeMap<String, Found>, Error> {
     let consumer = Arc::new(consumer::create(config, &config.client_config()?)?);
     let until = Instant::now() + PATIENCE;
     let mut there = BTreeMap::new();

@@ -38,6 +38,11 @@ pub(super) fn sum(seal: &Seal, sum: &Pane) -> PaneRecord {
     PaneRecord { kind: SUM, pane_start_ms: seal.pane_start_ms, body: out.into_bytes() }
 }
 
+/// Whether it is one partition's, and not a seal.
+pub(super) fn is_partial(record: &PaneRecord) -> bool {
+    record.kind == PARTIAL
+}
+
 /// Reads a record if it belongs to `rules`; `None` is one of other rules, or of a kind that only a
 /// newer release knows.
 pub(super) fn read(

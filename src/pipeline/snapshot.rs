@@ -17,11 +17,11 @@ pub(super) const VERSION: u8 = 1;
 const MODELS_MAX: usize = 100_000;
 
 /// One model's state, as it is stored beside those of others.
-pub(super) fn encode<'a>(model: &'a str, state: &PartitionState) -> ModelState<'a> {
+pub(super) fn encode(model: &str, state: &PartitionState) -> ModelState {
     let mut out = Writer::default();
     state.encode(&mut out);
     let (rules, next_offset) = (state.rules, state.next_offset);
-    ModelState { model, rules, next_offset, state: out.into_bytes() }
+    ModelState { model: model.to_owned(), rules, next_offset, state: out.into_bytes() }
 }
 
 /// The states of those models that are still configured, read by their present rules.

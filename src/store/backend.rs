@@ -14,8 +14,8 @@ pub enum Store {
 
 /// One model's state in a partition, to be stored.
 #[derive(Debug)]
-pub struct ModelState<'a> {
-    pub model: &'a str,
+pub struct ModelState {
+    pub model: String,
     pub rules: u64,
     pub next_offset: i64,
     pub state: Vec<u8>,
@@ -41,17 +41,14 @@ impl Store {
         &self,
         partition: &TopicPartition,
         version: u8,
-        states: Vec<ModelState<'_>>,
+        states: Vec<ModelState>,
     ) -> Result<Saved, Error> {
         match self {
-            Store::File(store) => {
-                let all = states.iter().map(|s| (s.model, s.state.as_slice()));
-                store.save_partition(partition, version, &joined(all))
-            }
+            Store::File(store) => store.save_states(partition, version, &states),
             Store::Kafka(store) => {
-                let state = |s: ModelState<'_>| State {
+                let state = |s: ModelState| State {
                     partition: partition.clone(),
-                    model: s.model.to_owned(),
+                    model: s.model,
                     rules: s.rules,
                     epoch: 0,
                     next_offset: s.next_offset,
@@ -141,6 +138,19 @@ impl Store {
             Store::File(_) => {}
             Store::Kafka(store) => store.begun_anew(partition),
         }
+    }
+}
+
+impl FileStore {
+    /// Stores the states of all models in a partition as one record.
+    pub fn save_states(
+        &self,
+        partition: &TopicPartition,
+        version: u8,
+        states: &[ModelState],
+    ) -> Result<Saved, Error> {
+        let all = states.iter().map(|s| (s.model.as_str(), s.state.as_slice()));
+        self.save_partition(partition, version, &joined(all))
     }
 }
 

@@ -35,6 +35,8 @@ pub use open::create_topics;
 const READ: Duration = Duration::from_secs(60);
 /// Longest wait for a record of our own to come back.
 const READ_BACK: Duration = Duration::from_secs(10);
+/// Records that are imported at once.
+const IMPORTED: usize = 500;
 /// A snapshot that has not changed is written again after this, so that retention leaves it.
 const RENEWED: Duration = Duration::from_secs(3600);
 
@@ -244,6 +246,28 @@ impl KafkaStore {
             Err(_) => unreadable += 1,
         })?;
         Ok(Read { assembly, unreadable, next_offset: tail.next(partition) })
+    }
+
+    /// Writes what another backend has held, in this order; `announce` every partition before.
+    pub fn import(&self, bodies: Vec<Body>) -> Result<(), Error> {
+        for some in bodies.chunks(IMPORTED) {
+            let records = some.iter().filter_map(|body| {
+                let (topic, model) = match body {
+                    Body::State(s) => (&self.names.state, s.partition.to_string()),
+                    Body::Pane(p) | Body::Seal(p) => (&self.names.partials, p.model.clone()),
+                    Body::Test(t) => (&self.names.partials, t.model.clone()),
+                    Body::Incident(i) => (&self.names.incidents, i.model.clone()),
+                    Body::Spec(s) => {
+                        let spec = Spec { partitions: self.partitions, ..s.clone() };
+                        return Some((self.names.specs.as_str(), 0, Body::Spec(spec)));
+                    }
+                    Body::Owner(_) | Body::Progress(_) => return None,
+                };
+                Some((topic.as_str(), self.place(&model), body.clone()))
+            });
+            self.write(records.collect())?;
+        }
+        Ok(())
     }
 
     /// The spec in force of a model, as far as it was read.

@@ -235,7 +235,7 @@ impl Merge {
 
 impl Seal {
     /// The partial is the very one that the pane was sealed with.
-    fn covers(&self, partial: &Partial) -> bool {
+    pub fn covers(&self, partial: &Partial) -> bool {
         self.partitions.iter().any(|(topic, partition, through)| {
             *partition == partial.partition.partition
                 && *topic == *partial.partition.topic

@@ -163,31 +163,31 @@ impl IncidentLog {
         record: &Record,
         json: Vec<u8>,
     ) -> Result<bool, store::Error> {
-        let Some(model) = self.model_of(record) else { return Ok(false) };
+        let Some(model) = model_of(&self.ledger, record) else { return Ok(false) };
         // A target has been asked, whoever asked it: knowing that spares it a repeat.
         let fact = matches!(record, Record::Outcome { .. });
         let counts = store.append_incident(Incident { model, fact, version: VERSION, json });
         self.follow();
         counts
     }
+}
 
-    /// The model that a record is about.
-    fn model_of(&self, record: &Record) -> Option<String> {
-        let of = |incident: &str| Some(self.ledger.entry(incident)?.incident.model.clone());
-        match record {
-            Record::Baseline { model, .. }
-            | Record::Accepted { model, .. }
-            | Record::Forgotten { model, .. } => Some(model.clone()),
-            Record::Opened { incident, .. } => Some(incident.model.clone()),
-            Record::Queued { delivery, .. } => Some(delivery.model.clone()),
-            Record::Attempt { delivery, target, .. } | Record::Outcome { delivery, target, .. } => {
-                Some(self.ledger.outgoing(delivery, target)?.delivery.model.clone())
-            }
-            Record::Released { incident, .. }
-            | Record::Run { incident, .. }
-            | Record::Marked { incident, .. }
-            | Record::Closed { incident, .. } => of(incident),
+/// The model that a record is about, by what came before it.
+pub(crate) fn model_of(ledger: &Ledger, record: &Record) -> Option<String> {
+    let of = |incident: &str| Some(ledger.entry(incident)?.incident.model.clone());
+    match record {
+        Record::Baseline { model, .. }
+        | Record::Accepted { model, .. }
+        | Record::Forgotten { model, .. } => Some(model.clone()),
+        Record::Opened { incident, .. } => Some(incident.model.clone()),
+        Record::Queued { delivery, .. } => Some(delivery.model.clone()),
+        Record::Attempt { delivery, target, .. } | Record::Outcome { delivery, target, .. } => {
+            Some(ledger.outgoing(delivery, target)?.delivery.model.clone())
         }
+        Record::Released { incident, .. }
+        | Record::Run { incident, .. }
+        | Record::Marked { incident, .. }
+        | Record::Closed { incident, .. } => of(incident),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::kafka::producer::Producer;
 use crate::kafka::topics::Wanted;
 use crate::kafka::topics::create;
 use crate::kafka::topics::find;
+use crate::kafka::topics::sizes;
 use crate::store::kafka::record::Owner;
 use crate::store::kafka::topics::Names;
 use crate::store::kafka::topics::faults;
@@ -32,7 +33,7 @@ impl KafkaStore {
         me: Owner,
     ) -> Result<Self, Error> {
         let wanted = wanted(&config.topics, kept);
-        let missing = missing(brokers, &wanted).await?;
+        let missing = missing(brokers, &wanted)?;
         if !missing.is_empty() {
             if !config.topics.create {
                 let missing = missing.into_iter().map(|topic| topic.name).collect();
@@ -71,7 +72,7 @@ pub async fn create_topics(
     kept: Duration,
 ) -> Result<Vec<String>, Error> {
     let wanted = wanted(topics, kept);
-    let absent = missing(brokers, &wanted).await?;
+    let absent = missing(brokers, &wanted)?;
     if absent.is_empty() {
         return Ok(Vec::new());
     }
@@ -79,7 +80,7 @@ pub async fn create_topics(
     let names: Vec<String> = absent.into_iter().map(|topic| topic.name).collect();
     tracing::info!(topics = names.join(", "), "made");
     for _ in 0..LOOKS {
-        if missing(brokers, &wanted).await?.is_empty() {
+        if missing(brokers, &wanted)?.is_empty() {
             return Ok(names);
         }
         tokio::time::sleep(LOOK).await;
@@ -87,8 +88,8 @@ pub async fn create_topics(
     Err(Error::NoTopics { missing: names })
 }
 
-async fn missing(brokers: &kafka::Config, wanted: &[Wanted]) -> Result<Vec<Wanted>, Error> {
+fn missing(brokers: &kafka::Config, wanted: &[Wanted]) -> Result<Vec<Wanted>, Error> {
     let names: Vec<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
-    let found = find(brokers, &names).await?;
+    let found = sizes(brokers, &names)?;
     Ok(wanted.iter().filter(|topic| !found.contains_key(&topic.name)).cloned().collect())
 }

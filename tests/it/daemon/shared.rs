@@ -1,70 +1,436 @@
-//! State that replicas share: the same panes, incidents and webhooks as one process with files.
+//! State that replicas share, on real Apache Kafka: the same panes, incidents and webhook as one process
+//! with files, whatever happens to the replicas.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
 
-use serde_json::Value;
+use driftd::kafka::mock::Producer;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::harness::{Daemon, scores, until};
+use super::harness::{DRIFTD, Daemon, refused, scores, until};
 use super::receiver::Receiver;
-use super::world::{MINUTE, PARTITIONS, TOPIC, World, trigger};
+use super::world::{Dice, KEY, MINUTE, START, train};
+use crate::servers::Kafka;
 
-/// The topics that replicas share, as `driftd topics create` would make them.
-fn topics(world: &World) {
-    for (what, partitions) in [("specs", 1), ("state", 4), ("partials", 4), ("incidents", 4)] {
-        world.broker.create_topic(&format!("own.{what}"), partitions).unwrap();
+const PARTITIONS: i32 = 12;
+/// Records in a minute of event time, in each partition.
+const RATE: i64 = 20;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A broker, and training data; one for all tests that run at the same time.
+struct Cluster {
+    kafka: Kafka,
+    producer: Producer,
+    dir: TempDir,
+}
+
+/// One topic of records, and the configurations of those who read it.
+struct Stream {
+    cluster: Arc<Cluster>,
+    topic: &'static str,
+    dice: Dice,
+    minute: i64,
+    pane: &'static str,
+}
+
+impl Cluster {
+    /// `None`, said aloud, where the server is not installed.
+    fn get() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cluster) = shared.upgrade() {
+            return Some(cluster);
+        }
+        let kafka = Kafka::start()?;
+        let producer = Producer::connect(kafka.brokers()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        train(&dir.path().join("reference.parquet"), false);
+        let cluster = Arc::new(Self { kafka, producer, dir });
+        *shared = Arc::downgrade(&cluster);
+        Some(cluster)
+    }
+
+    fn stream(self: &Arc<Self>, topic: &'static str) -> Stream {
+        self.kafka.create_topic(topic, PARTITIONS, &[("retention.ms", "-1")]);
+        Stream { cluster: self.clone(), topic, dice: Dice::new(7), minute: 0, pane: "1m" }
     }
 }
 
-/// A configuration whose state is in topics.
-fn shared(world: &World, name: &str, role: &str, models: &str) -> PathBuf {
-    let path = world.write_config("unused", "shared", models);
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once("state: {").unwrap();
-    let (_, after) = rest.split_once('\n').unwrap();
-    let state =
-        "state: {backend: kafka, snapshot_interval: 1s, topics: {prefix: own, partitions: 4}}";
-    let path = world.path(&format!("{name}.yaml"));
-    fs::write(&path, format!("{before}{state}\nrole: {role}\n{after}")).unwrap();
-    path
+impl Stream {
+    fn now_ms(&self) -> i64 {
+        START + self.minute * MINUTE
+    }
+
+    /// Event time goes on by whole minutes, in every partition.
+    fn minutes(&mut self, minutes: i64, drifted: bool) {
+        for _ in 0..minutes {
+            for i in 0..RATE * i64::from(PARTITIONS) {
+                let ts = self.now_ms() + i * MINUTE / (RATE * i64::from(PARTITIONS));
+                let partition = i32::try_from(i).unwrap() % PARTITIONS;
+                self.send(partition, ts, drifted);
+            }
+            self.minute += 1;
+        }
+        self.flush();
+    }
+
+    fn send(&mut self, partition: i32, ts: i64, drifted: bool) {
+        let record = json!({"ts": ts, "features": self.dice.features(drifted)}).to_string();
+        let producer = &self.cluster.producer;
+        producer.produce(self.topic, partition, None, ts, Some(record.as_bytes())).unwrap();
+    }
+
+    fn flush(&self) {
+        self.cluster.producer.flush(PATIENCE).unwrap();
+    }
+
+    /// A configuration; `state` is the rest of its block.
+    fn config(
+        &self,
+        (name, group): (&str, &str),
+        role: &str,
+        state: &str,
+        webhook: &str,
+    ) -> PathBuf {
+        let path = self.cluster.dir.path().join(format!("{}-{name}.yaml", self.topic));
+        let text = format!(
+            r#"kafka:
+  brokers: "{brokers}"
+  group: {topic}-{group}
+  options: {{session.timeout.ms: 6000, heartbeat.interval.ms: 500}}
+role: {role}
+state: {{snapshot_interval: 1s, {state}}}
+http: {{public: "127.0.0.1:0", admin: "127.0.0.1:0"}}
+models:
+  - name: fraud
+    topic: {topic}
+    start: earliest
+    pane: {pane}
+    lateness: {pane}
+    fields: {{event_time: {{pointer: /ts, unit: ms}}}}
+    drift_config:
+      window: 10m
+      max_age: 6h
+      design_effect: 1
+      reference_dataset: "{reference}"
+      retraining_trigger: {{webhook: "{webhook}", allow_http: true, secret: "{KEY}"}}
+"#,
+            brokers = self.cluster.kafka.brokers(),
+            topic = self.topic,
+            group = group,
+            pane = self.pane,
+            reference = self.cluster.dir.path().join("reference.parquet").display(),
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn files(&self, webhook: &str) -> PathBuf {
+        let dir = self.cluster.dir.path().join(self.topic);
+        self.config(("files", "files"), "all", &format!("dir: \"{}\"", dir.display()), webhook)
+    }
+
+    /// State in topics whose names begin with `prefix`.
+    fn shared(&self, name: &str, role: &str, prefix: &str, webhook: &str) -> PathBuf {
+        let state = format!("backend: kafka, topics: {{prefix: {prefix}, partitions: 3}}");
+        self.config((name, prefix), role, &state, webhook)
+    }
 }
 
-/// Which of the daemons evaluates the model, once one does.
-fn evaluator<'a>(daemons: &[&'a Daemon]) -> &'a Daemon {
-    until("an evaluator", || {
-        let is = |d: &&&Daemon| d.metric("driftd_model_evaluated{model=\"fraud\"}") == Some(1.0);
-        daemons.iter().find(is).copied()
+/// Whether a daemon says that it evaluates the model.
+fn evaluates(daemon: &Daemon) -> bool {
+    daemon.metric("driftd_model_evaluated{model=\"fraud\"}") == Some(1.0)
+}
+
+/// The one that evaluates the model up to `end_ms`.
+fn evaluator<'a>(daemons: &'a [Daemon], end_ms: i64) -> &'a Daemon {
+    let end = driftd::decide::time::rfc3339(end_ms);
+    let mut looks = 0;
+    until("an evaluator that has come to the end", || {
+        looks += 1;
+        let done = |d: &&Daemon| d.model("fraud")["window"]["end"] == end && evaluates(d);
+        let found = daemons.iter().find(done);
+        if found.is_none() && looks == 2300 {
+            daemons.iter().for_each(|d| eprintln!("{}\n{}", d.model("fraud"), d.log()));
+        }
+        found
     })
 }
 
+fn ids(webhook: &Receiver) -> BTreeSet<String> {
+    webhook.seen("/retrain").iter().map(|seen| seen.id().to_owned()).collect()
+}
+
+/// How many times the replicas are disturbed; more by `DRIFTD_TEST_SHARED_ROUNDS`.
+fn rounds() -> u64 {
+    std::env::var("DRIFTD_TEST_SHARED_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5)
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("DRIFTD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+    eprintln!("DRIFTD_TEST_SEED={seed}");
+    seed
+}
+
 #[test]
-fn state_in_topics_counts_what_files_count_killed_or_not() {
-    let mut world = World::new();
-    topics(&world);
-    let webhook = Receiver::start();
-    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
-    for _ in 0..3 {
-        let daemon = Daemon::start(&shared(&world, "one", "all", &models));
-        daemon.says(&["partition taken"]);
-        world.minutes(7, false);
-        until("some records", || {
-            daemon.metric(&format!("driftd_records_consumed_total{{topic=\"{TOPIC}\"}}"))
-        });
-        daemon.kill();
+fn three_replicas_under_fire_count_and_decide_what_one_process_does() {
+    let Some(cluster) = Cluster::get() else { return };
+    let mut stream = cluster.stream("fire");
+    let mut dice = Dice::new(seed());
+    let (calm, one, fire) = (Receiver::start(), Receiver::start(), Receiver::start());
+    let config =
+        |n: usize| stream.shared(&format!("fire-{n}"), "all", "fire-own", &fire.url("/retrain"));
+    let configs = [config(0), config(1), config(2)];
+    let mut daemons: BTreeMap<usize, Daemon> =
+        (0..3).map(|n| (n, Daemon::start(&configs[n]))).collect();
+    let mut stopped: Option<usize> = None;
+    let rounds = rounds();
+    stream.minutes(4, false);
+    for round in 0..rounds {
+        let drifted = round * 5 >= rounds * 3;
+        stream.minutes(6, drifted);
+        thread::sleep(Duration::from_millis(dice.next() % 3000));
+        let victim = usize::try_from(dice.next() % 3).unwrap();
+        if let Some(zombie) = stopped.take() {
+            // Its session is over, and others have its partitions.
+            thread::sleep(Duration::from_secs(7));
+            daemons[&zombie].signal("CONT");
+        }
+        match dice.next() % 3 {
+            0 => {
+                daemons.remove(&victim).unwrap().kill();
+                thread::sleep(Duration::from_millis(dice.next() % 2000));
+                daemons.insert(victim, Daemon::start(&configs[victim]));
+            }
+            1 => {
+                let (status, log) = daemons.remove(&victim).unwrap().terminate();
+                assert!(status.success(), "{log}");
+                daemons.insert(victim, Daemon::start(&configs[victim]));
+            }
+            _ => {
+                daemons[&victim].signal("STOP");
+                stopped = Some(victim);
+            }
+        }
     }
-    world.minutes(12, true);
-    let daemon = Daemon::start(&shared(&world, "one", "all", &models));
-    let end_ms = world.now_ms() - 2 * MINUTE;
-    let model = daemon.until_end("fraud", end_ms);
-    let whole = Daemon::start(&world.write_config("files", "files", &world.model("fraud", "")));
+    if let Some(zombie) = stopped {
+        daemons[&zombie].signal("CONT");
+    }
+    stream.minutes(8, true);
+    let end_ms = stream.now_ms() - 2 * MINUTE;
+
+    let whole = Daemon::start(&stream.files(&calm.url("/retrain")));
     let expected = whole.until_end("fraud", end_ms);
-    assert_eq!(daemon.panes("fraud"), whole.panes("fraud"));
-    assert_eq!(scores(&model), scores(&expected));
-    assert_eq!(webhook.accepted("/retrain").id(), daemon.incidents()[0]["id"]);
-    assert_eq!(daemon.incidents().len(), 1);
-    let (status, log) = daemon.terminate();
-    assert!(status.success() && log.contains("stopped in_time=true"), "{log}");
+    let panes = whole.panes("fraud");
+    let id = calm.accepted("/retrain").id().to_owned();
+    drop(whole);
+
+    let single = Daemon::start(&stream.shared("one", "all", "one-own", &one.url("/retrain")));
+    let daemons: Vec<Daemon> = daemons.into_values().collect();
+    let three = evaluator(&daemons, end_ms);
+    assert!(three.panes("fraud") == panes, "other panes: {}", three.log());
+    assert_eq!(scores(&three.model("fraud")), scores(&expected));
+    assert_eq!(fire.accepted("/retrain").id(), id);
+    assert_eq!(ids(&fire), BTreeSet::from([id.clone()]));
+    let incidents: Vec<Value> = three.incidents().iter().map(|i| i["id"].clone()).collect();
+    assert_eq!(incidents, [json!(id)]);
+    drop(daemons);
+
+    // The members of the group that were three are gone without a word.
+    let single = [single];
+    let alone = evaluator(&single, end_ms);
+    assert!(alone.panes("fraud") == panes, "other panes: {}", alone.log());
+    assert_eq!(scores(&alone.model("fraud")), scores(&expected));
+    assert_eq!(ids(&one), BTreeSet::from([id]));
+}
+
+#[test]
+fn some_only_count_and_one_decides_and_points_to_itself() {
+    let Some(cluster) = Cluster::get() else { return };
+    let mut stream = cluster.stream("roles");
+    let webhook = Receiver::start();
+    let url = webhook.url("/retrain");
+    let decider = Daemon::start(&stream.shared("decider", "evaluate", "roles-own", &url));
+    let counters: Vec<Daemon> = (0..2)
+        .map(|n| {
+            Daemon::start(&stream.shared(&format!("counter-{n}"), "ingest", "roles-own", &url))
+        })
+        .collect();
+    stream.minutes(20, false);
+    stream.minutes(12, true);
+    let end_ms = stream.now_ms() - 2 * MINUTE;
+    decider.until_end("fraud", end_ms);
+    let whole = Daemon::start(&stream.files(&Receiver::start().url("/retrain")));
+    let expected = whole.until_end("fraud", end_ms);
+    assert_eq!(decider.panes("fraud"), whole.panes("fraud"));
+    assert_eq!(scores(&decider.model("fraud")), scores(&expected));
+    webhook.accepted("/retrain");
+    let consumed = "driftd_records_consumed_total{topic=\"roles\"}";
+    let read: f64 = counters.iter().filter_map(|counter| counter.metric(consumed)).sum();
+    assert_eq!(read, (32 * RATE * i64::from(PARTITIONS)) as f64);
+    assert_eq!(decider.metric(consumed), Some(0.0));
+    for counter in &counters {
+        let model = counter.until("fraud", "the evaluator's name", |model| {
+            model["evaluated_by"].as_str().is_some_and(|name| !name.is_empty())
+        });
+        assert_eq!(model["window"]["records"], 0);
+        assert!(!evaluates(counter) && !counter.log().contains("/retrain"));
+        assert_eq!(counter.incidents()[0]["id"], decider.incidents()[0]["id"]);
+        assert_eq!(counter.get_public("/livez").0, 200);
+    }
     assert_eq!(webhook.seen("/retrain").len(), 1);
-    let _ = (PARTITIONS, Value::Null);
-    let _ = evaluator;
+}
+
+#[test]
+fn a_replica_that_counts_otherwise_waits_until_the_others_are_gone() {
+    let Some(cluster) = Cluster::get() else { return };
+    let mut stream = cluster.stream("mismatch");
+    let url = Receiver::start().url("/retrain");
+    let first = Daemon::start(&stream.shared("first", "all", "mismatch-own", &url));
+    stream.minutes(8, false);
+    first.until_end("fraud", stream.now_ms() - 2 * MINUTE);
+    stream.pane = "30s";
+    let second = Daemon::start(&stream.shared("second", "all", "mismatch-own", &url));
+    second.says(&["config_mismatch", "fraud", "pane"]);
+    let mismatch = "driftd_config_mismatch{model=\"fraud\"}";
+    assert_eq!((second.metric(mismatch), first.metric(mismatch)), (Some(1.0), Some(0.0)));
+    stream.minutes(4, false);
+    first.until_end("fraud", stream.now_ms() - 2 * MINUTE);
+    let records = 12 * RATE * i64::from(PARTITIONS);
+    assert_eq!(second.metric("driftd_records_consumed_total{topic=\"mismatch\"}"), Some(0.0));
+    let panes: Value = serde_json::from_str(&first.panes("fraud")).unwrap();
+    let counted: i64 =
+        panes["panes"].as_array().unwrap().iter().map(|p| p["records"].as_i64().unwrap()).sum();
+    assert_eq!(counted, records / 12 * 10);
+
+    // A rolling change of the configuration ends with the last replica that had the old one.
+    assert!(first.terminate().0.success());
+    second.says(&["a baseline is in force for all replicas"]);
+    until("no mismatch", || second.metric(mismatch).filter(|&waits| waits == 0.0));
+    stream.minutes(8, false);
+    second.until_end("fraud", stream.now_ms() - MINUTE);
+    let panes: Value = serde_json::from_str(&second.panes("fraud")).unwrap();
+    let panes = panes["panes"].as_array().unwrap();
+    let whole = RATE * i64::from(PARTITIONS) / 2;
+    assert!(panes.iter().all(|pane| pane["records"] == whole), "{panes:#?}");
+    assert!(panes.len() >= 10);
+}
+
+#[test]
+fn topics_that_would_lose_something_are_refused_by_name() {
+    let Some(cluster) = Cluster::get() else { return };
+    let stream = cluster.stream("policies");
+    let long = [("retention.ms", "2592000000"), ("cleanup.policy", "compact,delete")];
+    cluster.kafka.create_topic("bad.specs", 1, &[("cleanup.policy", "compact")]);
+    cluster.kafka.create_topic("bad.state", 3, &long);
+    cluster.kafka.create_topic("bad.partials", 3, &long);
+    cluster.kafka.create_topic("bad.incidents", 3, &[("cleanup.policy", "delete")]);
+    let (code, err) = refused(&stream.shared("policies", "all", "bad", "http://127.0.0.1:9/"));
+    assert_eq!(code, Some(78), "{err}");
+    for part in ["`bad.incidents` has cleanup.policy=delete", "needs compact", "kafka-configs.sh"] {
+        assert!(err.contains(part), "{err}");
+    }
+    assert!(!err.contains("bad.state"), "{err}");
+}
+
+#[test]
+fn what_the_clock_has_closed_stays_closed_for_the_next_evaluator() {
+    let Some(cluster) = Cluster::get() else { return };
+    let mut stream = cluster.stream("sealed");
+    stream.pane = "1s";
+    let url = Receiver::start().url("/retrain");
+    let first = Daemon::start(&stream.shared("first", "all", "sealed-own", &url));
+    // Partition 0 ends long before the others.
+    let second = |i: i64| START + i * 1000;
+    for i in 0..40 {
+        for partition in (0..PARTITIONS).filter(|&p| p > 0 || i < 10) {
+            (0..10).for_each(|n| stream.send(partition, second(i) + n * 100, false));
+        }
+    }
+    stream.flush();
+    // The last records are at 39.9 s, lateness is a second.
+    first.until_end("fraud", second(38));
+    let panes = first.panes("fraud");
+    first.kill();
+    // What comes now for the sealed panes comes too late.
+    (10..30).for_each(|i| stream.send(0, second(i), false));
+    stream.flush();
+    let next = [Daemon::start(&stream.shared("next", "all", "sealed-own", &url))];
+    let next = evaluator(&next, second(38));
+    assert_eq!(next.panes("fraud"), panes);
+    let consumed = "driftd_records_consumed_total{topic=\"sealed\"}";
+    until("the late ones", || next.metric(consumed).filter(|n| *n >= 20.0));
+    assert_eq!(next.panes("fraud"), panes);
+}
+
+/// Runs a command of the program; what it printed.
+fn driftd(args: &[&str]) -> String {
+    let output = Command::new(DRIFTD).args(args).env_remove("RUST_LOG").output().unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {out}{err}");
+    out.into_owned() + &err
+}
+
+#[test]
+fn state_moves_from_files_to_topics_and_back() {
+    let Some(cluster) = Cluster::get() else { return };
+    let mut stream = cluster.stream("moved");
+    let webhook = Receiver::start();
+    let url = webhook.url("/retrain");
+    let (files, topics) = (stream.files(&url), stream.shared("topics", "all", "moved-own", &url));
+    let file = cluster.dir.path().join("moved.state");
+    let paths = [&files, &topics, &file].map(|path| path.to_str().unwrap().to_owned());
+    let [files_config, topics_config, export] = &paths;
+
+    let daemon = Daemon::start(&files);
+    stream.minutes(20, false);
+    stream.minutes(10, true);
+    daemon.until_end("fraud", stream.now_ms() - 2 * MINUTE);
+    let id = webhook.accepted("/retrain").id().to_owned();
+    daemon.until("fraud", "the acceptance", |model| model["incident"] == "accepted");
+    let before = daemon.panes("fraud");
+    assert!(daemon.terminate().0.success());
+
+    assert!(driftd(&["topics", "create", "-c", topics_config]).contains("made moved-own.partials"));
+    assert!(driftd(&["topics", "create", "-c", topics_config]).contains("all topics are there"));
+    driftd(&["state", "export", "-c", files_config, export]);
+    assert!(driftd(&["state", "import", "-c", topics_config, export]).contains("imported"));
+    let again =
+        Command::new(DRIFTD).args(["state", "import", "-c", topics_config, export]).output();
+    let again = again.unwrap();
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && told.contains("have a state of fraud already"), "{told}");
+
+    let daemons = [Daemon::start(&topics)];
+    let daemon = evaluator(&daemons, stream.now_ms() - 2 * MINUTE);
+    assert_eq!(daemon.panes("fraud"), before);
+    stream.minutes(5, true);
+    let daemon = evaluator(&daemons, stream.now_ms() - 2 * MINUTE);
+    let later = daemon.panes("fraud");
+    let incidents: Vec<Value> = daemon.incidents().iter().map(|i| i["id"].clone()).collect();
+    assert_eq!(incidents, [json!(id)]);
+    let consumed = daemon.metric("driftd_records_consumed_total{topic=\"moved\"}");
+    assert_eq!(consumed, Some((5 * RATE * i64::from(PARTITIONS)) as f64), "nothing is read again");
+    let [daemon] = daemons;
+    assert!(daemon.terminate().0.success());
+
+    // And back, into a directory that is empty.
+    fs::remove_dir_all(cluster.dir.path().join("moved")).unwrap();
+    driftd(&["state", "export", "-c", topics_config, export]);
+    driftd(&["state", "import", "-c", files_config, export]);
+    let daemon = Daemon::start(&files);
+    daemon.until_end("fraud", stream.now_ms() - 2 * MINUTE);
+    assert_eq!(daemon.panes("fraud"), later);
+    stream.minutes(3, true);
+    daemon.until_end("fraud", stream.now_ms() - 2 * MINUTE);
+    assert_eq!(daemon.incidents().len(), 1);
+    assert_eq!(ids(&webhook), BTreeSet::from([id]));
 }
