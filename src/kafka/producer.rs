@@ -34,6 +34,9 @@ pub const RECORD_MAX: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Behind librdkafka's own verdict.
 const AFTER: Duration = Duration::from_secs(2);
+/// After brokers did not answer, nobody waits for them again for so long: who has many things to write
+/// waits once.
+const REST: Duration = Duration::from_secs(2);
 const QUEUE_FULL: Duration = Duration::from_millis(10);
 
 /// What the clients of our own topics are told over what reading needs.
@@ -78,6 +81,8 @@ pub struct Producer {
     token_file: Option<PathBuf>,
     /// Made anew when librdkafka says that it can't go on.
     client: Mutex<Arc<ThreadedProducer<Context>>>,
+    /// Until when nothing is tried.
+    resting: Mutex<Option<Instant>>,
 }
 
 /// Answers librdkafka and takes its acknowledgements.
@@ -168,7 +173,7 @@ impl Producer {
             .set("message.max.bytes", RECORD_MAX.to_string());
         let token_file = config.oauth_token_file.clone();
         let first = Mutex::new(connect(&client, token_file.clone())?);
-        Ok(Self { config: client, token_file, client: first })
+        Ok(Self { config: client, token_file, client: first, resting: Mutex::default() })
     }
 
     /// Writes all records, those of a partition in their order, and waits until all are durable.
@@ -177,6 +182,16 @@ impl Producer {
     /// # Errors
     /// When one of them was not acknowledged in time: any of them may have been written all the same.
     pub fn write(&self, records: &[Outgoing]) -> Result<Vec<i64>, Error> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.is_some_and(|until| Instant::now() < until) {
+            let cause = KafkaError::MessageProduction(RDKafkaErrorCode::AllBrokersDown);
+            return Err(failed(records, cause));
+        }
+        *resting = None;
+        drop(resting);
         let until = Instant::now() + PATIENCE + AFTER;
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let acks = Arc::new(Acks {
@@ -191,9 +206,11 @@ impl Producer {
         }
         acks.wait(until).map_err(|cause| {
             self.replace(&client);
-            let first = records.first();
-            let place = first.map(|r| format!("{}-{}", r.topic, r.partition)).unwrap_or_default();
-            Error::Request { doing: format!("write to {place}"), cause }
+            if cause == KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut) {
+                let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+                *resting = Some(Instant::now() + REST);
+            }
+            failed(records, cause)
         })
     }
 
@@ -243,6 +260,11 @@ fn connect(
 ) -> Result<Arc<ThreadedProducer<Context>>, Error> {
     let made = config.create_with_context(Context { token_file });
     made.map(Arc::new).map_err(|error| Error::Combination(error.to_string()))
+}
+
+fn failed(records: &[Outgoing], cause: KafkaError) -> Error {
+    let place = records.first().map(|r| format!("{}-{}", r.topic, r.partition)).unwrap_or_default();
+    Error::Request { doing: format!("write to {place}"), cause }
 }
 
 /// Queues a record; waits while the queue is full.

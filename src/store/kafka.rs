@@ -35,6 +35,8 @@ pub use open::create_topics;
 const READ: Duration = Duration::from_secs(60);
 /// Longest wait for a record of our own to come back.
 const READ_BACK: Duration = Duration::from_secs(10);
+/// How long the states of all replicas are remembered after they were asked for.
+const REMEMBERED: Duration = Duration::from_secs(30);
 /// Records that are imported at once.
 const IMPORTED: usize = 500;
 /// A snapshot that has not changed is written again after this, so that retention leaves it.
@@ -69,6 +71,8 @@ pub struct Read {
 struct Snapshots {
     tail: Option<Tail>,
     fold: States,
+    /// When `fold` was last asked; it holds the states of all replicas, so it is not kept for long.
+    asked: Option<Instant>,
     /// Hash and time of what we wrote last.
     ours: HashMap<(TopicPartition, String), (u64, Instant)>,
     epochs: HashMap<TopicPartition, u64>,
@@ -137,11 +141,11 @@ impl KafkaStore {
     pub fn save_states(&self, states: Vec<State>) -> Result<Saved, Error> {
         let now = Instant::now();
         let mut snapshots = lock(&self.states);
+        snapshots.forget_after(now);
         let mut records = Vec::new();
         let mut hashes = Vec::new();
         for mut state in states {
-            let known = snapshots.epochs.get(&state.partition).copied();
-            state.epoch = known.unwrap_or_else(|| snapshots.fold.epoch(&state.partition));
+            state.epoch = snapshots.epochs.get(&state.partition).copied().unwrap_or(0);
             let key = (state.partition.clone(), state.model.clone());
             let hash = xxhash_rust::xxh3::xxh3_64(&state.state);
             let same = |(last, at): &(u64, Instant)| *last == hash && now - *at < RENEWED;
@@ -165,7 +169,8 @@ impl KafkaStore {
     ) -> Result<(Vec<State>, u64), Error> {
         let mut snapshots = lock(&self.states);
         snapshots.catch_up(self)?;
-        let Snapshots { fold, rejected, .. } = &mut *snapshots;
+        let Snapshots { fold, rejected, epochs, .. } = &mut *snapshots;
+        epochs.insert(partition.clone(), fold.epoch(partition));
         let chosen = fold.models(partition).filter_map(|model| {
             let rules = rules(model)?;
             fold.choose(partition, model, rules).cloned()
@@ -182,10 +187,7 @@ impl KafkaStore {
 
     /// The partition's log has begun anew: what was stored of it is not further on than what follows.
     pub fn begun_anew(&self, partition: &TopicPartition) {
-        let mut snapshots = lock(&self.states);
-        let known = snapshots.fold.epoch(partition);
-        let known = snapshots.epochs.get(partition).copied().unwrap_or(0).max(known);
-        snapshots.epochs.insert(partition.clone(), known + 1);
+        *lock(&self.states).epochs.entry(partition.clone()).or_default() += 1;
     }
 
     /// Appends closed panes of a model, each with the partition that it is of.
@@ -328,7 +330,15 @@ impl KafkaStore {
 }
 
 impl Snapshots {
+    /// Partitions come together, so what was read for one serves the others.
+    fn forget_after(&mut self, now: Instant) {
+        if self.asked.is_some_and(|asked| now - asked > REMEMBERED) {
+            (self.asked, self.tail, self.fold) = (None, None, States::default());
+        }
+    }
+
     fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
+        self.asked = Some(Instant::now());
         let Snapshots { tail, fold, rejected, .. } = self;
         let tail = opened(tail, store, &store.names.state, store.partitions)?;
         let mut newer = None;

@@ -6,6 +6,7 @@ mod consumers;
 mod crash;
 mod dead_letters;
 mod faults;
+mod golden;
 mod harness;
 mod loops;
 mod members;

@@ -434,3 +434,46 @@ fn state_moves_from_files_to_topics_and_back() {
     assert_eq!(daemon.incidents().len(), 1);
     assert_eq!(ids(&webhook), BTreeSet::from([id]));
 }
+
+#[test]
+fn a_new_baseline_is_taken_up_by_all_replicas_from_one_pane_on() {
+    let Some(cluster) = Cluster::get() else { return };
+    let mut stream = cluster.stream("retrained");
+    let webhook = Receiver::start();
+    let reference = cluster.dir.path().join("retrained.parquet");
+    train(&reference, false);
+    let configs: Vec<PathBuf> = (0..2)
+        .map(|n| {
+            let name = format!("replica-{n}");
+            let path = stream.shared(&name, "all", "retrained-own", &webhook.url("/retrain"));
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("reference.parquet", "retrained.parquet")).unwrap();
+            path
+        })
+        .collect();
+    let daemons = [Daemon::start(&configs[0]), Daemon::start(&configs[1])];
+    stream.minutes(14, false);
+    stream.minutes(8, true);
+    let end_ms = stream.now_ms() - 2 * MINUTE;
+    let old = evaluator(&daemons, end_ms).model("fraud")["baseline"]["digest"].clone();
+    let id = webhook.accepted("/retrain").id().to_owned();
+    train(&reference, true);
+    until("the new baseline", || {
+        let found = daemons.iter().find(|d| evaluates(d))?.model("fraud");
+        (found["baseline"]["digest"] != old).then_some(())
+    });
+    stream.minutes(14, true);
+    let end_ms = stream.now_ms() - 2 * MINUTE;
+    let model = evaluator(&daemons, end_ms).model("fraud");
+    assert_eq!((&model["drift"], &model["incident"]), (&json!("healthy"), &json!("none")));
+    let panes: Value = serde_json::from_str(&evaluator(&daemons, end_ms).panes("fraud")).unwrap();
+    let panes = panes["panes"].as_array().unwrap();
+    let whole = RATE * i64::from(PARTITIONS);
+    assert!(panes.len() >= 11 && panes.iter().all(|p| p["records"] == whole), "{panes:#?}");
+    for daemon in &daemons {
+        let incidents = daemon.incidents();
+        assert_eq!((incidents.len(), &incidents[0]["as"]), (1, &json!("replaced")));
+        assert_eq!(incidents[0]["id"], json!(id));
+    }
+    assert_eq!(ids(&webhook), BTreeSet::from([id]));
+}
