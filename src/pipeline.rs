@@ -1,5 +1,6 @@
 //! Builds every stage, spawns it, waits, and shuts down in order: the only place where stages meet.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
@@ -42,7 +43,6 @@ use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
 use crate::pipeline::shared::Begun;
-use crate::pipeline::shared::Shares;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
 
@@ -173,15 +173,10 @@ impl Running {
         };
         let in_force = watched.clone();
         let desk = Arc::new(Desk::new(specs, store.clone(), metrics.clone(), watched));
-        let sharing = Sharing::start(Shares {
-            config: &config,
-            desk: &desk,
-            worker: options.worker,
-            orders: config.role.counts().then(|| orders.clone()),
-            out: counted.clone(),
-            in_force,
-            others,
-        })?;
+        let orders_of = config.role.counts().then(|| orders.clone());
+        let begun = Begun { watched: in_force, others };
+        let sharing =
+            Sharing::start(&config, &desk, options.worker, orders_of, (counted.clone(), begun))?;
         let parts = ingest::Parts {
             desk,
             dead_letters: dead_letters(&config, &metrics)?,
@@ -191,11 +186,7 @@ impl Running {
             snapshot_interval: config.state.snapshot_interval.0,
         };
         let inputs = Inputs { counted: counts, deliveries: delivered, requests: requested };
-        let ingest = thread::Builder::new().name("ingest".to_owned());
-        let reading = match config.role.counts() {
-            true => Some(ingest.spawn(move || ingest::run(&parts, ordered))?),
-            false => None,
-        };
+        let reading = config.role.counts().then(|| spawn_ingest(parts, ordered)).transpose()?;
         health.waiting_for(Vec::new());
         Ok(Self {
             servers,
@@ -238,6 +229,14 @@ impl Running {
         info!(in_time, "stopped");
         Ok(())
     }
+}
+
+fn spawn_ingest(
+    parts: ingest::Parts,
+    ordered: Vec<mpsc::Receiver<Order>>,
+) -> io::Result<thread::JoinHandle<()>> {
+    let thread = thread::Builder::new().name("ingest".to_owned());
+    thread.spawn(move || ingest::run(&parts, ordered))
 }
 
 /// Tells ingest to stop and waits for its last snapshot.

@@ -76,13 +76,13 @@ impl Tail {
     /// Hands out everything up to where each log ends now.
     ///
     /// # Errors
-    /// When brokers do not give it within `timeout`.
+    /// When brokers have given nothing more for `timeout`.
     pub fn catch_up(
         &mut self,
         timeout: Duration,
         mut visit: impl FnMut(Entry<'_>),
     ) -> Result<(), Error> {
-        let until = Instant::now() + timeout;
+        let mut until = Instant::now() + timeout;
         // Without being polled, librdkafka gets no token to connect with.
         self.one(Duration::ZERO, &mut visit);
         let ends = self.ends()?;
@@ -96,7 +96,9 @@ impl Tail {
             if Instant::now() >= until {
                 return Err(self.late(timeout));
             }
-            self.one(SOON, &mut visit);
+            if self.one(SOON, &mut visit) {
+                until = Instant::now() + timeout;
+            }
         }
     }
 

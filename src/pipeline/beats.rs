@@ -97,7 +97,7 @@ impl Beats {
                 continue;
             }
             let name = desk.specs[model].name();
-            match write(desk, name, beat, heads, open) {
+            match write(desk, name, beat, heads, &open) {
                 Ok(()) => {
                     beat.changed = false;
                     beat.written = Some(now);
@@ -121,11 +121,11 @@ fn write(
     name: &str,
     beat: &Beat,
     heads: Vec<Head>,
-    open: Vec<(TopicPartition, PaneRecord)>,
+    open: &[(TopicPartition, PaneRecord)],
 ) -> Result<(), store::Error> {
     let Some(store) = desk.store.kafka() else { return Ok(()) };
     if !open.is_empty() {
-        store.append_panes(name, beat.rules, &open)?;
+        store.append_panes(name, beat.rules, open)?;
     }
     let (model, in_topic) = (name.to_owned(), beat.in_topic);
     let (name, rules) = (store.name().to_owned(), beat.rules);

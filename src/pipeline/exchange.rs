@@ -294,13 +294,13 @@ impl Exchange {
                     self.give_up(partition, Instant::now() + AGAIN);
                 }
             }
-            Body::Pane(pane) => self.pane(pane),
+            Body::Pane(pane) => self.pane(&pane),
             Body::Seal(pane) => {
                 if held.owners.accepts(writer) {
-                    self.pane(pane);
+                    self.pane(&pane);
                 }
             }
-            Body::Progress(heads) => self.heads(partition, heads),
+            Body::Progress(heads) => self.heads(partition, &heads),
             Body::State(_) | Body::Spec(_) | Body::Incident(_) | Body::Test(_) => {}
         }
     }
@@ -312,7 +312,7 @@ impl Exchange {
         (watched.rules.hash == rules).then_some((model, watched))
     }
 
-    fn pane(&mut self, pane: Pane) {
+    fn pane(&self, pane: &Pane) {
         let Some((model, watched)) = self.counted_by(&pane.model, pane.rules) else { return };
         let counted = match panes::read(&pane.record, pane.rules, &watched.rules.shape()) {
             Ok(Some(Logged::Partial(partial))) => {
@@ -329,7 +329,7 @@ impl Exchange {
         self.tell(counted);
     }
 
-    fn heads(&mut self, partition: i32, told: Heads) {
+    fn heads(&mut self, partition: i32, told: &Heads) {
         let Some((model, _)) = self.counted_by(&told.model, told.rules) else { return };
         let Some(held) = self.held.get_mut(&partition) else { return };
         let frontiers = held.frontiers.entry(model).or_default();

@@ -38,12 +38,12 @@ use crate::store::kafka::record::Owner;
 /// `BadInput` for topics that can't be used as they are; a directory or brokers that are not there.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
     match config.state.backend {
-        Backend::File => Ok(Store::File(FileStore::open(&config.state.dir)?)),
+        Backend::File => Ok(Store::File(Box::new(FileStore::open(&config.state.dir)?))),
         Backend::Kafka => {
             let opened =
                 KafkaStore::open(&config.state, &config.kafka, config.kept(), me(config)).await;
             match opened {
-                Ok(store) => Ok(Store::Kafka(store)),
+                Ok(store) => Ok(Store::Kafka(Box::new(store))),
                 Err(error @ (store::Error::Topics { .. } | store::Error::NoTopics { .. })) => {
                     Err(BadInput(error.into()).into())
                 }
@@ -94,18 +94,6 @@ pub(super) async fn begin(
     }
 }
 
-/// What the threads are made of.
-pub(super) struct Shares<'a> {
-    pub config: &'a Config,
-    pub desk: &'a Arc<Desk>,
-    pub worker: WorkerCommand,
-    /// To the ingest threads, where there are some.
-    pub orders: Option<Orders>,
-    pub out: Sender<Counted>,
-    pub in_force: Vec<Option<Watched>>,
-    pub others: BTreeMap<usize, String>,
-}
-
 /// The threads that keep up with what replicas share.
 pub(super) struct Sharing {
     stop: CancellationToken,
@@ -116,8 +104,16 @@ pub(super) struct Sharing {
 
 impl Sharing {
     /// Starts them; `None` where nothing is shared.
-    pub(super) fn start(shares: Shares<'_>) -> anyhow::Result<Option<Self>> {
-        let Shares { config, desk, worker, orders, out, in_force, others } = shares;
+    ///
+    /// `orders` lead to the ingest threads, `out` to evaluation, which goes on from what `begun` says.
+    pub(super) fn start(
+        config: &Config,
+        desk: &Arc<Desk>,
+        worker: WorkerCommand,
+        orders: Option<Orders>,
+        (out, begun): (Sender<Counted>, Begun),
+    ) -> anyhow::Result<Option<Self>> {
+        let Begun { watched: in_force, others } = begun;
         if desk.store.kafka().is_none() {
             return Ok(None);
         }

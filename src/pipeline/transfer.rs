@@ -68,7 +68,7 @@ pub async fn import(config: &Config, mut bytes: &[u8]) -> anyhow::Result<usize> 
     let n = bodies.len();
     match &shared::open(config).await? {
         Store::File(store) => into_files(store, bodies)?,
-        Store::Kafka(store) => into_topics(store, bodies)?,
+        Store::Kafka(store) => into_topics(store, &bodies)?,
     }
     Ok(n)
 }
@@ -194,9 +194,9 @@ fn from_topics(store: &KafkaStore, specs: &[Spec]) -> anyhow::Result<Vec<Body>> 
     Ok(bodies)
 }
 
-fn into_topics(store: &KafkaStore, bodies: Vec<Body>) -> anyhow::Result<()> {
+fn into_topics(store: &KafkaStore, bodies: &[Body]) -> anyhow::Result<()> {
     store.read_specs()?;
-    for body in &bodies {
+    for body in bodies {
         if let Body::Spec(spec) = body
             && store.spec(&spec.model).is_some()
         {

@@ -8,8 +8,8 @@ use crate::store::{Error, FileStore, KafkaStore, Kept, Loaded, PaneRecord, Saved
 /// Where what must survive is kept.
 #[derive(Debug)]
 pub enum Store {
-    File(FileStore),
-    Kafka(KafkaStore),
+    File(Box<FileStore>),
+    Kafka(Box<KafkaStore>),
 }
 
 /// One model's state in a partition, to be stored.

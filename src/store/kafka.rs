@@ -5,7 +5,7 @@
 //!
 //! What a record means is decided in `fold`; here it is only written and read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,22 +16,23 @@ use tokio::time::Instant;
 
 use crate::kafka;
 use crate::kafka::producer::{Outgoing, Producer, RECORD_MAX};
-use crate::kafka::tail::{Entry, Tail};
+use crate::kafka::tail::Tail;
 use crate::offsets::TopicPartition;
-use crate::store::kafka::fold::{Assembly, Journal, Specs, States};
-use crate::store::kafka::record::{Body, FORMAT, Heads, Incident, Owner, Pane, Record};
-use crate::store::kafka::record::{Spec, State, Test, Unreadable};
+use crate::store::kafka::fold::Assembly;
+use crate::store::kafka::logs::{IncidentTail, Snapshots, SpecLog, decode};
+use crate::store::kafka::record::{Body, Heads, Incident, Owner, Pane, Record, Spec, State, Test};
 use crate::store::kafka::topics::Names;
 use crate::store::{Config, Error, Incidents, PaneRecord, Saved, Topics};
 
 pub mod fold;
+mod logs;
 mod open;
 pub mod record;
 pub mod topics;
 
 pub use open::create_topics;
 
-/// Longest wait for a log's end; what it holds of one partition is read in seconds.
+/// Longest wait for more of a log before its end.
 const READ: Duration = Duration::from_secs(60);
 /// Longest wait for a record of our own to come back.
 const READ_BACK: Duration = Duration::from_secs(10);
@@ -65,35 +66,6 @@ pub struct Read {
     pub unreadable: usize,
     /// Behind the last record that was read.
     pub next_offset: i64,
-}
-
-#[derive(Default)]
-struct Snapshots {
-    tail: Option<Tail>,
-    fold: States,
-    /// When `fold` was last asked; it holds the states of all replicas, so it is not kept for long.
-    asked: Option<Instant>,
-    /// Hash and time of what we wrote last.
-    ours: HashMap<(TopicPartition, String), (u64, Instant)>,
-    epochs: HashMap<TopicPartition, u64>,
-    rejected: u64,
-}
-
-#[derive(Default)]
-struct SpecLog {
-    tail: Option<Tail>,
-    fold: Specs,
-    /// Models whose spec has changed and nobody was told of.
-    news: Vec<String>,
-    unreadable: Option<Unreadable>,
-}
-
-#[derive(Default)]
-struct IncidentTail {
-    tail: Option<Tail>,
-    fold: Journal,
-    /// What counts and was not taken yet.
-    news: Incidents,
 }
 
 impl KafkaStore {
@@ -251,7 +223,7 @@ impl KafkaStore {
     }
 
     /// Writes what another backend has held, in this order; `announce` every partition before.
-    pub fn import(&self, bodies: Vec<Body>) -> Result<(), Error> {
+    pub fn import(&self, bodies: &[Body]) -> Result<(), Error> {
         for some in bodies.chunks(IMPORTED) {
             let records = some.iter().filter_map(|body| {
                 let (topic, model) = match body {
@@ -329,159 +301,10 @@ impl KafkaStore {
     }
 }
 
-impl Snapshots {
-    /// Partitions come together, so what was read for one serves the others.
-    fn forget_after(&mut self, now: Instant) {
-        if self.asked.is_some_and(|asked| now - asked > REMEMBERED) {
-            (self.asked, self.tail, self.fold) = (None, None, States::default());
-        }
-    }
-
-    fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
-        self.asked = Some(Instant::now());
-        let Snapshots { tail, fold, rejected, .. } = self;
-        let tail = opened(tail, store, &store.names.state, store.partitions)?;
-        let mut newer = None;
-        let read = tail.catch_up(READ, |entry| match decode(&entry) {
-            Ok(Some(Record { body: Body::State(state), .. })) => fold.apply(state),
-            Ok(_) => {}
-            Err(Unreadable::Newer(found)) => newer = Some(found),
-            Err(Unreadable::Damaged) => *rejected += 1,
-        });
-        read?;
-        newer.map_or(Ok(()), |found| Err(newer_version(&store.names.state, found)))
-    }
-}
-
-impl SpecLog {
-    fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
-        let mut news = Vec::new();
-        let tail = opened(&mut self.tail, store, &store.names.specs, 1)?;
-        tail.catch_up(READ, |entry| news.push(decode(&entry)))?;
-        self.apply(news, store)
-    }
-
-    fn read(&mut self, store: &KafkaStore, wait: Duration) -> Result<(), Error> {
-        let mut news = Vec::new();
-        let tail = opened(&mut self.tail, store, &store.names.specs, 1)?;
-        tail.read(wait, |entry| news.push(decode(&entry)));
-        self.apply(news, store)
-    }
-
-    fn apply(
-        &mut self,
-        news: Vec<Result<Option<Record>, Unreadable>>,
-        store: &KafkaStore,
-    ) -> Result<(), Error> {
-        for record in news {
-            match record {
-                Ok(Some(Record { body: Body::Spec(spec), .. })) => {
-                    if spec.partitions != store.partitions {
-                        return Err(repartitioned(&spec, store));
-                    }
-                    let model = spec.model.clone();
-                    if self.fold.apply(spec) {
-                        self.news.push(model);
-                    }
-                }
-                Ok(_) => {}
-                Err(unreadable) => self.unreadable = Some(unreadable),
-            }
-        }
-        match self.unreadable {
-            Some(Unreadable::Newer(found)) => Err(newer_version(&store.names.specs, found)),
-            Some(Unreadable::Damaged) | None => Ok(()),
-        }
-    }
-}
-
-fn repartitioned(spec: &Spec, store: &KafkaStore) -> Error {
-    let (model, then, now) = (&spec.model, spec.partitions, store.partitions);
-    Error::Topics {
-        faults: vec![format!(
-            "model {model} was shared out over {then} partitions, and the topics have {now}: \
-             partitions were added by hand; set another state.topics.prefix and move the state there \
-             with `driftd state export` and `import`"
-        )],
-    }
-}
-
-impl IncidentTail {
-    fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
-        let IncidentTail { tail, fold, news } = self;
-        let tail = opened(tail, store, &store.names.incidents, store.partitions)?;
-        tail.catch_up(READ, |entry| {
-            told(fold, news, &entry);
-        })?;
-        Ok(())
-    }
-
-    fn read(&mut self, store: &KafkaStore) -> Result<(), Error> {
-        let IncidentTail { tail, fold, news } = self;
-        let tail = opened(tail, store, &store.names.incidents, store.partitions)?;
-        tail.read(Duration::ZERO, |entry| {
-            told(fold, news, &entry);
-        });
-        Ok(())
-    }
-
-    /// Reads up to a record of ours; whether it counts.
-    fn reach(&mut self, store: &KafkaStore, at: (i32, i64)) -> Result<bool, Error> {
-        let IncidentTail { tail, fold, news } = self;
-        let tail = opened(tail, store, &store.names.incidents, store.partitions)?;
-        let mut counts = false;
-        tail.reach(at, READ_BACK, |entry| {
-            let told = told(fold, news, &entry);
-            counts |= told && (entry.partition, entry.offset) == at;
-        })?;
-        Ok(counts)
-    }
-}
-
-/// Folds a record of the incident log in; whether it counts.
-fn told(fold: &mut Journal, news: &mut Incidents, entry: &Entry<'_>) -> bool {
-    match decode(entry) {
-        Ok(Some(record)) => {
-            let incident = fold.apply(entry.partition, record);
-            let counts = incident.is_some();
-            news.records.extend(incident.map(|incident| (incident.version, incident.json)));
-            counts
-        }
-        Ok(None) => false,
-        Err(_) => {
-            news.unreadable += 1;
-            false
-        }
-    }
-}
-
-/// A tail, opened at its first use.
-fn opened<'a>(
-    tail: &'a mut Option<Tail>,
-    store: &KafkaStore,
-    topic: &str,
-    partitions: i32,
-) -> Result<&'a mut Tail, Error> {
-    let open = match tail.take() {
-        Some(open) => open,
-        None => Tail::open(&store.kafka, topic, 0..partitions)?,
-    };
-    Ok(tail.insert(open))
-}
-
 /// Which partition something is in, for ever.
 pub fn place(name: &str, partitions: i32) -> i32 {
     let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
     i32::try_from(hash % u64::from(partitions.max(1).unsigned_abs())).unwrap_or(0)
-}
-
-/// A record; `None` is a tombstone, or of a kind that only a newer release knows.
-fn decode(entry: &Entry<'_>) -> Result<Option<Record>, Unreadable> {
-    entry.payload.map_or(Ok(None), Record::decode)
-}
-
-fn newer_version(topic: &str, found: u8) -> Error {
-    Error::NewerVersion { path: topic.into(), found, supported: FORMAT }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,6 +5,7 @@
 //! stuck for too long is left behind, incomplete. After a restart the same seals give the same panes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -158,10 +159,9 @@ impl Merge {
 
     /// Takes in a durable seal with the sum of what it covers; of two for a pane the first counts.
     pub fn freeze(&mut self, seal: Seal, sum: Pane) {
-        let start = seal.pane_start_ms;
-        if !self.seals.contains_key(&start) {
-            self.seals.insert(start, seal);
-            self.sums.insert(start, sum);
+        if let Entry::Vacant(entry) = self.seals.entry(seal.pane_start_ms) {
+            self.sums.insert(*entry.key(), sum);
+            entry.insert(seal);
         }
     }
 

@@ -122,7 +122,7 @@ impl Fed {
 
     fn start_by(spec: Spec, dir: &Path, panes: i64, backlog: i64) -> Self {
         let first = watched(&spec, "first", i64::MIN);
-        let store = Arc::new(Store::File(FileStore::open(dir).unwrap()));
+        let store = Arc::new(Store::File(Box::new(FileStore::open(dir).unwrap())));
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (events, _) = mpsc::channel(1);
         let evaluate = Evaluate::new(Parts {

@@ -149,17 +149,11 @@ fn evaluates(daemon: &Daemon) -> bool {
 }
 
 /// The one that evaluates the model up to `end_ms`.
-fn evaluator<'a>(daemons: &'a [Daemon], end_ms: i64) -> &'a Daemon {
+fn evaluator(daemons: &[Daemon], end_ms: i64) -> &Daemon {
     let end = driftd::decide::time::rfc3339(end_ms);
-    let mut looks = 0;
     until("an evaluator that has come to the end", || {
-        looks += 1;
         let done = |d: &&Daemon| d.model("fraud")["window"]["end"] == end && evaluates(d);
-        let found = daemons.iter().find(done);
-        if found.is_none() && looks == 2300 {
-            daemons.iter().for_each(|d| eprintln!("{}\n{}", d.model("fraud"), d.log()));
-        }
-        found
+        daemons.iter().find(done)
     })
 }
 
@@ -174,16 +168,16 @@ fn rounds() -> u64 {
 
 fn seed() -> u64 {
     let given = std::env::var("DRIFTD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
-    eprintln!("DRIFTD_TEST_SEED={seed}");
-    seed
+    given.unwrap_or_else(|| u64::from(std::process::id()))
 }
 
 #[test]
 fn three_replicas_under_fire_count_and_decide_what_one_process_does() {
     let Some(cluster) = Cluster::get() else { return };
     let mut stream = cluster.stream("fire");
-    let mut dice = Dice::new(seed());
+    let seed = seed();
+    eprintln!("DRIFTD_TEST_SEED={seed}");
+    let mut dice = Dice::new(seed);
     let (calm, one, fire) = (Receiver::start(), Receiver::start(), Receiver::start());
     let config =
         |n: usize| stream.shared(&format!("fire-{n}"), "all", "fire-own", &fire.url("/retrain"));
