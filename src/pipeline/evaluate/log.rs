@@ -227,7 +227,7 @@ mod tests {
             store.load_incidents().unwrap().records.len()
         };
         let open = |look_at| {
-            let store = Store::File(FileStore::open(root.path()).unwrap());
+            let store = Store::File(Box::new(FileStore::open(root.path()).unwrap()));
             IncidentLog::open_looking_at(Arc::new(store), look_at).unwrap()
         };
         let mut log = open(2000);
@@ -250,7 +250,7 @@ mod tests {
         let store = FileStore::open(root.path()).unwrap();
         store.append_incident(VERSION + 1, b"of a newer release").unwrap();
         (0..50).for_each(|n| drop(store.append_incident(VERSION, &encode(&baseline(n)))));
-        let store = Arc::new(Store::File(store));
+        let store = Arc::new(Store::File(Box::new(store)));
         let mut log = IncidentLog::open_looking_at(store.clone(), 100).unwrap();
         assert!(log.is_unreadable() && log.append(&baseline(50)));
         let Store::File(store) = &*store else { panic!("a file store") };

@@ -117,7 +117,7 @@ async fn a_run_is_known_after_a_restart_and_asked_after_until_the_incident_is_cl
     outcome(&mut fed, &id, Outcome::Accepted);
     run(&mut fed, &id, RunState::Succeeded, "success");
     drop(fed);
-    let store = Store::File(FileStore::open(dir.path()).unwrap());
+    let store = Store::File(Box::new(FileStore::open(dir.path()).unwrap()));
     let log = IncidentLog::open(Arc::new(store)).unwrap();
     let taken = log.ledger().taken();
     let trigger = taken.iter().find(|o| o.delivery.kind == Told::Trigger).unwrap();
