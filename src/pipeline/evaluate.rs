@@ -15,6 +15,7 @@ use tracing::warn;
 
 use crate::decide::CloseReason;
 use crate::decide::View;
+use crate::decide::record::Record;
 use crate::deliver;
 use crate::deliver::Deliverer;
 use crate::http::Health;
@@ -122,6 +123,10 @@ pub(super) struct Evaluate {
     view: watch::Sender<Arc<View>>,
     log: IncidentLog,
     models: Vec<ModelEvaluator>,
+    /// Outcomes that the disk has refused so far.
+    untold: Vec<Record>,
+    /// Some message of the log is not with its target.
+    left_over: bool,
     dirty: bool,
 }
 
@@ -156,6 +161,8 @@ impl Evaluate {
             view: parts.view,
             log: parts.log,
             models,
+            untold: Vec::new(),
+            left_over: false,
             dirty: true,
         };
         evaluate.recall(now_ms());
@@ -202,6 +209,7 @@ impl Evaluate {
                     self.watch_quality(model, now_ms);
                     self.tell_faults(model, now_ms);
                 }
+                self.catch_up_deliveries();
                 self.age_incidents(now_ms);
                 self.publish(now_ms);
             }

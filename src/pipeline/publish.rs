@@ -119,6 +119,10 @@ impl Publisher {
         state: &PartitionState,
         caught_up: bool,
     ) {
+        // Evaluation would close the panes that the disk has refused so far without what is in them.
+        if state.has_closed() {
+            return;
+        }
         let Some(watched) = self.desk.watched(model) else { return };
         let progress = progress_of(partition, state, &watched, caught_up);
         if self.out.is_none() {

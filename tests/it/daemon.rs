@@ -5,6 +5,7 @@ mod canary;
 mod consumers;
 mod crash;
 mod dead_letters;
+mod disk;
 mod faults;
 mod golden;
 mod harness;
@@ -14,6 +15,7 @@ mod receiver;
 mod records;
 mod same;
 mod shared;
+mod webhooks;
 mod world;
 
 use std::fs;

@@ -44,6 +44,20 @@ impl Evaluate {
         taken.iter().for_each(|taken| self.deliverer.recall(taken, now_ms));
     }
 
+    /// What the disk or a full queue has held up. Nothing is sent again before the log knows every
+    /// outcome: it would be sent twice.
+    pub(super) fn catch_up_deliveries(&mut self) {
+        while let Some(outcome) = self.untold.first() {
+            if !self.log.append(outcome) {
+                return;
+            }
+            self.untold.remove(0);
+        }
+        if std::mem::take(&mut self.left_over) {
+            self.send_pending();
+        }
+    }
+
     pub(super) fn enqueue_all(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
             self.enqueue(Pending { delivery, attempts: 0, first_attempt_ms: None });
@@ -53,7 +67,8 @@ impl Evaluate {
     fn enqueue(&mut self, pending: Pending) {
         let id = pending.delivery.id.clone();
         if let Err(error) = self.deliverer.enqueue(pending) {
-            error!(delivery = id, %error, "a message stays in the log and is tried at the next start");
+            error!(delivery = id, %error, "a message waits in the log until there is room for it");
+            self.left_over = true;
         }
     }
 
@@ -65,6 +80,8 @@ impl Evaluate {
                 let wanted = outgoing.is_some_and(|o| !o.done && self.owns(&o.delivery.model));
                 let attempt = Record::Attempt { delivery: id, target, n, at_ms: now_ms };
                 let go = wanted && self.log.append(&attempt);
+                // Its target forgets it now.
+                self.left_over |= wanted && !go;
                 if ack.send(go).is_err() {
                     warn!("a target stopped waiting for its answer");
                 }
@@ -96,7 +113,9 @@ impl Evaluate {
                     detail: detail.clone(),
                     reference,
                 };
-                self.log.append(&outcome);
+                if !self.log.append(&outcome) {
+                    self.untold.push(outcome);
+                }
                 self.dirty = true;
                 let next = next_attempt_ms.map(rfc3339).unwrap_or_default();
                 match result {
