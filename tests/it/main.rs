@@ -17,6 +17,7 @@ mod deliver_notifiers;
 mod deliver_presets;
 mod docs;
 mod faults;
+mod guarantees;
 mod http;
 mod kafka_real;
 mod memory;

@@ -98,3 +98,81 @@ impl KafkaSource {
         self.ready.push_back(Event::Lost { partition, from, to, cause });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use rdkafka::TopicPartitionList;
+
+    use super::*;
+    use crate::kafka::Config;
+    use crate::kafka::mock::{MockBroker, Producer};
+    use crate::source::Start;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn fill(producer: &Producer, records: usize) {
+        for _ in 0..records {
+            for partition in 0..2 {
+                producer.produce("t", partition, None, 1, Some(b"x")).unwrap();
+            }
+        }
+        producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Reads until every partition has come to its number of records.
+    fn read_to(source: &mut KafkaSource, read: &mut BTreeMap<i32, i64>, to: [i64; 2]) {
+        for _ in 0..600 {
+            if let Event::Batch(batch) = source.next(Duration::from_millis(50)) {
+                for (partition, records) in batch.groups() {
+                    let next = read.entry(partition.partition).or_default();
+                    assert_eq!(records.first_offset(), *next, "nothing is skipped or comes twice");
+                    *next = records.last_offset() + 1;
+                }
+            }
+            if (0..).zip(to).all(|(partition, to)| read.get(&partition) == Some(&to)) {
+                return;
+            }
+        }
+        panic!("waited in vain for {to:?}: {read:?}, {:?}", source.trouble());
+    }
+
+    /// Librdkafka stops fetching a partition without a word, as when a wake-up is lost: it is found after
+    /// a minute of quiet, and read on without a gap.
+    #[test]
+    fn a_frozen_partition_is_found_after_a_minute_and_read_on() {
+        let broker = MockBroker::start().unwrap();
+        broker.create_topic("t", 2).unwrap();
+        let producer = Producer::connect(&broker.bootstrap_servers()).unwrap();
+        let config = Config::new([broker.bootstrap_servers()]);
+        let starts = Box::new(|_: &TopicPartition| Some(vec![Start::Earliest]));
+        let mut source = KafkaSource::connect(&config, &["t".to_owned()], starts).unwrap();
+        let mut read = BTreeMap::new();
+        fill(&producer, 10);
+        read_to(&mut source, &mut read, [10, 10]);
+
+        let mut frozen = TopicPartitionList::new();
+        frozen.add_partition("t", 1);
+        source.link.consumer.pause(&frozen).unwrap();
+        fill(&producer, 10);
+        read_to(&mut source, &mut read, [20, 10]);
+        // The end of the log is known from the last fetch, or from being asked.
+        let behind = |source: &mut KafkaSource| {
+            source.link.consumer.fetch_watermarks("t", 1, ASK).is_ok_and(|(_, high)| high == 20)
+        };
+        assert!(behind(&mut source));
+        for _ in 0..59 {
+            source.slots.pass(Duration::from_secs(1));
+        }
+        assert_eq!(source.stalls(), 0, "a minute is not over");
+        source.slots.pass(Duration::from_secs(1));
+        read_to(&mut source, &mut read, [20, 20]);
+        assert_eq!(source.stalls(), 1);
+        fill(&producer, 5);
+        read_to(&mut source, &mut read, [25, 25]);
+        assert_eq!(source.stalls(), 1);
+        source.close(PATIENCE).unwrap();
+    }
+}

@@ -141,7 +141,7 @@ impl Slots {
         self.pass(passed);
     }
 
-    fn pass(&mut self, passed: Duration) {
+    pub(super) fn pass(&mut self, passed: Duration) {
         let passed = passed.min(TURN);
         for slot in &mut self.slots {
             slot.quiet += passed;

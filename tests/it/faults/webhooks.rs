@@ -61,6 +61,14 @@ impl Receivers {
         Self { address, seen, down }
     }
 
+    /// Messages that Slack has taken.
+    fn told(&self) -> u64 {
+        let seen = self.seen.lock().unwrap();
+        let ids: BTreeSet<&str> =
+            seen.iter().filter(|seen| seen.path == "/slack").map(|seen| &*seen.id).collect();
+        ids.len() as u64
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -145,7 +153,7 @@ fn delivery(id: &str, model: &str, kind: Kind) -> Delivery {
         announcement: announcement(&id, model, &format!("told:{id}:")),
         id,
         target: if trigger { "retraining_trigger" } else { "slack" }.to_owned(),
-        channel: (!trigger).then(|| "ml".to_owned()),
+        channel: (!trigger).then(|| model.to_owned()),
         model: model.to_owned(),
         kind,
         audience: Audience::Ml,
@@ -223,8 +231,9 @@ impl Life {
             allow_http: true,
             ..Slack::default()
         };
-        let mut targets = vec![Target::slack("ml", &slack, &client).unwrap()];
+        let mut targets = Vec::new();
         for model in 0..MODELS {
+            targets.push(Target::slack(&format!("m{model}"), &slack, &client).unwrap());
             let url = receivers.url(&format!("/retrain/m{model}"));
             let timeout = "200ms".parse().unwrap();
             let trigger = Trigger { allow_http: true, timeout, ..Trigger::new(url) };
@@ -339,20 +348,31 @@ fn live(dir: &Path, receivers: &Receivers, most: u64) -> u64 {
         let runtime = Runtime::new().unwrap();
         let ended = runtime.block_on(async {
             let mut life = Life::begin(dir, receivers);
-            // Early on nothing else is tried than to send while every trigger target is down.
-            let events = if kills == 0 { 400 } else { 20 + dice.below(400) };
-            receivers.down.store(kills == 0, Ordering::SeqCst);
-            for event in 0..events {
+            let (down, least) = (kills == 0, 20 + dice.below(400));
+            receivers.down.store(down, Ordering::SeqCst);
+            let mut idle = 0;
+            for event in 0.. {
+                // While every trigger target is down, Slack is told of the first of each model.
+                if event >= least && (!down || receivers.told() == MODELS) {
+                    return false;
+                }
                 life.decide(most);
-                if event % 100 == 0 {
+                if event % 100 == 99 {
                     life.send_pending();
                 }
-                if life.is_done(most) {
-                    return true;
+                let came = tokio::time::timeout(Duration::from_millis(500), life.events.recv());
+                match came.await {
+                    Ok(event) => life.handle(event.unwrap()),
+                    Err(_) if life.is_done(most) => return true,
+                    Err(_) => {
+                        idle += 1;
+                        assert!(
+                            idle < 240,
+                            "nothing happens for minutes: {:?}",
+                            life.ledger.pending()
+                        );
+                    }
                 }
-                let event = tokio::time::timeout(Duration::from_secs(60), life.events.recv());
-                let event = event.await.expect("something happens in a minute").unwrap();
-                life.handle(event);
             }
             false
         });
