@@ -1,5 +1,6 @@
 //! Partitions that need something: their queue led to ours again, a new place in the log, or a push.
 
+use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use tokio::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::source::kafka::starts;
 
 impl KafkaSource {
     pub(super) fn tend(&mut self) {
+        let mut quiet = Vec::new();
         for index in 0..self.slots.len() {
             let slot = self.slots.at(index);
             if slot.is_forwarding() {
@@ -22,21 +24,44 @@ impl KafkaSource {
                 self.bring_back(index);
             } else if slot.is_quiet() {
                 slot.rest();
-                if self.is_behind(index) {
-                    self.stalls += 1;
-                    self.slots.at(index).be_patient();
-                    self.restart(index);
-                }
+                quiet.push(index);
+            }
+        }
+        if !quiet.is_empty() {
+            self.wake(&quiet);
+        }
+    }
+
+    /// Starts those partitions again that are quiet although their log has more.
+    fn wake(&mut self, quiet: &[usize]) {
+        // What the last fetch told is old where fetching itself has stopped, so brokers are asked.
+        let partitions: Vec<_> =
+            quiet.iter().map(|&index| self.slots.at(index).partition.clone()).collect();
+        let ends = partitions.iter().map(|partition| (partition, Offset::End));
+        let ends = match starts::ask(&self.link.consumer, ends, ASK) {
+            Ok(ends) => Some(ends),
+            Err(error) => {
+                self.put_off(format!("can't ask where quiet partitions end: {error}"));
+                None
+            }
+        };
+        for (&index, partition) in quiet.iter().zip(&partitions) {
+            let asked = ends.as_ref().and_then(|ends| starts::found(ends, partition).ok()?);
+            if self.is_behind(index, asked) {
+                self.stalls += 1;
+                self.slots.at(index).be_patient();
+                self.restart(index);
             }
         }
     }
 
     /// Whether the log has more than was handed out. An end that holds no records (the ends of
     /// transactions) was passed by librdkafka, if not by us.
-    fn is_behind(&mut self, index: usize) -> bool {
+    fn is_behind(&mut self, index: usize, asked: Option<i64>) -> bool {
         let slot = self.slots.at(index);
         let partition = slot.partition.partition;
-        let high = self.link.watermarks(&slot.c_topic, partition).map(|(_, high)| high);
+        let told = self.link.watermarks(&slot.c_topic, partition).map(|(_, high)| high);
+        let high = told.max(asked);
         let positions = self.link.positions();
         let position = positions.iter().find(|(partition, _)| *partition == slot.partition);
         let passed = position.map_or(slot.next, |(_, at)| slot.next.max(*at));
@@ -139,10 +164,7 @@ mod tests {
         panic!("waited in vain for {to:?}: {read:?}, {:?}", source.trouble());
     }
 
-    /// Librdkafka stops fetching a partition without a word, as when a wake-up is lost: it is found after
-    /// a minute of quiet, and read on without a gap.
-    #[test]
-    fn a_frozen_partition_is_found_after_a_minute_and_read_on() {
+    fn start() -> (MockBroker, Producer, KafkaSource, BTreeMap<i32, i64>) {
         let broker = MockBroker::start().unwrap();
         broker.create_topic("t", 2).unwrap();
         let producer = Producer::connect(&broker.bootstrap_servers()).unwrap();
@@ -152,27 +174,53 @@ mod tests {
         let mut read = BTreeMap::new();
         fill(&producer, 10);
         read_to(&mut source, &mut read, [10, 10]);
+        (broker, producer, source, read)
+    }
 
-        let mut frozen = TopicPartitionList::new();
-        frozen.add_partition("t", 1);
-        source.link.consumer.pause(&frozen).unwrap();
+    fn pass(source: &mut KafkaSource, seconds: u32) {
+        (0..seconds).for_each(|_| source.slots.pass(Duration::from_secs(1)));
+    }
+
+    /// What librdkafka fetches goes to a queue that nobody reads, as when a forwarding is lost.
+    #[test]
+    fn a_frozen_partition_is_found_after_a_minute_and_read_on() {
+        let (_broker, producer, mut source, mut read) = start();
+        let lost = source.link.consumer.split_partition_queue("t", 1).unwrap();
         fill(&producer, 10);
         read_to(&mut source, &mut read, [20, 10]);
-        // The end of the log is known from the last fetch, or from being asked.
-        let behind = |source: &mut KafkaSource| {
-            source.link.consumer.fetch_watermarks("t", 1, ASK).is_ok_and(|(_, high)| high == 20)
-        };
-        assert!(behind(&mut source));
-        for _ in 0..59 {
-            source.slots.pass(Duration::from_secs(1));
-        }
+        pass(&mut source, 58);
         assert_eq!(source.stalls(), 0, "a minute is not over");
-        source.slots.pass(Duration::from_secs(1));
+        pass(&mut source, 2);
         read_to(&mut source, &mut read, [20, 20]);
         assert_eq!(source.stalls(), 1);
         fill(&producer, 5);
         read_to(&mut source, &mut read, [25, 25]);
         assert_eq!(source.stalls(), 1);
+        drop(lost);
         source.close(PATIENCE).unwrap();
+    }
+
+    /// Nothing is fetched any more, so no fetch tells that the log has grown.
+    #[test]
+    fn a_partition_that_is_not_even_fetched_is_found_by_asking() {
+        let (_broker, producer, mut source, mut read) = start();
+        let mut frozen = TopicPartitionList::new();
+        frozen.add_partition("t", 1);
+        source.link.consumer.pause(&frozen).unwrap();
+        fill(&producer, 10);
+        read_to(&mut source, &mut read, [20, 10]);
+        assert_eq!(source.link.watermarks(c"t", 1).map(|(_, high)| high), Some(10));
+        pass(&mut source, 60);
+        for _ in 0..600 {
+            if source.stalls() > 0 {
+                break;
+            }
+            source.next(Duration::from_millis(50));
+        }
+        assert_eq!(source.stalls(), 1);
+        // A quiet partition at its end is none.
+        pass(&mut source, 60);
+        (0..5).for_each(|_| drop(source.next(Duration::from_millis(20))));
+        assert_eq!(source.stalls(), 1);
     }
 }

@@ -159,7 +159,7 @@ const NO_OFFSET: KafkaError = KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset
 
 /// Asks each leader once where its partitions begin or end, or from where on records have a time
 /// stamp: that is an offset whose number is ms since the epoch.
-fn ask<'a>(
+pub(super) fn ask<'a>(
     consumer: &Consumer,
     questions: impl Iterator<Item = (&'a TopicPartition, Offset)>,
     timeout: Duration,
@@ -172,7 +172,7 @@ fn ask<'a>(
 }
 
 /// What was answered about a partition; `None` is no such offset.
-fn found(
+pub(super) fn found(
     answer: &TopicPartitionList,
     partition: &TopicPartition,
 ) -> Result<Option<i64>, KafkaError> {
