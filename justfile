@@ -30,6 +30,12 @@ detection *options:
 fuzz seconds="60":
     fuzz/run.sh {{seconds}}
 
+# The tests of faults with the large numbers of rounds; takes an hour or two.
+faults:
+    DRIFTD_TEST_STATE_MUTATIONS=1000000 DRIFTD_TEST_PARQUET_FILES=50000 DRIFTD_TEST_INCIDENTS=10000 \
+    DRIFTD_TEST_CARDINALITY=3300000 DRIFTD_TEST_RECORDS=10000000 \
+    cargo test --release --test it -- --nocapture faults:: daemon::flood
+
 # See it work: an embedded Kafka, a drifting feature, one webhook.
 demo:
     cargo run --release -- demo

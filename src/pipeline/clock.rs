@@ -6,6 +6,11 @@ use std::time::UNIX_EPOCH;
 /// Milliseconds since the epoch.
 #[expect(clippy::disallowed_methods, reason = "the loops read the clock here and nowhere else")]
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch_ms(SystemTime::now())
+}
+
+/// A file's time as milliseconds since the epoch.
+pub(super) fn since_epoch_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

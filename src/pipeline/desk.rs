@@ -13,6 +13,7 @@ use tracing::warn;
 use crate::metrics::Metrics;
 use crate::offsets::TopicPartition;
 use crate::pipeline::clock::now_ms;
+use crate::pipeline::clock::since_epoch_ms;
 use crate::pipeline::snapshot;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
@@ -20,6 +21,9 @@ use crate::source::Start;
 use crate::store;
 use crate::store::Store;
 use crate::window::PartitionState;
+
+/// A partition that is added is noticed within this time; librdkafka looks every half a minute.
+const NOTICED_MS: i64 = 5 * 60 * 1000;
 
 /// Shared between the ingest loop and the callback that says where partitions start.
 pub(super) struct Desk {
@@ -190,14 +194,27 @@ impl Desk {
             Err(_) => return Some(vec![Start::Latest]),
         };
         let now = now_ms();
-        let start = |model: usize| match states.get(&model) {
-            Some(state) => Start::Offset(state.next_offset),
-            None => self.specs[model].start(now),
+        let start = |model: usize| match (states.get(&model), self.specs[model].start(now)) {
+            (Some(state), _) => Start::Offset(state.next_offset),
+            (None, Start::Latest) => self.latest(&partition.topic),
+            (None, start) => start,
         };
         let starts = self.readers(&partition.topic).into_iter().map(start).collect();
         if self.store.kafka().is_some() {
             self.read().insert(partition.clone(), states);
         }
         Some(starts)
+    }
+
+    /// The end of the log, unless the topic has been read before: then a partition without a state is one
+    /// that was added since, and its first records came before anyone could know of it.
+    fn latest(&self, topic: &str) -> Start {
+        let known = self.store.partitions().unwrap_or_default();
+        let ours = known.iter().filter(|partition| *partition.topic == *topic);
+        let written = ours.filter_map(|known| self.store.load_partition(known).ok()?.modified);
+        match written.max().map(since_epoch_ms) {
+            Some(ms) => Start::Time(ms - NOTICED_MS),
+            None => Start::Latest,
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod dice;
 mod parquet;
 mod state;
+mod unreachable;
 mod webhooks;
 
 /// How many rounds: of the environment if it says so, else as many as an ordinary run has time for.

@@ -579,3 +579,65 @@ fn counting_goes_on_after_the_broker_was_away() {
     assert_eq!(daemon.lines("started").len(), 1);
     assert_eq!(daemon.metric("driftd_records_lost_total", ""), 0.0);
 }
+
+#[test]
+fn partitions_added_while_running_are_read_from_their_start() {
+    let Some(world) = World::get() else { return };
+    world.topic("grows", 1);
+    let brokers = world.kafka.brokers();
+    let produce = |partition: i32, records: usize| {
+        // One that has not heard of the topic's former size.
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+        for n in 0..records {
+            let payload = format!("{{\"ts\": {}, \"features\": {{}}}}", now_ms());
+            let key = n.to_string();
+            let record = BaseRecord::to("grows").partition(partition).key(&key).payload(&payload);
+            producer.send(record).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+    };
+    produce(0, 100);
+    let mut config = world.config("grows", "grows");
+    config["models"][0]["start"] = json!("latest");
+    // When a new partition is noticed, that many records of it are there.
+    config["kafka"]["options"]["topic.metadata.refresh.interval.ms"] = json!("2000");
+    let mut daemon = world.start_daemon("grows", &config);
+    daemon.wait("the partition", |daemon| (!daemon.taken().is_empty()).then_some(()));
+    let consumed =
+        |daemon: &Daemon| daemon.metric("driftd_records_consumed_total", "topic=\"grows\"");
+    produce(0, 50);
+    daemon.wait("its records", |daemon| (consumed(daemon) >= 50.0).then_some(()));
+    world.kafka.add_partitions("grows", 3);
+    produce(1, 70);
+    produce(2, 30);
+    daemon.wait("all records", |daemon| (consumed(daemon) >= 150.0).then_some(()));
+    assert_eq!(consumed(&daemon), 150.0, "what was there before the first start is not read");
+    assert_eq!(daemon.metric("driftd_records_lost_total", ""), 0.0);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_and_is_shorter_is_read_from_its_start() {
+    let Some(world) = World::get() else { return };
+    world.topic("anew", 1);
+    world.produce("anew", 5_000, &["--clean", "--span-minutes", "120"]);
+    let config = world.config("anew", "anew");
+    let consumed =
+        |daemon: &Daemon| daemon.metric("driftd_records_consumed_total", "topic=\"anew\"");
+    let mut daemon = world.start_daemon("anew", &config);
+    daemon.wait("all records", |daemon| (consumed(daemon) >= 5_000.0).then_some(()));
+    assert!(daemon.stop());
+    world.kafka.delete_topic("anew");
+    world.kafka.until_gone("anew");
+    world.topic("anew", 1);
+    let start = (1_760_000_000_000 + 120 * MINUTE_MS).to_string();
+    let later = ["--clean", "--start-ms", &start, "--span-minutes", "120"];
+    let wrote = world.produce("anew", 1_000, &later);
+    let mut daemon = world.start_daemon("anew", &config);
+    daemon.wait("the new records", |daemon| (consumed(daemon) >= wrote as f64).then_some(()));
+    assert_eq!(consumed(&daemon), wrote as f64);
+    let log = daemon.log();
+    assert!(log.contains("records are gone from the log") && log.contains("beyond_end"), "{log}");
+    let model = daemon.json("/api/v1/models/fraud");
+    assert_eq!(model["incident"], "none", "{model:#}");
+}

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use tempfile::TempDir;
@@ -159,12 +159,36 @@ impl Kafka {
         assert!(created.iter().all(Result::is_ok), "{created:?}");
     }
 
+    /// The topic has so many partitions from now on.
+    pub(crate) fn add_partitions(&self, name: &str, partitions: usize) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.brokers()).create().unwrap();
+        let more = NewPartitions::new(name, partitions);
+        let done = block_on(admin.create_partitions([&more], &AdminOptions::new())).unwrap();
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+    }
+
     /// Deletes a topic, so that it can be created anew under another id.
     pub(crate) fn delete_topic(&self, name: &str) {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", self.brokers()).create().unwrap();
         let deleted = block_on(admin.delete_topics(&[name], &AdminOptions::new())).unwrap();
         assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    }
+
+    /// Waits until no broker knows the topic.
+    pub(crate) fn until_gone(&self, name: &str) {
+        let limit = std::time::Duration::from_secs(30);
+        for _ in 0..600 {
+            let consumer: rdkafka::consumer::BaseConsumer =
+                ClientConfig::new().set("bootstrap.servers", self.brokers()).create().unwrap();
+            let metadata = rdkafka::consumer::Consumer::fetch_metadata(&consumer, None, limit);
+            if metadata.unwrap().topics().iter().all(|topic| topic.name() != name) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{name} is still there");
     }
 }
 
