@@ -619,7 +619,7 @@ fn partitions_added_while_running_are_read_from_their_start() {
 #[test]
 fn a_topic_that_was_made_anew_and_is_shorter_is_read_from_its_start() {
     let Some(world) = World::get() else { return };
-    world.topic("anew", 1);
+    world.topic("anew", 3);
     world.produce("anew", 5_000, &["--clean", "--span-minutes", "120"]);
     let config = world.config("anew", "anew");
     let consumed =
@@ -629,7 +629,7 @@ fn a_topic_that_was_made_anew_and_is_shorter_is_read_from_its_start() {
     assert!(daemon.stop());
     world.kafka.delete_topic("anew");
     world.kafka.until_gone("anew");
-    world.topic("anew", 1);
+    world.topic("anew", 3);
     let start = (1_760_000_000_000 + 120 * MINUTE_MS).to_string();
     let later = ["--clean", "--start-ms", &start, "--span-minutes", "120"];
     let wrote = world.produce("anew", 1_000, &later);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::harness::{Daemon, until};
-use super::world::{MINUTE, PARTITIONS, START, TOPIC, World};
+use super::world::{MINUTE, PARTITIONS, RATE, START, TOPIC, World};
 
 /// Records that may be on their way: the mock cluster forgets what is older.
 const AHEAD: u64 = 10_000;
@@ -25,7 +25,7 @@ impl Flood<'_> {
         let partition = i32::try_from(self.sent % 2).unwrap();
         self.world.send(partition, ts, record);
         self.sent += 1;
-        if self.sent % AHEAD == 0 {
+        if self.sent.is_multiple_of(AHEAD) {
             self.read();
         }
     }
@@ -122,4 +122,33 @@ fn a_long_run_takes_no_more_memory_files_or_threads_than_a_short_one() {
     // A snapshot or a segment that is being written, and the connections of this test.
     assert!(last[2] <= middle[2] + 4.0, "descriptors: {seen:?}");
     assert!(last[3] <= middle[3] + 2.0, "threads: {seen:?}");
+}
+
+#[test]
+fn a_broker_that_is_away_costs_no_memory_no_record_and_no_restart() {
+    let mut world = World::new();
+    let model = world.model("fraud", "");
+    let daemon = Daemon::start(&world.write_config("state", "one", &model));
+    world.minutes(20, false);
+    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let memory = || daemon.metric("process_resident_memory_bytes").unwrap() / f64::from(1 << 20);
+    let before = memory();
+    for _ in 0..3 {
+        let told = daemon.log().matches("Kafka trouble=").count();
+        world.broker.sleep().unwrap();
+        until("a line about it", || {
+            (daemon.log().matches("Kafka trouble=").count() > told).then_some(())
+        });
+        assert_eq!(daemon.get_public("/livez").0, 200);
+        world.broker.wake().unwrap();
+        world.minutes(5, false);
+        daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    }
+    let after = memory();
+    println!("{before} MiB before three outages, {after} after");
+    assert!(after < before + 64.0, "{before} {after}");
+    let consumed = format!("driftd_records_consumed_total{{topic=\"{TOPIC}\"}}");
+    let all = (35 * RATE * i64::from(PARTITIONS)) as f64;
+    assert_eq!(daemon.metric(&consumed), Some(all));
+    assert_eq!(daemon.log().matches("partition taken").count(), 2, "no rebalance, no new client");
 }

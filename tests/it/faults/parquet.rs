@@ -168,8 +168,9 @@ fn child(instructions: &str) -> ! {
             Ok(Err(error)) => panic!("{number}: `{error}` does not name {location}"),
             Err(_) => "panicked",
         };
-        println!("#{number} {end}");
-        std::io::stdout().flush().unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "#{number} {end}").unwrap();
+        out.flush().unwrap();
     }
     std::process::exit(0);
 }

@@ -108,7 +108,7 @@ fn serve(mut stream: TcpStream, number: u64, seen: &Mutex<Vec<Seen>>, down: &Ato
     stream.write_all(answer.as_bytes()).ok();
     if fault == 9 {
         // Until the sender's patience ends.
-        stream.read(&mut [0]).ok();
+        stream.read_exact(&mut [0]).ok();
     }
 }
 
