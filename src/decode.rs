@@ -9,6 +9,7 @@ use crate::feature::{Column, Feature};
 
 mod columns;
 pub mod fields;
+pub mod fingerprint;
 pub mod json;
 mod names;
 mod number;
@@ -103,6 +104,8 @@ pub struct Batch {
     pub kafka_ms: Vec<i64>,
     /// Event time of the row, ms since the epoch.
     pub event_ms: Vec<i64>,
+    /// What the row is known by should it come again: one per row, or none where nothing is known.
+    pub fingerprints: Vec<u64>,
     pub columns: Vec<Column>,
     pub rejects: Vec<Reject>,
     /// Records of this model that had a key twice; the last one was taken.

@@ -16,6 +16,7 @@ use crate::decide::time::rfc3339;
 
 mod constant;
 mod examine;
+mod feed;
 mod phases;
 mod share;
 mod track;
@@ -68,11 +69,13 @@ pub enum FaultKind {
     UnseenSurge,
     /// Too many records of the whole feed can't be used.
     Rejects,
+    /// Records of the feed come again, byte for byte, where all of them differed.
+    Duplicates,
 }
 
 impl FaultKind {
     /// In this order they are stored: new ones go to the end.
-    pub const ALL: [FaultKind; 7] = [
+    pub const ALL: [FaultKind; 8] = [
         FaultKind::NullSurge,
         FaultKind::TypeChange,
         FaultKind::SchemaChange,
@@ -80,6 +83,7 @@ impl FaultKind {
         FaultKind::Constant,
         FaultKind::UnseenSurge,
         FaultKind::Rejects,
+        FaultKind::Duplicates,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -91,6 +95,7 @@ impl FaultKind {
             FaultKind::Constant => "constant",
             FaultKind::UnseenSurge => "unseen_surge",
             FaultKind::Rejects => "rejects",
+            FaultKind::Duplicates => "duplicates",
         }
     }
 }
@@ -128,9 +133,9 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A feature's fault that began at `since_ms`, seen at `now_ms` (event time).
-    pub(super) fn of_feature(
-        feature: &str,
+    /// A fault of a feature, or of the whole feed, that began at `since_ms`, seen at `now_ms` (event time).
+    pub(super) fn found(
+        feature: Option<&str>,
         finding: Finding,
         since_ms: i64,
         now_ms: i64,
@@ -139,8 +144,8 @@ impl Fault {
         let since = rfc3339(since_ms);
         Self {
             kind: finding.kind,
-            feature: Some(feature.to_owned()),
-            sentence: format!("{} since {since}", finding.sentence(feature)),
+            feature: feature.map(str::to_owned),
+            sentence: format!("{} since {since}", finding.sentence(feature.unwrap_or("the feed"))),
             since,
             audience: audience(now_ms - since_ms),
             evidence: Some(finding),
@@ -204,6 +209,9 @@ impl Finding {
             (FaultKind::Rejects, _) => {
                 format!("{share:.1} % of {records} records can't be used")
             }
+            (FaultKind::Duplicates, _) => format!(
+                "{share:.1} % of {records} sampled records had come before, byte for byte, where {expected:.1} % are usual: does a producer send again what it has sent?"
+            ),
         }
     }
 }

@@ -181,6 +181,10 @@ impl ModelState {
         }
         let mut explanation = self.explain(verdicts, at, drift, &suppressed_by);
         explanation.push_str(&left_out(verdicts));
+        let of_feed = self.faults.fault_of_feed(at.pane_end_ms).filter(|fault| !fault.accepted);
+        if let Some(fault) = of_feed {
+            explanation.push_str(&format!("; {}", fault.sentence));
+        }
         if let Some(prediction) = self.prediction.as_ref().filter(|last| last.drifted) {
             explanation.push_str(&format!("; {}", prediction.sentence()));
         }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::feature::{Column, Feature};
+use crate::feature::Feature;
 
 use super::columns::Columns;
 use super::fields::Fields;
+use super::fingerprint;
 use super::names::Names;
 use super::paths::Targets;
 use super::scan::{Fault, Number, Scanner, Text};
@@ -16,11 +17,13 @@ use super::{Batch, Message, Options, Reason, Reject};
 mod found;
 mod object;
 mod order;
+mod output;
 mod plan;
 mod twin;
 mod walk;
 
 use found::Found;
+use output::{Origin, Output};
 use plan::Plan;
 pub use twin::every_way_agrees;
 use walk::{Walk, write_canonical};
@@ -51,17 +54,6 @@ struct NamesInRecord {
     features: Vec<Option<u32>>,
 }
 
-#[derive(Debug)]
-struct Output {
-    offsets: Vec<i64>,
-    kafka_ms: Vec<i64>,
-    event_ms: Vec<i64>,
-    rejects: Vec<Reject>,
-    duplicate_keys: u64,
-    other_models: u64,
-    imprecise: u64,
-}
-
 /// Why a record is not used, and what to tell a person.
 type Refusal = (Reason, Option<Cow<'static, str>>);
 
@@ -81,15 +73,7 @@ impl JsonDecoder {
             names: NamesInRecord::default(),
             text: String::new(),
             columns: Columns::new(features),
-            out: Output {
-                offsets: Vec::new(),
-                kafka_ms: Vec::new(),
-                event_ms: Vec::new(),
-                rejects: Vec::new(),
-                duplicate_keys: 0,
-                other_models: 0,
-                imprecise: 0,
-            },
+            out: Output::default(),
             plan,
         }
     }
@@ -142,10 +126,15 @@ impl JsonDecoder {
         }
         self.out.duplicate_keys += u64::from(self.found.duplicate);
         let event_ms = self.event_ms(message, text)?;
-        let times = Times { offset: message.offset, kafka_ms: message.timestamp_ms, event_ms };
+        let of = Origin {
+            offset: message.offset,
+            kafka_ms: message.timestamp_ms,
+            event_ms,
+            fingerprint: fingerprint::of_bytes(text.as_bytes()),
+        };
         match self.plan.row_paths {
-            Some(_) => self.rows(simd, text, times),
-            None => self.row(simd, text, times),
+            Some(_) => self.rows(simd, text, of),
+            None => self.row(simd, text, of),
         }
     }
 
@@ -197,18 +186,18 @@ impl JsonDecoder {
     }
 
     /// The record is one row.
-    fn row<S: Simd>(&mut self, simd: S, text: &str, times: Times) -> Result<(), Refusal> {
+    fn row<S: Simd>(&mut self, simd: S, text: &str, of: Origin) -> Result<(), Refusal> {
         let Self { plan, found, names, columns, out, .. } = self;
         let features = names.positional(plan, text, found)?;
         let scan = Scanner::new(text, plan.allow_nan);
         let walk = Walk { simd, scan, schema: &plan.schema, paths: &plan.paths, found, columns };
         complete(plan, walk, features, text)?;
-        out.push(columns, found, text, times);
+        out.push(columns, found, text, of);
         Ok(())
     }
 
     /// Every element of an array of the record is a row; a bad one does not affect the others.
-    fn rows<S: Simd>(&mut self, simd: S, text: &str, times: Times) -> Result<(), Refusal> {
+    fn rows<S: Simd>(&mut self, simd: S, text: &str, of: Origin) -> Result<(), Refusal> {
         let Self { plan, found, found_in_row, names, columns, out, .. } = self;
         let start = found.start(Targets::ROWS).filter(|&start| text.as_bytes()[start] == b'[');
         let (Some(start), Some(paths)) = (start, &plan.row_paths) else {
@@ -245,10 +234,13 @@ impl JsonDecoder {
             rows.scan.at = walk.scan.at;
             duplicate |= found_in_row.duplicate;
             match done {
-                Ok(()) => out.push(rows.columns, found_in_row, text, times),
+                Ok(()) => {
+                    let fingerprint = fingerprint::of_row(of.fingerprint, index as u64);
+                    out.push(rows.columns, found_in_row, text, Origin { fingerprint, ..of });
+                }
                 Err((reason, _)) => {
                     let hint = Some(format!("row {index}").into());
-                    out.rejects.push(Reject { offset: times.offset, reason, hint });
+                    out.rejects.push(Reject { offset: of.offset, reason, hint });
                 }
             }
             Ok(())
@@ -331,40 +323,6 @@ impl NamesInRecord {
         self.features.extend(list.iter().map(|name| known.get(name.as_bytes())));
         raw.clone_into(&mut self.raw);
         Ok(())
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Times {
-    offset: i64,
-    kafka_ms: i64,
-    event_ms: i64,
-}
-
-impl Output {
-    fn push(&mut self, columns: &mut Columns, found: &Found, text: &str, times: Times) {
-        columns.push(&found.row, text, &found.scratch);
-        self.offsets.push(times.offset);
-        self.kafka_ms.push(times.kafka_ms);
-        self.event_ms.push(times.event_ms);
-        self.imprecise += found.imprecise;
-    }
-
-    /// The batch so far; the next one starts empty, with room for as many rows.
-    fn finish(&mut self, columns: Vec<Column>, looked_up: u64) -> Batch {
-        let rows = self.offsets.len();
-        let take = |times: &mut Vec<i64>| std::mem::replace(times, Vec::with_capacity(rows));
-        Batch {
-            offsets: take(&mut self.offsets),
-            kafka_ms: take(&mut self.kafka_ms),
-            event_ms: take(&mut self.event_ms),
-            columns,
-            rejects: std::mem::take(&mut self.rejects),
-            duplicate_keys: std::mem::take(&mut self.duplicate_keys),
-            other_models: std::mem::take(&mut self.other_models),
-            imprecise: std::mem::take(&mut self.imprecise),
-            looked_up,
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::feature::Kind as FeatureKind;
 use crate::histogram::Counts;
 use crate::metrics::text::{Families, Kind};
 
+mod duplicates;
 mod owner;
 mod prediction;
 
@@ -216,6 +217,7 @@ fn model_families(out: &mut Families, model: &ModelView) {
     }
     let of_features = model.faults.iter().filter(|fault| fault.feature.is_some());
     out.set(FAULTY, &of, of_features.filter(|fault| !fault.accepted).count() as f64);
+    duplicates::render(out, model);
     prediction::render(out, model);
     if let Some(ratio) = drift_ratio(model) {
         out.set(RATIO, &of, ratio);

@@ -16,6 +16,9 @@ pub struct Pane {
     pub rejects: u64,
     /// Records are known to be lost here: retention overtook us, or a batch could not be decoded.
     pub gap: bool,
+    /// Records that were looked at for whether they had come before, and those that had.
+    pub sampled: u64,
+    pub repeated: u64,
     /// One per feature, in the model's order.
     pub features: Vec<Counts>,
 }
@@ -24,7 +27,7 @@ impl Pane {
     /// An empty pane; `cells[i]` is the number of cells of feature `i`.
     pub fn empty(start_ms: i64, cells: &[usize]) -> Self {
         let features = cells.iter().map(|&n| Counts::zero(n)).collect();
-        Self { start_ms, records: 0, rejects: 0, gap: false, features }
+        Self { start_ms, records: 0, rejects: 0, gap: false, sampled: 0, repeated: 0, features }
     }
 
     /// Adds what another partition had in the same pane.
@@ -32,11 +35,15 @@ impl Pane {
         self.records += other.records;
         self.rejects += other.rejects;
         self.gap |= other.gap;
+        self.sampled += other.sampled;
+        self.repeated += other.repeated;
         for (mine, theirs) in self.features.iter_mut().zip(&other.features) {
             mine.add(theirs);
         }
     }
 
+    /// Writes all but the sample, which older releases don't know: whoever holds a pane writes it behind
+    /// everything else.
     pub fn encode(&self, out: &mut Writer) {
         out.i64(self.start_ms);
         out.u64(self.records);
@@ -56,7 +63,17 @@ impl Pane {
             return Err(Truncated);
         }
         let features = decode_counts(input, cells)?;
-        Ok(Self { start_ms, records, rejects, gap, features })
+        Ok(Self { start_ms, records, rejects, gap, sampled: 0, repeated: 0, features })
+    }
+
+    pub(super) fn encode_sample(&self, out: &mut Writer) {
+        out.u64(self.sampled);
+        out.u64(self.repeated);
+    }
+
+    pub(super) fn decode_sample(&mut self, input: &mut Reader<'_>) -> Result<(), Truncated> {
+        (self.sampled, self.repeated) = (input.u64()?, input.u64()?);
+        Ok(())
     }
 }
 
@@ -88,6 +105,7 @@ impl Partial {
         out.u64(self.rules);
         out.i64(self.applied_through);
         self.pane.encode(&mut out);
+        self.pane.encode_sample(&mut out);
         out.into_bytes()
     }
 
@@ -101,7 +119,10 @@ impl Partial {
             return Ok(None);
         }
         let applied_through = input.i64()?;
-        let pane = Pane::decode(&mut input, cells)?;
+        let mut pane = Pane::decode(&mut input, cells)?;
+        if !input.is_empty() {
+            pane.decode_sample(&mut input)?;
+        }
         Ok(Some(Self { partition, rules, applied_through, pane }))
     }
 }
@@ -122,6 +143,9 @@ pub struct ClosedPane {
     pub rejects: u64,
     /// Every partition had it, or was idle, and nothing was lost; else the window is incomplete.
     pub complete: bool,
+    /// Records that were looked at for whether they had come before, and those that had.
+    pub sampled: u64,
+    pub repeated: u64,
     /// Encoded counts, one after the other, in the order of the model's features.
     encoded: Box<[u8]>,
 }
@@ -137,6 +161,8 @@ impl ClosedPane {
             records: pane.records,
             rejects: pane.rejects,
             complete: complete && !pane.gap,
+            sampled: pane.sampled,
+            repeated: pane.repeated,
             encoded: out.into_bytes().into_boxed_slice(),
         }
     }
@@ -194,6 +220,7 @@ mod tests {
         let mut pane = Pane::empty(300_000, &[3, 2]);
         pane.records = 7;
         pane.rejects = 1;
+        (pane.sampled, pane.repeated) = (5, 2);
         pane.features[0].cells = vec![1, 0, 6];
         pane.features[1].unseen = 7;
         pane
@@ -211,9 +238,13 @@ mod tests {
         assert_eq!(Partial::decode(&body, 9, &[3, 2]), Ok(Some(partial)));
         assert_eq!(Partial::decode(&body, 8, &[3, 2]), Ok(None));
         assert_eq!(Partial::decode(&body, 9, &[3, 3]), Err(Truncated));
-        for end in 0..body.len() {
+        let sample = body.len() - 2;
+        for end in (0..body.len()).filter(|end| *end != sample) {
             assert!(!matches!(Partial::decode(&body[..end], 9, &[3, 2]), Ok(Some(_))));
         }
+        // As releases wrote it that took no sample.
+        let old = Partial::decode(&body[..sample], 9, &[3, 2]).unwrap().unwrap().pane;
+        assert_eq!(old, Pane { sampled: 0, repeated: 0, ..pane() });
     }
 
     #[test]

@@ -16,13 +16,17 @@ use crate::histogram::count;
 use crate::window::Pane;
 use crate::window::Watermark;
 use crate::window::pane_start;
+use crate::window::partition::repeats::Repeats;
 use crate::window::partition::runs::Runs;
 use crate::window::watermark::Judgement;
 
+mod repeats;
 mod runs;
 
 /// Panes that can be missed at once; a baseline that comes later than that is no longer news.
 const MISSED_MOST: i64 = 1000;
+/// Bytes that a state's memory of records that may come again takes at most.
+pub const REPEATS_BYTES: u64 = Repeats::BYTES_MAX;
 
 /// Everything that decides what is counted where; two states with other rules never mix.
 #[derive(Clone, Debug)]
@@ -73,6 +77,8 @@ pub struct PartitionState {
     unplaced_rejects: u64,
     /// Records were lost and the next pane must say so.
     gap: bool,
+    /// What may come a second time.
+    repeats: Repeats,
 }
 
 impl PartitionState {
@@ -87,6 +93,7 @@ impl PartitionState {
             closed: Vec::new(),
             unplaced_rejects: 0,
             gap: false,
+            repeats: Repeats::default(),
         }
     }
 
@@ -116,6 +123,11 @@ impl PartitionState {
             let pane = self.place(rules, event_ms, kafka_ms, &mut runs, &mut rejected);
             if let Some(pane) = pane {
                 runs.push(pane, row);
+                if let Some(&fingerprint) = batch.fingerprints.get(row as usize)
+                    && self.repeats.samples(fingerprint)
+                {
+                    self.sample(pane, fingerprint);
+                }
             }
         }
         for reject in rejects {
@@ -175,6 +187,15 @@ impl PartitionState {
         pane.rejects += mem::take(&mut self.unplaced_rejects);
         pane.gap |= mem::take(&mut self.gap);
         Some(start)
+    }
+
+    /// Notes a row of the sample, which is counted in the pane that begins at `start_ms`.
+    fn sample(&mut self, start_ms: i64, fingerprint: u64) {
+        let watermark_ms = self.watermark.highest().unwrap_or(start_ms);
+        let repeated = self.repeats.note(fingerprint, watermark_ms);
+        let pane = self.open.get_mut(&start_ms).expect("opened when its first row was placed");
+        pane.sampled += 1;
+        pane.repeated += u64::from(repeated);
     }
 
     /// Adds the rows that have been placed to the records of their panes.
@@ -272,6 +293,7 @@ impl PartitionState {
         self.closed.clear();
         self.first_pane_ms = None;
         self.unplaced_rejects = 0;
+        self.repeats = Repeats::default();
     }
 
     /// Panes from which on `rules` count, and that were passed before they were known here: each
@@ -311,9 +333,11 @@ impl PartitionState {
         out.u64(u64::from(self.gap));
         out.u64(self.open.len() as u64);
         self.open.values().for_each(|pane| pane.encode(out));
+        self.open.values().for_each(|pane| pane.encode_sample(out));
+        self.repeats.encode(out);
     }
 
-    /// Reads what `encode` wrote. A state of other rules keeps its position and its watermark, but
+    /// Reads what `encode` wrote, or an earlier release that took no sample. A state of other rules keeps its position and its watermark, but
     /// not its panes: what they hold cannot be mixed with what will be counted from here on.
     pub fn decode(input: &mut Reader<'_>, rules: &Rules) -> Result<Self, Truncated> {
         let found = input.u64()?;
@@ -344,6 +368,12 @@ impl PartitionState {
         for _ in 0..input.u64()? {
             let pane = Pane::decode(input, &shape)?;
             state.open.insert(pane.start_ms, pane);
+        }
+        if !input.is_empty() {
+            for pane in state.open.values_mut() {
+                pane.decode_sample(input)?;
+            }
+            state.repeats = Repeats::decode(input)?;
         }
         Ok(state)
     }

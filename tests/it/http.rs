@@ -118,6 +118,8 @@ fn pane(n: i64, cells: [u64; 4]) -> Arc<ClosedPane> {
         records: cells.iter().sum(),
         rejects: 1,
         gap: false,
+        sampled: 0,
+        repeated: 0,
         features,
     };
     Arc::new(ClosedPane::new(&pane, true))

@@ -11,6 +11,7 @@ use crate::decide::effects;
 use crate::decide::{Level, Policy, Rule};
 use crate::feature::{Kind, Role};
 use crate::window::ClosedPane;
+use crate::window::partition::REPEATS_BYTES;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Counts beside the cells: nine small ones and four sums.
@@ -83,7 +84,8 @@ pub(super) struct Memory {
     pub(super) baseline: u64,
     /// The sum over the window: one that is kept up, one that readers see.
     pub(super) window: u64,
-    /// Per partition of the topic: features x cells x panes that are still open.
+    /// Per partition of the topic: features x cells x panes that are still open, and what is remembered of
+    /// records that may come again.
     pub(super) open_panes_per_partition: u64,
     /// Features x cells x panes of `max_age`, as they are kept.
     pub(super) closed_panes: u64,
@@ -184,7 +186,7 @@ fn memory(model: &Model, usable: &[&FeatureBaseline]) -> Memory {
     let baseline = cells * 24 + features * COUNTS_BYTES + usable.iter().map(slots).sum::<u64>();
     let window = counts * 2;
     // A pane is open until lateness after its end, and the newest is open too.
-    let open_panes_per_partition = counts * (panes(model.lateness.as_ms()) + 2);
+    let open_panes_per_partition = counts * (panes(model.lateness.as_ms()) + 2) + REPEATS_BYTES;
     let kept_ms = model.drift_config.max_age.as_ms().max(model.window().as_ms());
     let closed_panes = closed_pane * panes(kept_ms);
     let others = baseline + window + open_panes_per_partition;

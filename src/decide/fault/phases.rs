@@ -9,7 +9,9 @@ use crate::decide::fault::FaultKind;
 use crate::decide::fault::LOOK;
 use crate::decide::fault::OLD_MS;
 use crate::decide::fault::examine::Noise;
+use crate::decide::fault::feed::Feed;
 use crate::decide::fault::nats;
+use crate::decide::fault::share::Part;
 use crate::decide::fault::track::Look;
 use crate::decide::fault::track::Step;
 use crate::decide::fault::track::Track;
@@ -21,6 +23,8 @@ use crate::histogram::Counts;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
     tracks: Vec<Track>,
+    /// Of the feed as a whole.
+    feed: Feed,
     /// Panes that wait until they hold enough for a look.
     look: Vec<Counts>,
     look_from_ms: Option<i64>,
@@ -28,8 +32,9 @@ pub struct Faults {
     before_ms: Option<i64>,
     /// Per feature, what single looks are too small to show.
     block: Vec<Counts>,
-    /// Whether each feature's last pane is no evidence of drift.
+    /// Whether each feature's last pane is no evidence of drift, and where that pane begins.
     last: Vec<bool>,
+    last_ms: i64,
     /// How many faulty features would be over `retrain` if they were believed; not stored.
     disbelieved: usize,
     /// Features that can be watched; not stored.
@@ -42,6 +47,9 @@ pub struct PaneCounts<'a> {
     pub features: &'a [FeatureBaseline],
     /// One per feature, in its cells.
     pub counts: &'a [Counts],
+    /// Records that were looked at for whether they had come before, and those that had.
+    pub sampled: u64,
+    pub repeated: u64,
     pub start_ms: i64,
     pub pane_ms: i64,
     /// How much more the counts of the feature at an index, over so many ms, vary than those of independent
@@ -53,20 +61,32 @@ pub struct PaneCounts<'a> {
     pub kept_from_ms: i64,
 }
 
-/// What changed with a pane.
+/// What changed with a pane, by the index of the feature; `None` is the whole feed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// Panes from `from_ms` on are no evidence of this feature's drift, those included that have been
+    /// Panes from `from_ms` on are no evidence of this feature's drift (of any feature's), those included that have been
     /// decided already. It comes again when the fault turns out to be of another kind.
-    Began { feature: usize, from_ms: i64 },
+    Began { feature: Option<usize>, from_ms: i64 },
     /// Panes from `to_ms` on count again.
-    Ended { feature: usize, kind: FaultKind, since_ms: i64, to_ms: i64, told: bool },
+    Ended { feature: Option<usize>, kind: FaultKind, since_ms: i64, to_ms: i64, told: bool },
 }
 
-/// What people are to be told of one fault, by the index of its feature.
+impl Change {
+    fn of(feature: Option<usize>, step: &Step) -> Option<Self> {
+        match *step {
+            Step::Nothing => None,
+            Step::Began(from_ms) => Some(Change::Began { feature, from_ms }),
+            Step::Ended { kind, since_ms, to_ms, told } => {
+                Some(Change::Ended { feature, kind, since_ms, to_ms, told })
+            }
+        }
+    }
+}
+
+/// What people are to be told of one fault, by the index of its feature; `None` is the whole feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untold {
-    pub feature: usize,
+    pub feature: Option<usize>,
     pub kind: FaultKind,
     pub since_ms: i64,
     /// It has lasted for a day: now the people of the model are told.
@@ -80,7 +100,7 @@ impl Faults {
         self.tracks.resize(pane.features.len(), new);
         self.fit(pane.features);
         let end_ms = pane.start_ms + pane.pane_ms;
-        for track in &mut self.tracks {
+        for track in self.tracks.iter_mut().chain([&mut self.feed.track]) {
             track.forget(pane.kept_from_ms);
         }
         let from_ms = *self.look_from_ms.get_or_insert(pane.start_ms);
@@ -89,15 +109,22 @@ impl Faults {
             block.add(counts);
         }
         let records = self.look.iter().map(Counts::records).max().unwrap_or(0);
-        let mut changes = Vec::new();
+        let sampled = Part { k: pane.repeated, n: pane.sampled };
+        let of_feed = self.feed.push(sampled, pane.start_ms, end_ms, nats(pane.features.len()));
+        let mut changes: Vec<Change> = Change::of(None, &of_feed).into_iter().collect();
         if records >= LOOK {
-            changes = self.look_at(pane, from_ms, end_ms);
+            changes.extend(self.look_at(pane, from_ms, end_ms));
             self.before_ms = Some(from_ms);
             self.look_from_ms = None;
             self.look.iter_mut().for_each(clear);
         }
-        self.last = self.tracks.iter().map(|track| track.is_withheld(pane.start_ms)).collect();
+        self.note_last(pane.start_ms);
         changes
+    }
+
+    fn note_last(&mut self, start_ms: i64) {
+        self.last_ms = start_ms;
+        self.last = (0..self.tracks.len()).map(|at| self.is_withheld(at, start_ms)).collect();
     }
 
     fn look_at(&mut self, pane: &PaneCounts<'_>, from_ms: i64, end_ms: i64) -> Vec<Change> {
@@ -123,13 +150,7 @@ impl Faults {
                 noise: &noise,
                 window_ms: pane.window_ms,
             };
-            match track.step(&look) {
-                Step::Nothing => {}
-                Step::Began(from_ms) => changes.push(Change::Began { feature: at, from_ms }),
-                Step::Ended { kind, since_ms, to_ms, told } => {
-                    changes.push(Change::Ended { feature: at, kind, since_ms, to_ms, told });
-                }
-            }
+            changes.extend(Change::of(Some(at), &track.step(&look)));
             if track.block_from_ms >= end_ms {
                 clear(&mut self.block[at]);
             }
@@ -160,7 +181,7 @@ impl Faults {
                 self.block[at].add(counts);
             }
         }
-        self.last = self.tracks.iter().map(|track| track.is_withheld(start_ms)).collect();
+        self.note_last(start_ms);
     }
 
     /// Panes from here on are needed by `refill`.
@@ -175,12 +196,13 @@ impl Faults {
 
     /// Whether the pane that begins at `start_ms` is no evidence of this feature's drift.
     pub fn is_withheld(&self, feature: usize, start_ms: i64) -> bool {
-        self.tracks.get(feature).is_some_and(|track| track.is_withheld(start_ms))
+        self.feed.track.is_withheld(start_ms)
+            || self.tracks.get(feature).is_some_and(|track| track.is_withheld(start_ms))
     }
 
     /// Some pane of some feature is, or was not long ago.
     pub fn withholds(&self) -> bool {
-        self.tracks.iter().any(Track::withholds)
+        self.feed.track.withholds() || self.tracks.iter().any(Track::withholds)
     }
 
     /// Whether what has just been learnt of this feature is to wait: it has a fault, or one pane alone
@@ -194,7 +216,7 @@ impl Faults {
                 && before < onset.log_needed
                 && onset.log_evidence - before > onset.log_needed / 2.0
         });
-        jumped || track.is_faulty()
+        jumped || track.is_faulty() || self.feed.track.is_faulty()
     }
 
     /// There is a fault in this feature that nobody has taken for drift.
@@ -203,16 +225,17 @@ impl Faults {
     }
 
     pub fn any(&self) -> bool {
-        self.tracks.iter().any(Track::is_faulty)
+        self.feed.track.is_faulty() || self.tracks.iter().any(Track::is_faulty)
     }
 
-    /// More than half of the features that are watched are faulty: their number is their weight.
+    /// The whole feed is faulty, or more than half of the features that are watched: their number is their
+    /// weight.
     pub fn bars(&self) -> bool {
         let usable = |at: usize| self.usable.get(at).copied().unwrap_or(true);
         let watched = self.tracks.iter().enumerate();
         let watched = watched.filter(|(at, track)| usable(*at) && track.seen).count();
         let faulty = self.tracks.iter().filter(|track| track.is_faulty()).count();
-        2 * faulty > watched
+        self.feed.track.is_faulty() || 2 * faulty > watched
     }
 
     /// So many faulty features would be over `retrain` if their values were believed.
@@ -224,17 +247,29 @@ impl Faults {
         self.disbelieved
     }
 
-    /// This feature's fault at `now_ms` (event time), accepted or not.
+    /// The fault of the feature at `feature`, called `name`, at `now_ms` (event time), accepted or not.
     pub fn fault(&self, feature: usize, name: &str, now_ms: i64) -> Option<Fault> {
         let active = self.tracks.get(feature)?.active.as_ref()?;
-        Some(Fault::of_feature(name, active.finding, active.since_ms, now_ms, active.accepted))
+        Some(Fault::found(Some(name), active.finding, active.since_ms, now_ms, active.accepted))
+    }
+
+    /// The fault of the whole feed at `now_ms` (event time), accepted or not.
+    pub fn fault_of_feed(&self, now_ms: i64) -> Option<Fault> {
+        let active = self.feed.track.active.as_ref()?;
+        Some(Fault::found(None, active.finding, active.since_ms, now_ms, active.accepted))
+    }
+
+    /// The feed's, then every feature's.
+    fn all(&self) -> impl Iterator<Item = (Option<usize>, &Track)> {
+        let features = self.tracks.iter().enumerate().map(|(at, track)| (Some(at), track));
+        std::iter::once((None, &self.feed.track)).chain(features)
     }
 
     /// Faults to tell people of: those seen in two looks, whose kind is certain then, and once more
     /// those that have grown old.
     pub fn untold(&self, now_ms: i64) -> Vec<Untold> {
         let mut untold = Vec::new();
-        for (feature, track) in self.tracks.iter().enumerate() {
+        for (feature, track) in self.all() {
             let Some(active) = track.active.as_ref().filter(|active| !active.accepted) else {
                 continue;
             };
@@ -252,7 +287,10 @@ impl Faults {
 
     /// People have been told of it.
     pub fn told(&mut self, untold: Untold) {
-        let track = self.tracks.get_mut(untold.feature);
+        let track = match untold.feature {
+            Some(feature) => self.tracks.get_mut(feature),
+            None => Some(&mut self.feed.track),
+        };
         if let Some(active) = track.and_then(|track| track.active.as_mut()) {
             match untold.old {
                 true => active.told_old = true,
@@ -261,14 +299,13 @@ impl Faults {
         }
     }
 
-    /// Every present fault is drift after all; which features, and of what kind.
-    pub fn accept(&mut self) -> Vec<(usize, FaultKind)> {
-        let accepted = self.tracks.iter_mut().enumerate();
-        let accepted: Vec<_> =
-            accepted.filter_map(|(at, track)| Some((at, track.accept()?))).collect();
-        self.last.iter_mut().enumerate().for_each(|(at, last)| {
-            *last &= !accepted.iter().any(|(feature, _)| *feature == at);
-        });
+    /// Every present fault is drift after all; which features (`None` is the whole feed), and of what kind.
+    pub fn accept(&mut self) -> Vec<(Option<usize>, FaultKind)> {
+        let of_feed = self.feed.track.accept().map(|kind| (None, kind));
+        let features = self.tracks.iter_mut().enumerate();
+        let of_features = features.filter_map(|(at, track)| Some((Some(at), track.accept()?)));
+        let accepted = of_feed.into_iter().chain(of_features).collect();
+        self.note_last(self.last_ms);
         accepted
     }
 
@@ -279,9 +316,10 @@ impl Faults {
             out.i64(ms.unwrap_or_default());
         }
         self.tracks.iter().for_each(|track| track.encode(out));
+        self.feed.encode(out);
     }
 
-    /// Reads what `encode` wrote.
+    /// Reads what `encode` wrote, or an earlier release that knew no faults of the feed.
     pub fn decode(input: &mut Reader<'_>, n_features: usize) -> Result<Self, Truncated> {
         let n = input.len_at_most(n_features)?;
         let mut ms = || -> Result<Option<i64>, Truncated> {
@@ -291,7 +329,8 @@ impl Faults {
         };
         let (look_from_ms, before_ms) = (ms()?, ms()?);
         let tracks = (0..n).map(|_| Track::decode(input)).collect::<Result<_, _>>()?;
-        Ok(Self { tracks, look_from_ms, before_ms, ..Self::default() })
+        let feed = if input.is_empty() { Feed::default() } else { Feed::decode(input)? };
+        Ok(Self { tracks, feed, look_from_ms, before_ms, ..Self::default() })
     }
 }
 

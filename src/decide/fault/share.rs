@@ -28,7 +28,10 @@ pub(super) fn of(kind: FaultKind, counts: &Counts) -> Option<Part> {
         FaultKind::UnseenSurge => {
             Some(Part { k: counts.unseen, n: counts.in_cells() + counts.unseen })
         }
-        FaultKind::UnitChange | FaultKind::Constant | FaultKind::Rejects => None,
+        FaultKind::UnitChange
+        | FaultKind::Constant
+        | FaultKind::Rejects
+        | FaultKind::Duplicates => None,
     }
 }
 
@@ -45,7 +48,8 @@ pub(super) fn expected(kind: FaultKind, feature: &FeatureBaseline) -> Option<Par
         | FaultKind::SchemaChange
         | FaultKind::UnitChange
         | FaultKind::Constant
-        | FaultKind::Rejects => of(kind, reference),
+        | FaultKind::Rejects
+        | FaultKind::Duplicates => of(kind, reference),
     }
 }
 

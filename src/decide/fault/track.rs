@@ -94,6 +94,18 @@ pub(super) struct Look<'a> {
     pub(super) window_ms: i64,
 }
 
+/// When a look was taken.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) start_ms: i64,
+    pub(super) end_ms: i64,
+    /// Start of the look before.
+    pub(super) before_ms: i64,
+}
+
+/// How much of an active fault a look holds, and how noisy that is; `None`: the look cannot tell.
+type Hear<'a> = &'a dyn Fn(&Finding) -> (Option<Part>, f64);
+
 /// What a look has changed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
@@ -120,26 +132,31 @@ impl Track {
         let counts = look.counts;
         self.seen |= counts.records() > counts.missing;
         let finding = self.constant(look).or_else(|| self.find(look));
+        let idle = finding.is_none() && self.active.is_none();
+        if !idle || look.block.records() >= BLOCK {
+            self.block_from_ms = look.end_ms;
+        }
+        let Look { start_ms, end_ms, before_ms, noise, .. } = *look;
+        self.follow(finding, Times { start_ms, end_ms, before_ms }, &|finding| {
+            (heard(finding, look), noise(end_ms - start_ms).design_effect)
+        })
+    }
+
+    /// A look found a fault that began at a time, or none.
+    pub(super) fn follow(
+        &mut self,
+        finding: Option<(Finding, i64)>,
+        look: Times,
+        hear: Hear<'_>,
+    ) -> Step {
         match (finding, self.active.take()) {
-            (Some((finding, _)), Some(active)) => {
-                self.block_from_ms = look.end_ms;
-                self.go_on(active, finding, look)
-            }
+            (Some((finding, _)), Some(active)) => self.go_on(active, finding, look),
             (Some((finding, since_ms)), None) => {
-                self.block_from_ms = look.end_ms;
                 // The look before may hold the beginning.
                 self.begin(finding, since_ms, since_ms - (look.start_ms - look.before_ms))
             }
-            (None, Some(active)) => {
-                self.block_from_ms = look.end_ms;
-                self.quieten(active, look)
-            }
-            (None, None) => {
-                if look.block.records() >= BLOCK {
-                    self.block_from_ms = look.end_ms;
-                }
-                Step::Nothing
-            }
+            (None, Some(active)) => self.quieten(active, look, hear),
+            (None, None) => Step::Nothing,
         }
     }
 
@@ -175,7 +192,7 @@ impl Track {
 
     /// The first look may have been half of this and half of that: the second names the kind. Later on,
     /// another kind is believed when it comes twice: a single look may be the end of the fault.
-    fn go_on(&mut self, mut active: Active, finding: Finding, look: &Look<'_>) -> Step {
+    fn go_on(&mut self, mut active: Active, finding: Finding, look: Times) -> Step {
         active.looks += 1;
         active.quiet = None;
         let another = finding.kind != active.finding.kind;
@@ -198,8 +215,8 @@ impl Track {
 
     /// A look without a finding. Two in a row are the end if they hold enough to tell the fault from what
     /// is expected by three standard errors of their share.
-    fn quieten(&mut self, mut active: Active, look: &Look<'_>) -> Step {
-        let Some(heard) = heard(&active.finding, look) else {
+    fn quieten(&mut self, mut active: Active, look: Times, hear: Hear<'_>) -> Step {
+        let (Some(heard), design_effect) = hear(&active.finding) else {
             self.active = Some(active);
             return Step::Nothing;
         };
@@ -209,11 +226,7 @@ impl Track {
         quiet.part = Part { k: quiet.part.k + heard.k, n: quiet.part.n + heard.n };
         let Finding { share, expected, .. } = active.finding;
         let middle = (share + expected) / 2.0;
-        let needed = 36.0
-            * middle
-            * (1.0 - middle)
-            * (look.noise)(look.end_ms - look.start_ms).design_effect
-            / (share - expected).powi(2);
+        let needed = 36.0 * middle * (1.0 - middle) * design_effect / (share - expected).powi(2);
         let is_enough = quiet.looks >= 2 && quiet.part.n as f64 >= needed;
         let is_loud = quiet.part.share() >= middle;
         if is_loud && (is_enough || quiet.looks == 1) {

@@ -126,6 +126,8 @@ impl ModelEvaluator {
         let changes = self.state.faults.push(&PaneCounts {
             features: &watched.baseline.features,
             counts,
+            sampled: pane.sampled,
+            repeated: pane.repeated,
             start_ms,
             pane_ms: policy.pane_ms,
             design_effect: &|at, span_ms| {
@@ -141,7 +143,11 @@ impl ModelEvaluator {
                 (change, &self.sequential, &mut self.state.sequential)
             {
                 let panes = (start_ms - from_ms) / self.spec.policy.pane_ms;
-                rule.forget(state, *feature, u64::try_from(panes).unwrap_or_default());
+                let panes = u64::try_from(panes).unwrap_or_default();
+                let all = 0..counts.len();
+                for at in all.filter(|at| feature.is_none_or(|feature| feature == *at)) {
+                    rule.forget(state, at, panes);
+                }
             }
         }
         self.withhold();
@@ -184,10 +190,20 @@ impl ModelEvaluator {
         let features = watched.baseline.features.iter().enumerate();
         let of_features =
             features.filter_map(|(at, f)| self.state.faults.fault(at, &f.name, now_ms));
-        of_feed.into_iter().chain(of_features).collect()
+        let repeats = self.state.faults.fault_of_feed(now_ms);
+        of_feed.into_iter().chain(repeats).chain(of_features).collect()
     }
 
-    fn feature_name(&self, feature: usize) -> &str {
+    fn fault(&self, feature: Option<usize>, now_ms: i64) -> Option<Fault> {
+        match feature {
+            Some(at) => self.state.faults.fault(at, self.fault_of(feature), now_ms),
+            None => self.state.faults.fault_of_feed(now_ms),
+        }
+    }
+
+    /// What a fault is of.
+    fn fault_of(&self, feature: Option<usize>) -> &str {
+        let Some(feature) = feature else { return "the feed" };
         let of = self.watched.as_ref().and_then(|w| w.baseline.features.get(feature));
         of.map_or("", |feature| &feature.name)
     }
@@ -207,20 +223,26 @@ impl Evaluate {
             let evaluator = &self.models[model];
             match *change {
                 Change::Began { feature, .. } => {
-                    let feature_name = evaluator.feature_name(feature).to_owned();
-                    let fault = evaluator.state.faults.fault(feature, &feature_name, end_ms);
-                    if let Some(fault) = fault {
-                        warn!(
+                    let Some(fault) = evaluator.fault(feature, end_ms) else { continue };
+                    let (kind, why) = (fault.kind.as_str(), fault.sentence);
+                    match &fault.feature {
+                        Some(feature) => warn!(
                             model = name,
-                            feature = feature_name,
-                            kind = fault.kind.as_str(),
-                            why = fault.sentence,
+                            feature,
+                            kind,
+                            why,
                             "fault: the feature decides nothing until it is over"
-                        );
+                        ),
+                        None => warn!(
+                            model = name,
+                            kind,
+                            why,
+                            "fault of the whole feed: nothing is decided until it is over"
+                        ),
                     }
                 }
                 Change::Ended { feature, kind, since_ms, to_ms, told } => {
-                    let feature = evaluator.feature_name(feature);
+                    let feature = evaluator.fault_of(feature);
                     info!(
                         model = name,
                         feature,
@@ -272,13 +294,9 @@ impl Evaluate {
         let evaluator = &self.models[model];
         let sentences: Vec<String> = faults
             .iter()
-            .filter_map(|fault| {
-                let feature = evaluator.feature_name(fault.feature);
-                Some(evaluator.state.faults.fault(fault.feature, feature, at.0)?.sentence)
-            })
+            .filter_map(|fault| Some(evaluator.fault(fault.feature, at.0)?.sentence))
             .collect();
-        let of =
-            format!("{} of {} since", first.kind.as_str(), evaluator.feature_name(first.feature));
+        let of = format!("{} of {} since", first.kind.as_str(), evaluator.fault_of(first.feature));
         let (suffix, lasting) = match audience {
             Audience::Sre => ("data_quality", ""),
             Audience::Ml => ("data_quality_old", " for more than a day"),
@@ -323,8 +341,8 @@ impl Evaluate {
         let accepted = faults.accept();
         let told: Vec<String> = accepted
             .iter()
-            .map(|(at, kind): &(usize, FaultKind)| {
-                format!("{} of {}", kind.as_str(), evaluator.feature_name(*at))
+            .map(|(at, kind): &(Option<usize>, FaultKind)| {
+                format!("{} of {}", kind.as_str(), evaluator.fault_of(*at))
             })
             .collect();
         let record = Record::Accepted {

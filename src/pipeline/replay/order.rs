@@ -41,6 +41,10 @@ pub(super) fn by_time(batches: &[Batch], visit: &mut dyn FnMut(&Batch)) -> anyho
             offsets: (first..next).collect(),
             kafka_ms: rows.iter().map(|&(b, row)| batches[b].kafka_ms[row]).collect(),
             event_ms: rows.iter().map(|&(b, row)| batches[b].event_ms[row]).collect(),
+            fingerprints: rows
+                .iter()
+                .filter_map(|&(b, row)| batches[b].fingerprints.get(row).copied())
+                .collect(),
             columns: columns(batches, rows, &absent)?,
             rejects: here.into_values().flatten().collect(),
             duplicate_keys: mem::take(&mut duplicate_keys),
@@ -135,6 +139,7 @@ mod tests {
             offsets: (first..).take(event_ms.len()).collect(),
             kafka_ms: vec![7; event_ms.len()],
             event_ms: event_ms.to_vec(),
+            fingerprints: event_ms.iter().map(|ms| ms.unsigned_abs()).collect(),
             columns: vec![Column { array, absent: absent.to_vec() }],
             rejects: rejects.iter().map(reject).collect(),
             duplicate_keys: 0,
@@ -167,6 +172,7 @@ mod tests {
         let [sorted] = sorted.as_slice() else { panic!("one batch is enough") };
         assert_eq!(sorted.event_ms, [10, 10, 20, 30, 40, 50]);
         assert_eq!(sorted.offsets, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(sorted.fingerprints, [10, 10, 20, 30, 40, 50]);
         assert_eq!(sorted.other_models, 2);
         let column = &sorted.columns[0];
         assert_eq!(column.absent, [(0, Absent::TypeError), (4, Absent::Missing)]);

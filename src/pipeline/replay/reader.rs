@@ -9,6 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::array::new_null_array;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::DataType;
+use arrow::row::RowConverter;
+use arrow::row::SortField;
 
 use crate::baseline::Baseline;
 use crate::baseline::FeatureBaseline;
@@ -18,6 +20,7 @@ use crate::decode::Decoder;
 use crate::decode::Message;
 use crate::decode::Reason;
 use crate::decode::Reject;
+use crate::decode::fingerprint;
 use crate::feature::Absent;
 use crate::feature::Column;
 use crate::feature::Kind;
@@ -108,6 +111,7 @@ impl RowReader {
         let columns = self.baseline.features.iter().map(|feature| column_of(&table, feature));
         Batch {
             kafka_ms: vec![KAFKA_MS; offsets.len()],
+            fingerprints: fingerprints(&table),
             columns: columns.collect(),
             offsets,
             event_ms,
@@ -118,6 +122,14 @@ impl RowReader {
             looked_up: 0,
         }
     }
+}
+
+/// Of every row with all its columns; none where they hold what can't be written as bytes.
+fn fingerprints(table: &RecordBatch) -> Vec<u64> {
+    let columns = table.columns().iter();
+    let fields = columns.map(|column| SortField::new(column.data_type().clone())).collect();
+    let rows = RowConverter::new(fields).and_then(|all| all.convert_columns(table.columns()));
+    rows.iter().flatten().map(|row| fingerprint::of_bytes(row.as_ref())).collect()
 }
 
 /// What a feature has in a table; a column that is not there is missing in every row.

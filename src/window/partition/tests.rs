@@ -41,6 +41,7 @@ fn batch(entries: &[Entry], first: i64) -> Batch {
         offsets: Vec::new(),
         kafka_ms: Vec::new(),
         event_ms: Vec::new(),
+        fingerprints: Vec::new(),
         columns: Vec::new(),
         rejects: Vec::new(),
         duplicate_keys: 0,
@@ -58,6 +59,7 @@ fn batch(entries: &[Entry], first: i64) -> Batch {
                 values.push(*value);
                 out.offsets.push(offset);
                 out.event_ms.push(*event_ms);
+                out.fingerprints.push(event_ms.unsigned_abs() % 199);
                 out.kafka_ms.push(*kafka_ms);
             }
             Entry::Reject(reason) => {
@@ -148,6 +150,7 @@ proptest! {
         let panes = || closed.iter().chain(state.open());
         prop_assert_eq!(panes().map(|p| p.records).sum::<u64>(), totals.records);
         prop_assert!(panes().all(|p| p.features[0].records() == p.records));
+        prop_assert!(panes().all(|p| p.sampled == p.records && p.repeated <= p.sampled));
         prop_assert_eq!(panes().map(|p| p.rejects).sum::<u64>() + state.unplaced_rejects, rejects);
         let starts: Vec<i64> = closed.iter().map(|p| p.start_ms).collect();
         prop_assert!(starts.is_sorted_by(|a, b| a < b), "{:?}", starts);
@@ -200,4 +203,40 @@ fn panes_that_could_not_be_published_come_first_the_next_time() {
     let again = state.take_closed();
     assert_eq!(again[..closed.len()], closed);
     assert_eq!(again.len(), closed.len() + 2);
+}
+
+#[test]
+fn records_that_are_sent_again_are_known_after_a_restart() {
+    let rules = rules();
+    let mut state = PartitionState::new(&rules, 0);
+    let log = rows((0..100).map(|i| BASE + 3 * PANE + i));
+    state.apply(&rules, &batch(&log, 0), 100);
+    let sample = |state: &PartitionState| -> Vec<(u64, u64)> {
+        state.open().map(|pane| (pane.sampled, pane.repeated)).collect()
+    };
+    assert_eq!(sample(&state), [(100, 0)]);
+    let mut state = restarted(&state, &rules);
+    state.apply(&rules, &batch(&log[..30], 100), 130);
+    assert_eq!(sample(&state), [(130, 30)]);
+    // Of records whose bytes nobody has, nothing is said.
+    let unknown = Batch { fingerprints: Vec::new(), ..batch(&log, 130) };
+    state.apply(&rules, &unknown, 230);
+    assert_eq!(sample(&state), [(130, 30)]);
+}
+
+#[test]
+fn a_state_that_an_earlier_release_wrote_is_read() {
+    let rules = rules();
+    let mut state = PartitionState::new(&rules, 0);
+    let log = rows((0..20).map(|i| BASE + 3 * PANE + i * 1000));
+    state.apply(&rules, &batch(&log, 0), 20);
+    let mut sample = Writer::default();
+    state.open().for_each(|pane| pane.encode_sample(&mut sample));
+    state.repeats.encode(&mut sample);
+    let mut old = bytes(&state);
+    old.truncate(old.len() - sample.into_bytes().len());
+    let read = PartitionState::decode(&mut Reader::new(&old), &rules).unwrap();
+    assert_eq!(read.repeats, Repeats::default());
+    assert_eq!((read.next_offset, read.totals.records), (20, state.totals.records));
+    assert!(read.open().all(|pane| pane.records > 0 && pane.sampled == 0));
 }

@@ -147,6 +147,67 @@ fn each_kind_of_fault_in_a_clean_stream_is_named_and_starts_no_retraining() {
 }
 
 #[test]
+fn records_that_come_twice_are_a_fault_of_the_feed_and_no_drift() {
+    let mut world = World::new();
+    let (webhook, slack) = (Receiver::start(), Receiver::start());
+    let models = config(&world, &webhook, &slack);
+    let config = world.write_config("state", "one", &models);
+    let daemon = Daemon::start(&config);
+    // A record a minute tells for a day that no two are alike.
+    for _ in 0..24 * 60 {
+        for partition in 0..PARTITIONS {
+            let (ts, features) = (world.now_ms(), world.dice.features(false));
+            world.send(partition, ts, &json!({"ts": ts, "features": features}));
+        }
+        world.minute += 1;
+    }
+    minutes(&mut world, 10, false, clean);
+    decided(&daemon, &world);
+    assert_eq!(daemon.metric("driftd_duplicate_ratio{model=\"fraud\"}"), Some(0.0));
+    // A producer sends one part of the records five times: to the counts, the world has changed.
+    let dear_again = |world: &mut World| {
+        for i in 0..RATE {
+            for partition in 0..PARTITIONS {
+                let ts = world.now_ms() + i * MINUTE / RATE;
+                let features = world.dice.features(false);
+                let dear = features["amount"].as_f64().unwrap() > 55.0;
+                for _ in 0..if dear { 5 } else { 1 } {
+                    world.send(partition, ts, &json!({"ts": ts, "features": features}));
+                }
+            }
+        }
+        world.minute += 1;
+        world.flush();
+    };
+    (0..5).for_each(|_| dear_again(&mut world));
+    let model = decided(&daemon, &world);
+    assert_eq!(model["quality"], "fault", "{model:#}");
+    let faults = model["faults"].as_array().unwrap();
+    assert_eq!((faults.len(), &faults[0]["kind"]), (1, &json!("duplicates")), "{faults:#?}");
+    assert_eq!((&faults[0]["audience"], faults[0].get("feature")), (&json!("sre"), None));
+    assert!(faults[0]["evidence"]["share"].as_f64().unwrap() > 0.4, "{faults:#?}");
+    assert!(model["explanation"].as_str().unwrap().contains("had come before"), "{model:#}");
+    assert!(daemon.metric("driftd_duplicate_ratio{model=\"fraud\"}").unwrap() > 0.2);
+    daemon.says(&["fault of the whole feed", "duplicates"]);
+    told(&slack, &["Data quality", "had come before, byte for byte"]);
+    // What is remembered of the records outlives the process.
+    let (status, log) = daemon.terminate();
+    assert!(status.success(), "{log}");
+    let daemon = Daemon::start(&config);
+    assert_eq!(decided(&daemon, &world)["faults"], model["faults"]);
+    (0..5).for_each(|_| dear_again(&mut world));
+    minutes(&mut world, 15, false, clean);
+    let model = decided(&daemon, &world);
+    assert_eq!(
+        (&model["quality"], &model["drift"]),
+        (&json!("ok"), &json!("healthy")),
+        "{model:#}"
+    );
+    told(&slack, &["over: duplicates of the feed"]);
+    assert!(daemon.incidents().is_empty() && webhook.seen("/retrain").is_empty());
+}
+
+#[test]
 fn a_drift_during_the_fault_of_another_feature_still_triggers() {
     let mut world = World::new();
     let (webhook, slack) = (Receiver::start(), Receiver::start());

@@ -43,6 +43,8 @@ fn faults(features: usize, faulty: usize) -> Faults {
         faults.push(&PaneCounts {
             features: &all,
             counts: &counts,
+            sampled: 0,
+            repeated: 0,
             start_ms,
             pane_ms: PANE,
             design_effect: &|_, _| 1.0,
