@@ -18,6 +18,7 @@ mod demo;
 mod incidents;
 mod init;
 mod replay;
+mod row_time;
 mod run;
 mod state;
 mod topics;

@@ -21,6 +21,7 @@ pub mod mock;
 mod oauth;
 mod options;
 pub mod producer;
+pub mod range;
 mod rate;
 pub(crate) mod renewal;
 mod sample;
@@ -102,6 +103,10 @@ pub enum Error {
     UnknownTopic { topic: String, brokers: String },
     #[error("no permission to read topic `{topic}`: grant Describe and Read on it")]
     Forbidden { topic: String },
+    #[error(
+        "records of topic `{topic}` went away while they were read (retention); read later ones"
+    )]
+    Gone { topic: String },
     #[error("can't {doing}: {cause}")]
     Request { doing: String, cause: KafkaError },
     #[error("the Kafka client can't go on ({code}): {reason}; restart it")]

@@ -7,21 +7,29 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::cli;
 use crate::cli::config::Source;
+use crate::cli::row_time::RowTime;
 use crate::config::Loaded;
 use crate::config::Model;
-use crate::decode::TimeUnit;
-use crate::decode::fields::Zone;
 use crate::fetch;
+use crate::kafka;
+use crate::kafka::range::Asked;
+use crate::kafka::range::Range;
 use crate::pipeline::BadInput;
 use crate::pipeline::replay;
+use crate::pipeline::replay::After;
 use crate::pipeline::replay::DAYS_MIN;
 use crate::pipeline::replay::Policy;
+use crate::pipeline::replay::Records;
 use crate::pipeline::replay::Request;
 use crate::pipeline::replay::Shuffles;
 use crate::report::replay::Replay;
@@ -29,16 +37,31 @@ use crate::report::replay::page;
 use crate::report::replay::text;
 use crate::setting::Span;
 use crate::source::file::FileSource;
-use crate::source::file::TimeAsked;
+
+/// How long brokers may take to say where the topic's records lie.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("input").required(true))]
 #[command(
     after_help = "Exit codes: 0 no trigger, 3 a retraining would have been triggered, 2 usage, 78 \
                   unreadable input."
 )]
 pub(super) struct Args {
     /// Records: an NDJSON or Parquet file, or a folder of them
-    records: PathBuf,
+    #[arg(group = "input")]
+    records: Option<PathBuf>,
+    /// Read the model's topic in place of files, from the oldest record to the newest at present, by the
+    /// first configuration's `kafka`; no group is joined and nothing is committed
+    #[arg(long, group = "input")]
+    #[arg(conflicts_with_all = ["time_column", "time_unit", "time_zone", "sort"])]
+    kafka: bool,
+    /// Leave out records with an earlier Kafka time stamp: RFC 3339, or a date (UTC)
+    #[arg(long, value_name = "TIME", conflicts_with = "records", value_parser = moment)]
+    from: Option<i64>,
+    /// Leave out records with this Kafka time stamp and later
+    #[arg(long, value_name = "TIME", conflicts_with = "records", value_parser = moment)]
+    to: Option<i64>,
     /// The configuration with the policy to judge by
     #[arg(short, long, env = "DRIFTD_CONFIG", value_name = "FILE")]
     #[arg(required_unless_present = "policies")]
@@ -55,23 +78,12 @@ pub(super) struct Args {
     /// Write a page with pictures, too
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// The column, key or JSON pointer that says when a row happened [default: `fields.event_time`,
-    /// else found by type and name]
-    #[arg(long, value_name = "NAME")]
-    time_column: Option<String>,
-    /// The unit of times that are numbers [default: what makes it a year between 2000 and 2100]
-    #[arg(long, value_enum, value_name = "UNIT")]
-    time_unit: Option<Unit>,
-    /// The time zone of times without an offset [default: UTC]
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
-    time_zone: Option<Zone>,
+    #[command(flatten)]
+    time: RowTime,
     /// The rows have no time: so many of them make a pane
-    #[arg(long, value_name = "N", conflicts_with_all = ["time_column", "sort"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["time_column", "sort", "kafka"])]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     rows_per_pane: Option<u64>,
-    /// Put the rows in order of time first; they must fit in memory
-    #[arg(long)]
-    sort: bool,
     /// Close an incident after so long, as a finished retraining would, so that the next can be seen
     #[arg(long, value_name = "SPAN")]
     close_after: Option<Span>,
@@ -94,56 +106,40 @@ enum Format {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Unit {
-    S,
-    Ms,
-    Us,
-    Ns,
-}
-
-impl From<Unit> for TimeUnit {
-    fn from(unit: Unit) -> Self {
-        match unit {
-            Unit::S => Self::S,
-            Unit::Ms => Self::Ms,
-            Unit::Us => Self::Us,
-            Unit::Ns => Self::Ns,
-        }
-    }
-}
-
-pub(super) fn zone(name: &str) -> Result<Zone, String> {
-    Zone::try_from(name.to_owned()).map_err(|error| error.to_string())
+/// ms since the epoch.
+fn moment(text: &str) -> Result<i64, String> {
+    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+    let time = text.parse::<Timestamp>().ok().or_else(|| Some(day()?.timestamp()));
+    let time = time.map(Timestamp::as_millisecond);
+    time.ok_or_else(|| "neither a time such as 2026-01-31T08:00:00Z nor a date".to_owned())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments whole")]
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let bar = bar();
-    let policies = match policies(&args, &bar)? {
-        Ok(policies) => policies,
+    let (policies, kafka) = match policies(&args, &bar)? {
+        Ok(found) => found,
         Err(code) => return Ok(code),
     };
-    let source = FileSource::open(&args.records).map_err(|error| BadInput(error.into()))?;
-    measure(&bar, source.bytes);
-    let request = Request {
-        source,
-        time: TimeAsked {
-            column: args.time_column.clone(),
-            unit: args.time_unit.map(TimeUnit::from),
-            zone: args.time_zone.clone(),
-            rows_per_pane: args.rows_per_pane,
-        },
-        policies,
-        sort: args.sort,
+    let (records, told) = match &args.records {
+        Some(path) => {
+            let source = FileSource::open(path).map_err(|error| BadInput(error.into()))?;
+            measure(&bar, source.bytes);
+            let time = args.time.asked(args.rows_per_pane);
+            (Records::Files { source, time, sort: args.time.sort }, path.display().to_string())
+        }
+        None => from_topic(&args, &kafka, &policies[0].model.topic, &bar)?,
+    };
+    let after = After {
         close_after_ms: args.close_after.map(Span::as_ms),
         shuffles: args.shuffle_days.then_some(Shuffles { n: args.shuffles, seed: args.seed }),
     };
-    let replayed = replay::replay(&request, &|read| bar.set_position(read))?;
+    let request = Request { records, policies, after };
+    let replayed = replay::replay(request, &|read| bar.set_position(read))?;
     bar.finish_and_clear();
     print(&args, &replayed)?;
     if let Some(unusable) = text::nothing_counted(&replayed) {
-        return Err(BadInput(anyhow::anyhow!("{}: {unusable}", args.records.display())).into());
+        return Err(BadInput(anyhow::anyhow!("{told}: {unusable}")).into());
     }
     Ok(if replayed.triggered() { cli::DRIFT } else { cli::OK })
 }
@@ -175,9 +171,40 @@ fn print(args: &Args, replayed: &Replay) -> anyhow::Result<()> {
     }
 }
 
-/// Every configuration with its model's baseline; the exit code when one can't be used.
-fn policies(args: &Args, bar: &ProgressBar) -> anyhow::Result<Result<Vec<Policy>, u8>> {
+/// The range that was asked for of `topic`, and what it is called.
+fn from_topic(
+    args: &Args,
+    kafka: &kafka::Config,
+    topic: &str,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Records, String)> {
+    let asked = Asked { from_ms: args.from, to_ms: args.to };
+    bar.set_message(format!("asking {} for the offsets of {topic}", kafka.brokers.join(",")));
+    let range = Range::open(kafka, topic, asked, TIMEOUT).map_err(|error| match error {
+        kafka::Error::Unreachable { .. } | kafka::Error::Request { .. } => error.into(),
+        bad => anyhow::Error::from(BadInput(bad.into())),
+    })?;
+    let told = format!("topic `{topic}` of {}", range.brokers());
+    if range.stretches().is_empty() {
+        let of = if args.from.or(args.to).is_some() { " in that time" } else { "" };
+        return Err(BadInput(anyhow::anyhow!("{told} has no record{of}")).into());
+    }
+    bar.set_length(range.offsets());
+    let template = "{bar:30} {percent:>3} %  {human_pos} of {human_len} offsets, {eta} to go";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    Ok((Records::Topic(range), told))
+}
+
+/// Every configuration with its model's baseline, and how the first reaches Kafka; the exit code when one
+/// can't be used.
+fn policies(
+    args: &Args,
+    bar: &ProgressBar,
+) -> anyhow::Result<Result<(Vec<Policy>, kafka::Config), u8>> {
     let mut policies: Vec<Policy> = Vec::new();
+    let mut first: Option<kafka::Config> = None;
     for file in args.config.iter().chain(&args.policies) {
         let source = Source { config: file.clone() };
         let (loaded, at) = match load(&source, args.model.as_deref()) {
@@ -204,8 +231,9 @@ fn policies(args: &Args, bar: &ProgressBar) -> anyhow::Result<Result<Vec<Policy>
         };
         let label = source.config.display().to_string();
         policies.push(Policy { label, model, baseline });
+        first.get_or_insert(loaded.config.kafka);
     }
-    Ok(Ok(policies))
+    Ok(Ok((policies, first.context("no configuration to replay by")?)))
 }
 
 /// A configuration and which of its models is meant; else the exit code, the reason being printed.

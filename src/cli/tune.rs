@@ -8,10 +8,9 @@ use clap::ValueEnum;
 
 use crate::cli;
 use crate::cli::config::Source;
-use crate::cli::replay::{Unit, bar, load, measure, zone};
+use crate::cli::replay::{bar, load, measure};
+use crate::cli::row_time::RowTime;
 use crate::config;
-use crate::decode::TimeUnit;
-use crate::decode::fields::Zone;
 use crate::fetch;
 use crate::pipeline::BadInput;
 use crate::pipeline::tune;
@@ -19,7 +18,6 @@ use crate::pipeline::tune::Request;
 use crate::report::tune::text;
 use crate::setting::Budget;
 use crate::source::file::FileSource;
-use crate::source::file::TimeAsked;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 a proposal was made, 2 usage, 78 unreadable input.")]
@@ -37,19 +35,8 @@ pub(super) struct Args {
     /// Text for people or JSON with everything
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// The column, key or JSON pointer that says when a row happened [default: `fields.event_time`,
-    /// else found by type and name]
-    #[arg(long, value_name = "NAME")]
-    time_column: Option<String>,
-    /// The unit of times that are numbers [default: what makes it a year between 2000 and 2100]
-    #[arg(long, value_enum, value_name = "UNIT")]
-    time_unit: Option<Unit>,
-    /// The time zone of times without an offset [default: UTC]
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
-    time_zone: Option<Zone>,
-    /// Put the rows in order of time first; they must fit in memory
-    #[arg(long)]
-    sort: bool,
+    #[command(flatten)]
+    time: RowTime,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -79,13 +66,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     measure(&bar, source.bytes);
     let request = Request {
         source,
-        time: TimeAsked {
-            column: args.time_column.clone(),
-            unit: args.time_unit.map(TimeUnit::from),
-            zone: args.time_zone.clone(),
-            rows_per_pane: None,
-        },
-        sort: args.sort,
+        time: args.time.asked(None),
+        sort: args.time.sort,
         model,
         baseline,
         budget: args.budget,

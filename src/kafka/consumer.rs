@@ -186,7 +186,18 @@ pub(crate) struct Link {
 impl Link {
     /// A client that has not joined anything yet; connects in the background.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        let consumer = Arc::new(create(config, &config.client_config()?)?);
+        Self::with(config, &config.client_config()?)
+    }
+
+    /// The same for one that will join nothing, and is told of the end of a partition.
+    pub(super) fn to_read(config: &Config) -> Result<Self, Error> {
+        let mut client = config.client_config()?;
+        client.set("enable.partition.eof", "true");
+        Self::with(config, &client)
+    }
+
+    fn with(config: &Config, client: &ClientConfig) -> Result<Self, Error> {
+        let consumer = Arc::new(create(config, client)?);
         let events = Queue::of_consumer(&consumer).ok_or(Error::NoGroup)?;
         Ok(Self { messages: Queue::new(&consumer), events, consumer })
     }

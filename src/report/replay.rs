@@ -34,11 +34,40 @@ pub struct Replay {
 pub struct Input {
     pub source: String,
     pub files: usize,
-    /// `ndjson` or `parquet`.
+    /// `ndjson`, `parquet` or `kafka`.
     pub format: &'static str,
     pub bytes: u64,
     /// They were put in order of time first.
     pub sorted: bool,
+    /// What was read of a topic; those without a record are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionRead>,
+}
+
+/// Offsets `[from, to)` of one partition.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PartitionRead {
+    pub partition: i32,
+    pub from: i64,
+    pub to: i64,
+}
+
+impl Input {
+    /// For people: what it is and how much.
+    fn describe(&self) -> String {
+        let Input { files, format, bytes, sorted, partitions, .. } = self;
+        let many = match (partitions.len(), *files) {
+            (0, 1) => String::new(),
+            (0, files) => format!(", {files} files"),
+            (n, _) => {
+                let offsets: u64 = partitions.iter().map(|read| read.to.abs_diff(read.from)).sum();
+                let s = if n == 1 { "" } else { "s" };
+                format!(", {offsets} offsets of {n} partition{s}")
+            }
+        };
+        let sorted = if *sorted { ", put in order of time" } else { "" };
+        format!("{format}{many}, {:.1} MB{sorted}", *bytes as f64 / 1e6)
+    }
 }
 
 /// One policy, from the first record to the last.

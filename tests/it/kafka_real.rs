@@ -557,6 +557,57 @@ fn markers_of_transactions_hold_no_partition_back() {
 }
 
 #[test]
+fn a_replay_reads_a_topic_by_time_and_past_the_marks_of_transactions() {
+    let Some(world) = World::get() else { return };
+    world.topic("ranged", 3);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", world.kafka.brokers())
+        .set("transactional.id", "ranged")
+        .create()
+        .unwrap();
+    let limit = Duration::from_secs(60);
+    producer.init_transactions(limit).unwrap();
+    let start_ms = 1_760_000_000_000;
+    let times =
+        |from: i64, n: i64| (from..from + n).map(|i| start_ms + 100 * i).collect::<Vec<_>>();
+    producer.begin_transaction().unwrap();
+    send(&producer, "ranged", 0, &times(0, 20));
+    send(&producer, "ranged", 1, &times(0, 200));
+    producer.commit_transaction(limit).unwrap();
+    producer.begin_transaction().unwrap();
+    send(&producer, "ranged", 0, &times(20, 10));
+    producer.flush(limit).unwrap();
+    producer.abort_transaction(limit).unwrap();
+
+    let mut config = world.config("ranged", "ranged");
+    config["models"][0]["pane"] = json!("1s");
+    config["models"][0]["lateness"] = json!("2s");
+    config["models"][0]["drift_config"]["window"] = json!("10s");
+    let path = world.path("ranged.json");
+    fs::write(&path, config.to_string()).unwrap();
+    let replayed = |more: &[&str]| -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_driftd"))
+            .args(["replay", "--kafka", "--format", "json", "-c", path.to_str().unwrap()])
+            .args(more)
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {err}"))
+    };
+    let all = replayed(&[]);
+    assert_eq!(
+        (&all["records"], &all["panes"], &all["late"]),
+        (&json!(220), &json!(19), &json!(0))
+    );
+    assert_eq!(all["input"]["partitions"].as_array().unwrap().len(), 2);
+    let at = |ms: i64| driftd::decide::time::rfc3339(start_ms + ms);
+    let some = replayed(&["--from", &at(5_000), "--to", &at(15_000)]);
+    assert_eq!((&some["records"], &some["start"]), (&json!(100), &json!(at(5_000))));
+    let read = &some["input"]["partitions"];
+    assert_eq!(read, &json!([{"partition": 1, "from": 50, "to": 150}]));
+}
+
+#[test]
 fn counting_goes_on_after_the_broker_was_away() {
     // A broker of its own: the others' must not go away.
     let Some(world) = World::start() else { return };

@@ -252,6 +252,86 @@ fn the_daemon_decides_about_a_topic_what_a_replay_decides_about_the_file() {
     assert!(daemon.stop());
 }
 
+#[test]
+fn a_range_of_a_topic_is_told_like_the_same_records_in_a_file() {
+    let world = World::new();
+    let broker = MockBroker::start().unwrap();
+    let producer = Producer::connect(&broker.bootstrap_servers()).unwrap();
+    let stream = stream();
+    let records: Vec<String> = stream.iter().map(|(_, record)| record.clone()).collect();
+    let file = world.write_lines("records.ndjson", &records);
+    let config = world.config(&broker.bootstrap_servers());
+    for (topic, partitions) in [("one", 1), ("three", 3)] {
+        // The last partition stays empty where there are several.
+        broker.create_topic(topic, partitions).unwrap();
+        let used = (partitions - 1).max(1);
+        for (partition, (at_ms, record)) in (0..used).cycle().zip(&stream) {
+            producer.produce(topic, partition, None, *at_ms, Some(record.as_bytes())).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+        let mut config = config.clone();
+        config["models"][0]["topic"] = json!(topic);
+        let policy = world.write_config("policy.yaml", &config);
+        config["models"][0]["drift_config"]["thresholds"] = json!({"psi_retrain": 5.0});
+        let other = world.write_config("other.yaml", &config);
+        let (of_file, code) = replayed(&[&file, "-c", &policy]);
+        assert_eq!(code, 3);
+        let page = world.path("page.html");
+        let args = ["--kafka", "-c", &policy, "--policy", &other, "--html", page.to_str().unwrap()];
+        let (of_topic, code) = replayed(&args);
+        assert_eq!(code, 3);
+        assert_eq!(decided(&of_topic["policies"][0]), decided(&of_file), "{topic}");
+        assert_eq!(of_topic["policies"][1]["totals"]["triggers"], 0);
+        let input = &of_topic["input"];
+        assert_eq!(input["format"], "kafka");
+        let read = input["partitions"].as_array().unwrap();
+        assert_eq!(read.len(), usize::try_from(used).unwrap(), "{input}");
+        let offsets = |of: &Value| of["to"].as_u64().unwrap() - of["from"].as_u64().unwrap();
+        assert_eq!(read.iter().map(offsets).sum::<u64>(), stream.len() as u64);
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("topic {topic} of 127.0.0.1")), "{page:.600}");
+    }
+    // Nothing is left behind, and the text tells what was read.
+    assert!(!world.path("state").exists());
+    let policy = world.path("policy.yaml");
+    let output = replay(&["--kafka", "-c", policy.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = format!("kafka, {} offsets of 2 partitions", stream.len());
+    assert!(text.lines().next().unwrap().contains(&first), "{text}");
+}
+
+#[test]
+fn a_topic_that_cannot_be_read_is_named_with_what_is_wrong() {
+    let world = World::new();
+    let broker = MockBroker::start().unwrap();
+    broker.create_topic(TOPIC, 1).unwrap();
+    let config = world.config(&broker.bootstrap_servers());
+    let policy = world.write_config("policy.yaml", &config);
+    let said = |args: &[&str], code: i32, words: &[&str]| {
+        let output = replay(args);
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {err}");
+        assert!(words.iter().all(|word| err.contains(word)), "{args:?}: {err}");
+        assert!(output.stdout.is_empty());
+    };
+    said(&["--kafka", "-c", &policy], 78, &["inferences", "no record"]);
+    let producer = Producer::connect(&broker.bootstrap_servers()).unwrap();
+    producer.produce(TOPIC, 0, None, START, Some(b"{}")).unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+    let late = ["--kafka", "-c", &policy, "--from", "2030-01-01"];
+    said(&late, 78, &["inferences", "no record in that time"]);
+    said(&["-c", &policy], 2, &["--kafka"]);
+    said(&["records", "--kafka", "-c", &policy], 2, &["cannot be used with"]);
+    said(&["records", "-c", &policy, "--from", "2030-01-01"], 2, &["cannot be used with"]);
+    said(&["--kafka", "-c", &policy, "--to", "soon"], 2, &["2026-01-31T08:00:00Z"]);
+    let mut unknown = config.clone();
+    unknown["models"][0]["topic"] = json!("nowhere");
+    let unknown = world.write_config("unknown.yaml", &unknown);
+    said(&["--kafka", "-c", &unknown], 78, &["topic `nowhere` does not exist"]);
+    let dead = world.write_config("dead.yaml", &world.config("127.0.0.1:9"));
+    said(&["--kafka", "-c", &dead], 1, &["no broker of 127.0.0.1:9 answers"]);
+}
+
 /// What decisions are made of, without where they came from.
 fn decided(told: &Value) -> Vec<Value> {
     let keys =

@@ -15,7 +15,7 @@ use crate::decide::record::DeliveryResult;
 use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
 use crate::pipeline::evaluate::model::ModelEvaluator;
-use crate::pipeline::replay::Request;
+use crate::pipeline::replay::After;
 use crate::pipeline::replay::Shuffles;
 use crate::pipeline::replay::shuffle;
 use crate::pipeline::replay::tape::Tape;
@@ -130,6 +130,7 @@ pub(super) struct Judge {
     at: usize,
     bench: Bench,
     tape: Tape,
+    n_partitions: usize,
     /// Every closed pane, if its days are to be shuffled.
     panes: Option<Vec<ClosedPane>>,
 }
@@ -139,22 +140,23 @@ impl Judge {
         (at, label): (usize, &str),
         spec: Spec,
         watched: Watched,
-        first: Progress,
-        request: &Request,
+        partitions: Vec<Progress>,
+        after: After,
     ) -> Self {
-        let tape = Tape::new(label, &spec, &watched, request.close_after_ms);
-        let mut bench = Bench::new(spec, watched, request.close_after_ms);
-        bench.evaluator.merge.assign(first);
-        Self { at, bench, tape, panes: request.shuffles.map(|_| Vec::new()) }
+        let tape = Tape::new(label, &spec, &watched, after.close_after_ms);
+        let mut bench = Bench::new(spec, watched, after.close_after_ms);
+        let n_partitions = partitions.len();
+        partitions.into_iter().for_each(|first| bench.evaluator.merge.assign(first));
+        Self { at, bench, tape, n_partitions, panes: after.shuffles.map(|_| Vec::new()) }
     }
 
-    /// Takes panes that have closed in the file, and decides each.
+    /// Takes panes that have closed in a partition, and decides each that has closed in all.
     pub(super) fn take(&mut self, partials: &[Partial], progress: Progress) {
         let merge = &mut self.bench.evaluator.merge;
         partials.iter().for_each(|partial| merge.add(partial.clone()));
         merge.progress(progress);
-        // One partition, which is never idle: nothing is sealed.
-        while let Next::Close(pane) = self.bench.evaluator.merge.next(1) {
+        // All partitions are here and none is ever idle: nothing is sealed.
+        while let Next::Close(pane) = self.bench.evaluator.merge.next(self.n_partitions) {
             if let Some(panes) = &mut self.panes {
                 panes.push(pane.clone());
             }

@@ -40,12 +40,13 @@ const KAFKA_MS: i64 = i64::MAX;
 pub(super) struct RowReader {
     decoder: Decoder,
     baseline: Arc<Baseline>,
-    time: RowTime,
+    /// `None`: a topic's records have their own.
+    time: Option<RowTime>,
     pane_ms: i64,
 }
 
 impl RowReader {
-    pub(super) fn new(spec: &Spec, watched: &Watched, time: RowTime) -> Self {
+    pub(super) fn new(spec: &Spec, watched: &Watched, time: Option<RowTime>) -> Self {
         let (model, options) = (&spec.model, spec.model.options());
         let (name, features) = (spec.name(), &watched.features);
         Self {
@@ -64,12 +65,17 @@ impl RowReader {
         }
     }
 
+    /// Records of one partition of a topic, in the order of the log.
+    pub(super) fn messages<'a>(&mut self, messages: impl Iterator<Item = Message<'a>>) -> Batch {
+        self.decoder.decode(messages)
+    }
+
     fn lines(&mut self, lines: &Lines, first: i64) -> Batch {
         let Self { decoder, time, pane_ms, .. } = self;
         let message = |(offset, line)| {
             let timestamp_ms = match time {
-                RowTime::Spread { rows_per_pane } => spread(offset, *rows_per_pane, *pane_ms),
-                RowTime::Field(_) | RowTime::Column { .. } => KAFKA_MS,
+                Some(RowTime::Spread { rows_per_pane }) => spread(offset, *rows_per_pane, *pane_ms),
+                Some(RowTime::Field(_) | RowTime::Column { .. }) | None => KAFKA_MS,
             };
             Message { offset, timestamp_ms, payload: Some(line) }
         };
@@ -82,7 +88,7 @@ impl RowReader {
         let mut rejects = Vec::new();
         let mut table = Cow::Borrowed(table);
         let event_ms = match &self.time {
-            RowTime::Column { name, unit, zone } => {
+            Some(RowTime::Column { name, unit, zone }) => {
                 let times = match table.column_by_name(name) {
                     Some(column) => times_of(column, *unit, zone.as_ref()),
                     None => vec![Err(Some("no event time")); table.num_rows()],
@@ -101,12 +107,12 @@ impl RowReader {
                 }
                 times.into_iter().filter_map(Result::ok).collect()
             }
-            RowTime::Spread { rows_per_pane } => {
+            Some(RowTime::Spread { rows_per_pane }) => {
                 let at = |&offset: &i64| spread(offset, *rows_per_pane, self.pane_ms);
                 offsets.iter().map(at).collect()
             }
             // Only lines have fields.
-            RowTime::Field(_) => vec![SPREAD_FROM_MS; offsets.len()],
+            Some(RowTime::Field(_)) | None => vec![SPREAD_FROM_MS; offsets.len()],
         };
         let columns = self.baseline.features.iter().map(|feature| column_of(&table, feature));
         Batch {

@@ -67,7 +67,7 @@ pub(crate) fn survey(request: Request, progress: &dyn Fn(u64)) -> anyhow::Result
     let spec = spec_of(&policy, &time);
     check(&spec, &policy.baseline).map_err(BadInput)?;
     let watched = Watched::new(&spec, Arc::new(policy.baseline), i64::MIN);
-    let reader = RowReader::new(&spec, &watched, time.clone());
+    let reader = RowReader::new(&spec, &watched, Some(time.clone()));
     let features = watched.baseline.features.iter();
     let columns: Vec<Option<Columns>> =
         features.map(|feature| feature.unusable.is_none().then(|| Columns::new(feature))).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::decode::Batch;
 use crate::decode::Reason;
 use crate::offsets::TopicPartition;
-use crate::pipeline::replay::Request;
+use crate::pipeline::replay::After;
 use crate::pipeline::replay::judge::Judge;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
@@ -14,6 +14,7 @@ use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::PartitionState;
 use crate::window::Progress;
+use crate::window::partition::Totals;
 
 /// What was seen of the file besides the counts.
 #[derive(Clone, Debug, Default)]
@@ -25,19 +26,30 @@ pub(super) struct Seen {
 
 pub(super) struct Track {
     watched: Watched,
-    partition: TopicPartition,
-    state: PartitionState,
+    parts: Vec<Part>,
     judges: Vec<Judge>,
     seen: Seen,
 }
 
+/// One partition; a file is one.
+struct Part {
+    partition: TopicPartition,
+    state: PartitionState,
+    /// Nothing comes of it any more.
+    ended: bool,
+}
+
 impl Track {
-    /// `time` is where the rows' time is, for people.
-    pub(super) fn new(watched: Watched, time: String) -> Self {
-        let state = PartitionState::new(&watched.rules, 0);
-        let partition = TopicPartition::new("replay", 0);
+    /// `time` is where the rows' time is, for people; `starts` the first offset of each partition.
+    pub(super) fn new(watched: Watched, time: String, starts: &[(TopicPartition, i64)]) -> Self {
+        let part = |(partition, first): &(TopicPartition, i64)| Part {
+            partition: partition.clone(),
+            state: PartitionState::new(&watched.rules, *first),
+            ended: false,
+        };
+        let parts = starts.iter().map(part).collect();
         let seen = Seen { time, ..Seen::default() };
-        Self { watched, partition, state, judges: Vec::new(), seen }
+        Self { watched, parts, judges: Vec::new(), seen }
     }
 
     /// Adds a policy that counts by the same rules; `at` is its place among all.
@@ -46,14 +58,14 @@ impl Track {
         (at, label): (usize, &str),
         spec: Spec,
         watched: Watched,
-        request: &Request,
+        after: After,
     ) {
-        let first = self.progress(None);
-        self.judges.push(Judge::new((at, label), spec, watched, first, request));
+        let first = self.parts.iter().map(|part| part.progress(None)).collect();
+        self.judges.push(Judge::new((at, label), spec, watched, first, after));
     }
 
-    /// Counts the next rows and decides what has closed.
-    pub(super) fn apply(&mut self, batch: &Batch, next: i64) {
+    /// Counts the next rows of a partition and decides what has closed.
+    pub(super) fn apply(&mut self, part: usize, batch: &Batch, next: i64) {
         self.seen.other_models += batch.other_models;
         for reject in &batch.rejects {
             if let Some(hint) = &reject.hint {
@@ -61,29 +73,69 @@ impl Track {
                 self.seen.hints.entry(reason).or_insert_with(|| hint.clone().into_owned());
             }
         }
-        self.state.apply(&self.watched.rules, batch, next);
-        if self.state.has_closed() {
-            let closed = self.state.take_closed();
-            let frontier = self.state.watermark.get();
+        let state = &mut self.parts[part].state;
+        let first_pane_ms = state.first_pane_ms;
+        state.apply(&self.watched.rules, batch, next);
+        // Where a partition begins, another may begin, too.
+        if state.has_closed() || state.first_pane_ms != first_pane_ms {
+            let closed = state.take_closed();
+            let frontier = state.watermark.get();
             let frontier = frontier.map(|ms| ms.saturating_sub(self.watched.rules.lateness_ms));
-            self.pass_on(closed, frontier);
+            self.pass_on(part, closed, frontier);
         }
     }
 
-    fn pass_on(&mut self, panes: Vec<Pane>, frontier_ms: Option<i64>) {
+    /// Records of a partition up to the offset `to` could not be read.
+    pub(super) fn lose(&mut self, part: usize, to: i64, records: u64) {
+        self.parts[part].state.lose(to, records);
+    }
+
+    fn pass_on(&mut self, part: usize, panes: Vec<Pane>, frontier_ms: Option<i64>) {
+        let part = &self.parts[part];
         let partial = |pane: Pane| Partial {
-            partition: self.partition.clone(),
-            rules: self.state.rules,
-            applied_through: self.state.next_offset,
+            partition: part.partition.clone(),
+            rules: part.state.rules,
+            applied_through: part.state.next_offset,
             pane,
         };
         let partials: Vec<Partial> = panes.into_iter().map(partial).collect();
-        let progress = self.progress(frontier_ms);
+        let progress = part.progress(frontier_ms);
         for judge in &mut self.judges {
             judge.take(&partials, progress.clone());
         }
     }
 
+    /// Nothing comes of a partition any more, so nothing of it is late. When all have ended, panes that some
+    /// partition has got past are decided; the last one, which the records may have begun only, is not.
+    pub(super) fn end(&mut self, part: usize) {
+        self.parts[part].ended = true;
+        let limit = match self.parts.iter().all(|part| part.ended) {
+            true => self.parts.iter().filter_map(|part| part.state.watermark.get()).max(),
+            // The others say how far it goes.
+            false => Some(i64::MAX),
+        };
+        let panes: Vec<Pane> = self.parts[part].state.open().cloned().collect();
+        if limit.is_some() {
+            self.pass_on(part, panes, limit);
+        }
+    }
+
+    pub(super) fn finish(self, after: After) -> Vec<(usize, Run)> {
+        let Self { parts, judges, seen, .. } = self;
+        let mut totals = Totals::default();
+        for Part { state, .. } in &parts {
+            let Totals { records, late, before_active, rejects, lost } = &state.totals;
+            totals.records += records;
+            totals.late += late;
+            totals.before_active += before_active;
+            totals.lost += lost;
+            totals.rejects.iter_mut().zip(rejects).for_each(|(sum, n)| *sum += n);
+        }
+        judges.into_iter().map(|judge| judge.finish(&totals, &seen, after.shuffles)).collect()
+    }
+}
+
+impl Part {
     fn progress(&self, frontier_ms: Option<i64>) -> Progress {
         Progress {
             partition: self.partition.clone(),
@@ -92,19 +144,6 @@ impl Track {
             first_pane_ms: self.state.first_pane_ms,
             caught_up: false,
         }
-    }
-
-    /// Nothing comes any more, so nothing is late: panes that the file has got past are decided. The
-    /// last one, which it may have begun only, is not.
-    pub(super) fn finish(mut self, request: &Request) -> Vec<(usize, Run)> {
-        if let Some(watermark) = self.state.watermark.get() {
-            let ended = |pane: &&Pane| pane.start_ms + self.watched.rules.pane_ms <= watermark;
-            let panes: Vec<Pane> = self.state.open().filter(ended).cloned().collect();
-            self.pass_on(panes, Some(watermark));
-        }
-        let Self { state, judges, seen, .. } = self;
-        let shuffles = request.shuffles;
-        judges.into_iter().map(|judge| judge.finish(&state.totals, &seen, shuffles)).collect()
     }
 }
 

@@ -30,11 +30,7 @@ pub fn page(replay: &Replay) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>Replay of {source}</title>\n\
          <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<header><h1>Replay of {source}</h1>\n"
     );
-    let size = input.bytes as f64 / 1e6;
-    let files = if input.files == 1 { String::new() } else { format!(", {} files", input.files) };
-    let sorted = if input.sorted { ", put in order of time" } else { "" };
-    writeln!(out, "<p class=\"quiet\">{}{files}, {size:.1} MB{sorted}</p></header>", input.format)
-        .ok();
+    writeln!(out, "<p class=\"quiet\">{}</p></header>", input.describe()).ok();
     for run in &replay.runs {
         section(&mut out, run, replay.runs.len() > 1);
     }

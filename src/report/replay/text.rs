@@ -36,11 +36,7 @@ pub fn text(replay: &Replay) -> String {
 }
 
 fn heading(input: &Input, runs: &[Run]) -> String {
-    let Input { source, files, format, bytes, sorted } = input;
-    let many = if *files == 1 { String::new() } else { format!(", {files} files") };
-    let sorted = if *sorted { ", put in order of time" } else { "" };
-    let size = *bytes as f64 / 1e6;
-    let mut out = format!("{}: {format}{many}, {size:.1} MB{sorted}\n", printable_text(source));
+    let mut out = format!("{}: {}\n", printable_text(&input.source), input.describe());
     let Some(run) = runs.first() else { return out };
     out.push_str(&format!("time      {}", printable_text(&run.time)));
     if let (Some(start), Some(end)) = (&run.start, &run.end) {
@@ -335,7 +331,8 @@ mod tests {
             null: None,
         };
         let (source, format) = ("a.ndjson".to_owned(), "ndjson");
-        let input = Input { source, files: 1, format, bytes: 9, sorted: false };
+        let partitions = Vec::new();
+        let input = Input { source, files: 1, format, bytes: 9, sorted: false, partitions };
         Replay { input, runs: vec![run] }
     }
 
