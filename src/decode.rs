@@ -16,10 +16,13 @@ mod number;
 mod paths;
 mod scan;
 mod simd;
+pub mod strangers;
 pub(crate) mod time;
 
 pub use fields::{EventTime, FeatureNames, FieldFault, Fields, Filter, Pointer, Scalar, TimeUnit};
 pub use json::{JsonDecoder, every_way_agrees};
+
+use strangers::Strangers;
 
 /// One message as the decoder sees it.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +109,8 @@ pub struct Batch {
     pub event_ms: Vec<i64>,
     /// What the row is known by should it come again: one per row, or none where nothing is known.
     pub fingerprints: Vec<u64>,
+    /// Names that some rows have and the model does not know, ascending by row; of a sample of the rows.
+    pub strangers: Vec<(u32, Strangers)>,
     pub columns: Vec<Column>,
     pub rejects: Vec<Reject>,
     /// Records of this model that had a key twice; the last one was taken.

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::announcement::Audience;
 use crate::decide::time::rfc3339;
+use crate::decode::strangers::Strangers;
 
 mod constant;
 mod examine;
 mod feed;
+mod newcomers;
 mod phases;
 mod share;
 mod track;
@@ -50,6 +52,9 @@ const FACTOR: f64 = 5.0;
 const AGREE: f64 = 0.05;
 /// A fault that is older than this in event time is no hiccup: the people of the model have to know.
 pub const OLD_MS: i64 = 24 * 3_600_000;
+
+/// New names that a sentence tells.
+const NAMES: usize = 5;
 
 /// What is wrong. Closed: it is a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,6 +133,9 @@ pub struct Fault {
     pub evidence: Option<Finding>,
     /// For people.
     pub sentence: String,
+    /// Names that the baseline does not know and that came when the feature went: it may have been renamed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub new_names: Vec<String>,
     /// A person has taken it for drift: it bars nothing.
     pub accepted: bool,
 }
@@ -149,8 +157,25 @@ impl Fault {
             since,
             audience: audience(now_ms - since_ms),
             evidence: Some(finding),
+            new_names: Vec::new(),
             accepted,
         }
+    }
+
+    /// The same with the names that came when the feature went.
+    pub(super) fn with_names(mut self, names: &Strangers) -> Self {
+        if self.kind == FaultKind::SchemaChange && !names.is_empty() {
+            self.new_names = names.iter().map(str::to_owned).collect();
+            let shown: Vec<String> =
+                names.iter().take(NAMES).map(|name| format!("`{name}`")).collect();
+            let more = match self.new_names.len().saturating_sub(NAMES) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let told = format!("; new since then: {}{more}", shown.join(", "));
+            self.sentence.push_str(&told);
+        }
+        self
     }
 
     /// Rejects of the whole feed over the hour before `end_ms`.
@@ -167,6 +192,7 @@ impl Fault {
             audience: Audience::Sre,
             evidence: None,
             sentence,
+            new_names: Vec::new(),
             accepted: false,
         }
     }

@@ -98,6 +98,11 @@ impl Row {
         self.states.fill(State::Missing);
     }
 
+    /// Whether some feature is missing.
+    pub(super) fn lacks(&self) -> bool {
+        self.states.contains(&State::Missing)
+    }
+
     /// Notes that `feature` has a value; true if it had one before.
     #[inline(always)]
     fn note(&mut self, feature: u32, state: State) -> bool {

@@ -1,50 +1,18 @@
 //! What a record is known by when it comes a second time: 64 bits of all its bytes.
 
-const KEYS: [u64; 4] =
-    [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93, 0xA076_1D64_78BD_642F, 0xE703_7ED1_A0B4_28DB];
-const WORD: usize = 8;
-const STEP: usize = 4 * WORD;
+use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// 64 well mixed bits of `bytes`; the same bytes give the same ones on every machine. Two different
 /// records share them once in 2^64 pairs, unless somebody made them for it.
+#[inline]
 pub fn of_bytes(bytes: &[u8]) -> u64 {
-    let mut lanes = (KEYS[0], KEYS[1]);
-    let mut steps = bytes.chunks_exact(STEP);
-    for step in &mut steps {
-        lanes = mix(lanes, step);
-    }
-    let rest = steps.remainder();
-    if !rest.is_empty() {
-        let mut last = [0; STEP];
-        last[..rest.len()].copy_from_slice(rest);
-        lanes = mix(lanes, &last);
-    }
-    fold(fold(lanes.0 ^ KEYS[2], lanes.1 ^ KEYS[3]) ^ KEYS[0], bytes.len() as u64 ^ KEYS[1])
+    xxh3_64(bytes)
 }
 
 /// Of one of the rows that a record carries.
 pub(super) fn of_row(record: u64, row: u64) -> u64 {
-    fold(record ^ KEYS[2], row.wrapping_mul(KEYS[1]) ^ KEYS[3])
-}
-
-#[inline(always)]
-fn mix((one, other): (u64, u64), step: &[u8]) -> (u64, u64) {
-    let word = |at: usize| {
-        step[at * WORD..].first_chunk().map_or(0, |word: &[u8; WORD]| u64::from_le_bytes(*word))
-    };
-    (
-        fold(one ^ word(0), word(1) ^ KEYS[2]) ^ KEYS[0],
-        fold(other ^ word(2), word(3) ^ KEYS[3]) ^ KEYS[1],
-    )
-}
-
-/// Both halves of the product.
-#[inline(always)]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
-    let folded = product as u64 ^ (product >> 64) as u64;
-    folded
+    xxh3_64_with_seed(&row.to_le_bytes(), record)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod object;
 mod order;
 mod output;
 mod plan;
+mod strangers;
 mod twin;
 mod walk;
 
@@ -192,6 +193,10 @@ impl JsonDecoder {
         let scan = Scanner::new(text, plan.allow_nan);
         let walk = Walk { simd, scan, schema: &plan.schema, paths: &plan.paths, found, columns };
         complete(plan, walk, features, text)?;
+        if strangers::are_wanted(of.fingerprint, || found.row.lacks()) {
+            let at = found.start(Targets::FEATURES).unwrap_or(0);
+            out.note(strangers::of_object(text, at, &plan.schema.names));
+        }
         out.push(columns, found, text, of);
         Ok(())
     }

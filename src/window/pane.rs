@@ -3,6 +3,7 @@
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
+use crate::decode::strangers::Strangers;
 use crate::histogram::Counts;
 use crate::offsets::TopicPartition;
 
@@ -19,6 +20,8 @@ pub struct Pane {
     /// Records that were looked at for whether they had come before, and those that had.
     pub sampled: u64,
     pub repeated: u64,
+    /// Names that some records had and the model does not know; of a sample.
+    pub strangers: Strangers,
     /// One per feature, in the model's order.
     pub features: Vec<Counts>,
 }
@@ -27,7 +30,16 @@ impl Pane {
     /// An empty pane; `cells[i]` is the number of cells of feature `i`.
     pub fn empty(start_ms: i64, cells: &[usize]) -> Self {
         let features = cells.iter().map(|&n| Counts::zero(n)).collect();
-        Self { start_ms, records: 0, rejects: 0, gap: false, sampled: 0, repeated: 0, features }
+        Self {
+            start_ms,
+            records: 0,
+            rejects: 0,
+            gap: false,
+            sampled: 0,
+            repeated: 0,
+            strangers: Strangers::default(),
+            features,
+        }
     }
 
     /// Adds what another partition had in the same pane.
@@ -37,6 +49,7 @@ impl Pane {
         self.gap |= other.gap;
         self.sampled += other.sampled;
         self.repeated += other.repeated;
+        self.strangers.add(&other.strangers);
         for (mine, theirs) in self.features.iter_mut().zip(&other.features) {
             mine.add(theirs);
         }
@@ -63,16 +76,18 @@ impl Pane {
             return Err(Truncated);
         }
         let features = decode_counts(input, cells)?;
-        Ok(Self { start_ms, records, rejects, gap, sampled: 0, repeated: 0, features })
+        Ok(Self { records, rejects, gap, features, ..Self::empty(start_ms, &[]) })
     }
 
     pub(super) fn encode_sample(&self, out: &mut Writer) {
         out.u64(self.sampled);
         out.u64(self.repeated);
+        self.strangers.encode(out);
     }
 
     pub(super) fn decode_sample(&mut self, input: &mut Reader<'_>) -> Result<(), Truncated> {
         (self.sampled, self.repeated) = (input.u64()?, input.u64()?);
+        self.strangers = Strangers::decode(input)?;
         Ok(())
     }
 }
@@ -146,6 +161,8 @@ pub struct ClosedPane {
     /// Records that were looked at for whether they had come before, and those that had.
     pub sampled: u64,
     pub repeated: u64,
+    /// Names that some records had and the model does not know; of a sample.
+    pub strangers: Strangers,
     /// Encoded counts, one after the other, in the order of the model's features.
     encoded: Box<[u8]>,
 }
@@ -163,6 +180,7 @@ impl ClosedPane {
             complete: complete && !pane.gap,
             sampled: pane.sampled,
             repeated: pane.repeated,
+            strangers: pane.strangers.clone(),
             encoded: out.into_bytes().into_boxed_slice(),
         }
     }
@@ -221,6 +239,7 @@ mod tests {
         pane.records = 7;
         pane.rejects = 1;
         (pane.sampled, pane.repeated) = (5, 2);
+        pane.strangers.note("id");
         pane.features[0].cells = vec![1, 0, 6];
         pane.features[1].unseen = 7;
         pane
@@ -238,13 +257,16 @@ mod tests {
         assert_eq!(Partial::decode(&body, 9, &[3, 2]), Ok(Some(partial)));
         assert_eq!(Partial::decode(&body, 8, &[3, 2]), Ok(None));
         assert_eq!(Partial::decode(&body, 9, &[3, 3]), Err(Truncated));
-        let sample = body.len() - 2;
+        let sample = body.len() - 6;
         for end in (0..body.len()).filter(|end| *end != sample) {
             assert!(!matches!(Partial::decode(&body[..end], 9, &[3, 2]), Ok(Some(_))));
         }
         // As releases wrote it that took no sample.
         let old = Partial::decode(&body[..sample], 9, &[3, 2]).unwrap().unwrap().pane;
-        assert_eq!(old, Pane { sampled: 0, repeated: 0, ..pane() });
+        assert_eq!(
+            old,
+            Pane { sampled: 0, repeated: 0, strangers: Strangers::default(), ..pane() }
+        );
     }
 
     #[test]

@@ -114,15 +114,22 @@ impl PartitionState {
     ) {
         let mut runs = Runs::default();
         let mut rejects = batch.rejects.iter().peekable();
+        let mut strangers = batch.strangers.iter().peekable();
         let times = batch.event_ms.iter().zip(&batch.kafka_ms);
         for (row, (&offset, (&event_ms, &kafka_ms))) in (0..).zip(batch.offsets.iter().zip(times)) {
             while let Some(reject) = rejects.next_if(|r| r.offset <= offset) {
                 self.reject(rules, reject.reason);
             }
+            let strangers = strangers.next_if(|(at, _)| *at == row);
             let mut rejected = |reason| rejected(offset, reason);
             let pane = self.place(rules, event_ms, kafka_ms, &mut runs, &mut rejected);
             if let Some(pane) = pane {
                 runs.push(pane, row);
+                if let Some((_, names)) = strangers
+                    && let Some(pane) = self.open.get_mut(&pane)
+                {
+                    pane.strangers.add(names);
+                }
                 if let Some(&fingerprint) = batch.fingerprints.get(row as usize)
                     && self.repeats.samples(fingerprint)
                 {

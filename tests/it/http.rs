@@ -25,6 +25,7 @@ use driftd::decide::view::{
     WindowView,
 };
 use driftd::decode::Reason;
+use driftd::decode::strangers::Strangers;
 use driftd::feature::{Kind, Role};
 use driftd::histogram::{Bins, CategoricalCells, Cells, Counts, NumericCells, Scale, Storage};
 use driftd::http::{Command, Config, Error, Health, Refusal, Servers, Shared};
@@ -120,6 +121,7 @@ fn pane(n: i64, cells: [u64; 4]) -> Arc<ClosedPane> {
         gap: false,
         sampled: 0,
         repeated: 0,
+        strangers: Strangers::default(),
         features,
     };
     Arc::new(ClosedPane::new(&pane, true))

@@ -11,11 +11,13 @@ use crate::decide::fault::OLD_MS;
 use crate::decide::fault::examine::Noise;
 use crate::decide::fault::feed::Feed;
 use crate::decide::fault::nats;
+use crate::decide::fault::newcomers::Newcomers;
 use crate::decide::fault::share::Part;
 use crate::decide::fault::track::Look;
 use crate::decide::fault::track::Step;
 use crate::decide::fault::track::Track;
 use crate::decide::view::Onset;
+use crate::decode::strangers::Strangers;
 use crate::histogram::Counts;
 
 /// The faults of a model's features. Bounded: some hundred bytes a feature in the state, and two counts
@@ -25,6 +27,7 @@ pub struct Faults {
     tracks: Vec<Track>,
     /// Of the feed as a whole.
     feed: Feed,
+    newcomers: Newcomers,
     /// Panes that wait until they hold enough for a look.
     look: Vec<Counts>,
     look_from_ms: Option<i64>,
@@ -50,6 +53,8 @@ pub struct PaneCounts<'a> {
     /// Records that were looked at for whether they had come before, and those that had.
     pub sampled: u64,
     pub repeated: u64,
+    /// Names that the model does not know, of a sample.
+    pub strangers: &'a Strangers,
     pub start_ms: i64,
     pub pane_ms: i64,
     /// How much more the counts of the feature at an index, over so many ms, vary than those of independent
@@ -109,11 +114,13 @@ impl Faults {
             block.add(counts);
         }
         let records = self.look.iter().map(Counts::records).max().unwrap_or(0);
+        self.newcomers.note(pane.strangers);
         let sampled = Part { k: pane.repeated, n: pane.sampled };
         let of_feed = self.feed.push(sampled, pane.start_ms, end_ms, nats(pane.features.len()));
         let mut changes: Vec<Change> = Change::of(None, &of_feed).into_iter().collect();
         if records >= LOOK {
             changes.extend(self.look_at(pane, from_ms, end_ms));
+            self.newcomers.look(self.tracks.iter().any(Track::is_gone));
             self.before_ms = Some(from_ms);
             self.look_from_ms = None;
             self.look.iter_mut().for_each(clear);
@@ -250,7 +257,9 @@ impl Faults {
     /// The fault of the feature at `feature`, called `name`, at `now_ms` (event time), accepted or not.
     pub fn fault(&self, feature: usize, name: &str, now_ms: i64) -> Option<Fault> {
         let active = self.tracks.get(feature)?.active.as_ref()?;
-        Some(Fault::found(Some(name), active.finding, active.since_ms, now_ms, active.accepted))
+        let fault =
+            Fault::found(Some(name), active.finding, active.since_ms, now_ms, active.accepted);
+        Some(fault.with_names(self.newcomers.came()))
     }
 
     /// The fault of the whole feed at `now_ms` (event time), accepted or not.
@@ -317,6 +326,7 @@ impl Faults {
         }
         self.tracks.iter().for_each(|track| track.encode(out));
         self.feed.encode(out);
+        self.newcomers.encode(out);
     }
 
     /// Reads what `encode` wrote, or an earlier release that knew no faults of the feed.
@@ -329,8 +339,11 @@ impl Faults {
         };
         let (look_from_ms, before_ms) = (ms()?, ms()?);
         let tracks = (0..n).map(|_| Track::decode(input)).collect::<Result<_, _>>()?;
-        let feed = if input.is_empty() { Feed::default() } else { Feed::decode(input)? };
-        Ok(Self { tracks, feed, look_from_ms, before_ms, ..Self::default() })
+        let (mut feed, mut newcomers) = (Feed::default(), Newcomers::default());
+        if !input.is_empty() {
+            (feed, newcomers) = (Feed::decode(input)?, Newcomers::decode(input)?);
+        }
+        Ok(Self { tracks, feed, newcomers, look_from_ms, before_ms, ..Self::default() })
     }
 }
 

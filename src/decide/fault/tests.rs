@@ -168,6 +168,7 @@ struct Feed {
     window_panes: i64,
     /// Of a hundred records in each pane.
     repeated: u64,
+    strangers: Strangers,
 }
 
 impl Feed {
@@ -182,6 +183,7 @@ impl Feed {
             settled: 1.0,
             window_panes: 10_000,
             repeated: 0,
+            strangers: Strangers::default(),
         }
     }
 
@@ -221,6 +223,7 @@ impl Feed {
             counts,
             sampled: 100,
             repeated: self.repeated,
+            strangers: &self.strangers,
             start_ms,
             pane_ms: PANE,
             design_effect: &|_, span_ms| {

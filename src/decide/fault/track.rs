@@ -317,6 +317,11 @@ impl Track {
         self.active.as_ref().is_some_and(|active| !active.accepted)
     }
 
+    /// Its key has gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.finding.kind == FaultKind::SchemaChange)
+    }
+
     /// Whether the pane that begins at `start_ms` is no evidence of drift.
     pub(super) fn is_withheld(&self, start_ms: i64) -> bool {
         let open = self.active.as_ref().filter(|active| !active.accepted);

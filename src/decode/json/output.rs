@@ -1,6 +1,7 @@
 //! The batch under construction, beside its columns.
 
 use super::super::columns::Columns;
+use super::super::strangers::Strangers;
 use super::super::{Batch, Reject};
 use super::found::Found;
 use crate::feature::Column;
@@ -12,6 +13,7 @@ pub(super) struct Output {
     kafka_ms: Vec<i64>,
     event_ms: Vec<i64>,
     fingerprints: Vec<u64>,
+    strangers: Vec<(u32, Strangers)>,
     pub(super) rejects: Vec<Reject>,
     pub(super) duplicate_keys: u64,
     pub(super) other_models: u64,
@@ -28,6 +30,13 @@ pub(super) struct Origin {
 }
 
 impl Output {
+    /// Notes names that the next row has and the model does not know.
+    pub(super) fn note(&mut self, names: Strangers) {
+        if let (false, Ok(row)) = (names.is_empty(), u32::try_from(self.offsets.len())) {
+            self.strangers.push((row, names));
+        }
+    }
+
     pub(super) fn push(&mut self, columns: &mut Columns, found: &Found, text: &str, of: Origin) {
         columns.push(&found.row, text, &found.scratch);
         self.offsets.push(of.offset);
@@ -46,6 +55,7 @@ impl Output {
             kafka_ms: take(&mut self.kafka_ms),
             event_ms: take(&mut self.event_ms),
             fingerprints: std::mem::replace(&mut self.fingerprints, Vec::with_capacity(rows)),
+            strangers: std::mem::take(&mut self.strangers),
             columns,
             rejects: std::mem::take(&mut self.rejects),
             duplicate_keys: std::mem::take(&mut self.duplicate_keys),

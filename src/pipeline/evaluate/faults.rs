@@ -128,6 +128,7 @@ impl ModelEvaluator {
             counts,
             sampled: pane.sampled,
             repeated: pane.repeated,
+            strangers: &pane.strangers,
             start_ms,
             pane_ms: policy.pane_ms,
             design_effect: &|at, span_ms| {

@@ -9,6 +9,7 @@ use arrow::compute::interleave;
 
 use crate::decode::Batch;
 use crate::decode::Reject;
+use crate::decode::strangers::Strangers;
 use crate::feature::Absent;
 use crate::feature::Column;
 use crate::pipeline::BadInput;
@@ -45,6 +46,7 @@ pub(super) fn by_time(batches: &[Batch], visit: &mut dyn FnMut(&Batch)) -> anyho
                 .iter()
                 .filter_map(|&(b, row)| batches[b].fingerprints.get(row).copied())
                 .collect(),
+            strangers: strangers(batches, rows),
             columns: columns(batches, rows, &absent)?,
             rejects: here.into_values().flatten().collect(),
             duplicate_keys: mem::take(&mut duplicate_keys),
@@ -74,6 +76,17 @@ fn absent(batches: &[Batch]) -> AbsentAt {
         .collect()
     };
     (0..n).map(of).collect()
+}
+
+/// Names of the rows' new places.
+fn strangers(batches: &[Batch], rows: &[(usize, usize)]) -> Vec<(u32, Strangers)> {
+    let of = |(to, &(b, row)): (u32, &(usize, usize))| {
+        let row = u32::try_from(row).ok()?;
+        let all = &batches[b].strangers;
+        let at = all.binary_search_by_key(&row, |(row, _)| *row).ok()?;
+        Some((to, all[at].1.clone()))
+    };
+    (0..).zip(rows).filter_map(of).collect()
 }
 
 fn columns(
@@ -140,6 +153,7 @@ mod tests {
             kafka_ms: vec![7; event_ms.len()],
             event_ms: event_ms.to_vec(),
             fingerprints: event_ms.iter().map(|ms| ms.unsigned_abs()).collect(),
+            strangers: vec![(0, [format!("first{first}").as_str()].into_iter().collect())],
             columns: vec![Column { array, absent: absent.to_vec() }],
             rejects: rejects.iter().map(reject).collect(),
             duplicate_keys: 0,
@@ -173,6 +187,8 @@ mod tests {
         assert_eq!(sorted.event_ms, [10, 10, 20, 30, 40, 50]);
         assert_eq!(sorted.offsets, [0, 1, 2, 3, 4, 5]);
         assert_eq!(sorted.fingerprints, [10, 10, 20, 30, 40, 50]);
+        let named = |name: &str| [name].into_iter().collect::<Strangers>();
+        assert_eq!(sorted.strangers, [(2, named("first3")), (5, named("first0"))]);
         assert_eq!(sorted.other_models, 2);
         let column = &sorted.columns[0];
         assert_eq!(column.absent, [(0, Absent::TypeError), (4, Absent::Missing)]);

@@ -118,6 +118,7 @@ impl RowReader {
         Batch {
             kafka_ms: vec![KAFKA_MS; offsets.len()],
             fingerprints: fingerprints(&table),
+            strangers: Vec::new(),
             columns: columns.collect(),
             offsets,
             event_ms,

@@ -42,6 +42,7 @@ fn batch(entries: &[Entry], first: i64) -> Batch {
         kafka_ms: Vec::new(),
         event_ms: Vec::new(),
         fingerprints: Vec::new(),
+        strangers: Vec::new(),
         columns: Vec::new(),
         rejects: Vec::new(),
         duplicate_keys: 0,
@@ -60,6 +61,11 @@ fn batch(entries: &[Entry], first: i64) -> Batch {
                 out.offsets.push(offset);
                 out.event_ms.push(*event_ms);
                 out.fingerprints.push(event_ms.unsigned_abs() % 199);
+                if event_ms % 7 == 0 {
+                    let row = u32::try_from(values.len() - 1).unwrap();
+                    let name = format!("name{}", event_ms % 3);
+                    out.strangers.push((row, [name.as_str()].into_iter().collect()));
+                }
                 out.kafka_ms.push(*kafka_ms);
             }
             Entry::Reject(reason) => {

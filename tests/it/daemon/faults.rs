@@ -102,7 +102,7 @@ fn each_kind_of_fault_in_a_clean_stream_is_named_and_starts_no_retraining() {
         ("null_surge", "country", no_country, "missing, null"),
         ("unit_change", "amount", cents, "x100"),
         ("type_change", "amount", text, "wrong type"),
-        ("schema_change", "amount", renamed, "is gone"),
+        ("schema_change", "amount", renamed, "new since then: `value`"),
         ("constant", "amount", stuck, "52.5"),
         ("unseen_surge", "country", spelt_otherwise, "never saw"),
     ];

@@ -341,3 +341,23 @@ fn a_few_nulls_are_no_fault() {
         assert_eq!(feed.kinds(), []);
     }
 }
+
+#[test]
+fn a_feature_that_was_renamed_names_what_came_in_its_place() {
+    let mut feed = Feed::new(22);
+    feed.strangers.note("request_id");
+    feed.clean(12);
+    feed.strangers.note("amount_eur");
+    (0..3).for_each(|_| drop(feed.pane(&instead(0, Value::Missing))));
+    let fault = feed.faults.fault(0, "amount", feed.now()).unwrap();
+    assert_eq!(
+        (fault.kind, fault.new_names.as_slice()),
+        (FaultKind::SchemaChange, &["amount_eur".to_owned()][..])
+    );
+    assert!(fault.sentence.ends_with("; new since then: `amount_eur`"), "{}", fault.sentence);
+    // Another kind of fault has nothing to do with names.
+    feed.clean(6);
+    (0..3).for_each(|_| drop(feed.pane(&instead(0, Value::Null))));
+    let fault = feed.faults.fault(0, "amount", feed.now()).unwrap();
+    assert!(fault.new_names.is_empty() && fault.kind == FaultKind::NullSurge);
+}

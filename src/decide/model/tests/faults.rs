@@ -5,6 +5,7 @@ use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
 use crate::codec::Writer;
 use crate::decide::fault::PaneCounts;
+use crate::decode::strangers::Strangers;
 use crate::histogram::Bins;
 use crate::histogram::Cells;
 use crate::histogram::NumericCells;
@@ -45,6 +46,7 @@ fn faults(features: usize, faulty: usize) -> Faults {
             counts: &counts,
             sampled: 0,
             repeated: 0,
+            strangers: &Strangers::default(),
             start_ms,
             pane_ms: PANE,
             design_effect: &|_, _| 1.0,
