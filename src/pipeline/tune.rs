@@ -87,6 +87,7 @@ pub fn tune(request: Request, progress: &dyn Fn(u64)) -> anyhow::Result<Tuned> {
         model.drift_config.design_effect.or(proposal.design_effect);
     let policy = proposed.policy();
     let mut notes = choose::notes(&survey, &design_effects, (end - start) as f64 / HOUR_MS);
+    notes.extend(choose::seasonal(&baseline));
     notes.extend(choose::dull(&proposal));
     notes.extend(misfits(&proposed, &baseline, per_hour));
     let per_pane = per_hour * policy.pane_ms as f64 / HOUR_MS;

@@ -313,3 +313,21 @@ fn a_window_over_part_of_a_day_is_compared_with_that_part() {
     let count = |feature: &Value| feature["reference_count"].as_u64().unwrap();
     assert!(count(&with) < count(&without) / 3, "{} {}", count(&with), count(&without));
 }
+
+#[test]
+fn tune_says_what_it_leaves_out_of_a_season() {
+    let world = World::new();
+    write(&world.path("quiet.parquet"), rows(11, BASELINE_DAYS, 3, |_| 0.0));
+    let quiet = world.name("quiet.parquet");
+    let notes = |season: &Value| {
+        let policy = world.policy("reference.parquet", season);
+        let output = driftd(&["tune", &quiet, "-c", &policy, "--format", "json"]);
+        let tuned: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        tuned["notes"].to_string()
+    };
+    let told = notes(&json!("auto"));
+    let words = ["evening and 1 more", "(day, 24 slots, UTC)", "windows", "--shuffle-days"];
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    assert!(!notes(&json!("none")).contains("within their season"));
+}

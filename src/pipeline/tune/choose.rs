@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::baseline::Baseline;
 use crate::compare;
 use crate::config::Model;
 use crate::config::fit::grouped;
@@ -9,6 +10,7 @@ use crate::pipeline::replay::survey::Survey;
 use crate::pipeline::tune::windows::CUSTOMARY;
 use crate::report::tune::{Effect, EffectFrom, Proposal, Window};
 use crate::setting::Span;
+use crate::setting::season::Calendar;
 
 const HOUR_MS: f64 = 3_600_000.0;
 /// Panes that may be taken.
@@ -151,6 +153,25 @@ pub(super) fn dull(proposal: &Proposal) -> Option<String> {
             proposal.psi_alert
         )
     })
+}
+
+/// What is left out where the daemon will compare features within their season.
+pub(super) fn seasonal(baseline: &Baseline) -> Option<String> {
+    let features = baseline.features.iter();
+    let found: Vec<(&str, Calendar)> = features
+        .filter_map(|feature| Some((feature.name.as_str(), baseline.calendar(feature)?)))
+        .collect();
+    let (name, calendar) = found.first()?;
+    let others = match found.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    Some(format!(
+        "{name}{others} will be compared within their season ({calendar}), which the noise of the windows here \
+         does not know: short windows look noisier than they will be, and the proposal is duller than it \
+         must be; the power table has the season's design effect, and `driftd replay --shuffle-days` tries \
+         the whole policy"
+    ))
 }
 
 /// What a person should know of the data.
