@@ -209,11 +209,8 @@ impl Desk {
     /// The end of the log, unless the topic has been read before: then a partition without a state is one
     /// that was added since, and its first records came before anyone could know of it.
     fn latest(&self, topic: &str) -> Start {
-        let known = self.store.partitions().unwrap_or_default();
-        let ours = known.iter().filter(|partition| *partition.topic == *topic);
-        let written = ours.filter_map(|known| self.store.load_partition(known).ok()?.modified);
-        match written.max().map(since_epoch_ms) {
-            Some(ms) => Start::Time(ms - NOTICED_MS),
+        match self.store.last_written(topic) {
+            Some(written) => Start::Time((since_epoch_ms(written) - NOTICED_MS).max(0)),
             None => Start::Latest,
         }
     }

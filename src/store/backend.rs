@@ -1,5 +1,7 @@
 //! Either backend, behind what the stages ask of both.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::codec::Writer;
 use crate::offsets::TopicPartition;
 use crate::store::kafka::record::{State, Test};
@@ -56,6 +58,22 @@ impl Store {
                     state: s.state,
                 };
                 store.save_states(states.into_iter().map(state).collect())
+            }
+        }
+    }
+
+    /// When the state of some partition of the topic was last written. Topics do not tell: there it is the
+    /// beginning of time as soon as one is known.
+    pub fn last_written(&self, topic: &str) -> Option<SystemTime> {
+        match self {
+            Store::File(store) => {
+                let known = store.partitions().unwrap_or_default();
+                let ours = known.iter().filter(|partition| *partition.topic == *topic);
+                ours.filter_map(|partition| store.load_partition(partition).ok()?.modified).max()
+            }
+            Store::Kafka(store) => {
+                let states = store.all_states().unwrap_or_default();
+                states.iter().any(|s| *s.partition.topic == *topic).then_some(UNIX_EPOCH)
             }
         }
     }

@@ -52,6 +52,7 @@ async fn attempts(trigger: Trigger, wanted: usize) -> Vec<(Outcome, String)> {
                 assert_eq!(id, "the-id");
                 told.push((result, detail));
             }
+            Event::Run { .. } => panic!("nothing was started"),
         }
     }
     told

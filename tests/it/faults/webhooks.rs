@@ -182,6 +182,7 @@ fn opened(model: &str, ordinal: u64) -> Record {
         closed: None,
         closed_as: None,
         attempts: Vec::new(),
+        run: None,
         evidence,
     };
     let (digest, event_ms) = (DIGEST.to_owned(), i64::try_from(ordinal).unwrap());
@@ -330,6 +331,7 @@ impl Life {
                     status,
                     result,
                     detail,
+                    reference: None,
                 });
             }
         }
