@@ -334,6 +334,7 @@ impl Life {
                     reference: None,
                 });
             }
+            Event::Run { .. } => panic!("nobody follows runs here"),
         }
     }
 
