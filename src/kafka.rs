@@ -28,7 +28,7 @@ mod sample;
 pub mod tail;
 mod token;
 pub mod topics;
-mod trouble;
+pub(crate) mod trouble;
 
 pub use group::members;
 pub use oauth::OAuth;

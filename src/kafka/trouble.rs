@@ -55,11 +55,16 @@ const REMEDIES: [(&str, &str); 12] = [
     ("Group authorization failed", "grant Read on the group of kafka.group"),
 ];
 
+/// Whether it is only what follows from the complaint before it.
+pub(crate) fn says_little(text: &str) -> bool {
+    text.contains("brokers are down")
+}
+
 /// An error as it is told.
 pub(super) fn told(error: &KafkaError, reason: &str) -> String {
     let text = format!("{error}: {reason}");
     // All that librdkafka says where plain text meets TLS, and where nobody listens.
-    let any = text.contains("brokers are down").then_some(
+    let any = says_little(&text).then_some(
         "is kafka.brokers right, and kafka.options.security.protocol what these listeners speak?",
     );
     match remedy(&text).or(any) {

@@ -25,6 +25,7 @@ use crate::kafka::consumer::Signal;
 use crate::kafka::is_topic;
 use crate::kafka::message::RawBatch;
 use crate::kafka::renewal::Renewal;
+use crate::kafka::trouble::says_little;
 use crate::offsets::TopicPartition;
 use crate::source::Event;
 use crate::source::StartsFn;
@@ -202,7 +203,9 @@ impl KafkaSource {
 
     /// What is wrong for now, said once until records flow again.
     fn note(&mut self, why: String) {
-        if self.trouble.as_ref() != Some(&why) {
+        // librdkafka says it again after each reason, and the reason only once in a while.
+        let known = self.trouble.is_some() && says_little(&why);
+        if !known && self.trouble.as_ref() != Some(&why) {
             tracing::warn!(trouble = %why, "Kafka");
             self.trouble = Some(why);
         }
