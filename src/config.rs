@@ -74,7 +74,8 @@ pub struct Config {
     /// What is logged, on standard error.
     #[serde(default)]
     pub log: Log,
-    /// The daemon refuses to start if it would export more time series than this.
+    /// `validate` refuses what would export more time series than this; a running daemon leaves the
+    /// features of its last models out.
     #[serde(default = "default_max_series")]
     #[schemars(range(min = 1))]
     pub max_series: u64,

@@ -35,6 +35,7 @@ use crate::source::kafka::starts::Delay;
 use crate::source::kafka::starts::Taking;
 
 mod care;
+mod hole;
 mod slots;
 mod sort;
 mod starts;

@@ -9,6 +9,7 @@ use crate::source::Event;
 use crate::source::LossCause;
 use crate::source::kafka::ASK;
 use crate::source::kafka::KafkaSource;
+use crate::source::kafka::hole::Hole;
 use crate::source::kafka::slots::Slot;
 use crate::source::kafka::starts;
 
@@ -22,6 +23,10 @@ impl KafkaSource {
             }
             if slot.astray {
                 self.bring_back(index);
+            } else if slot.stuck {
+                self.step_over(index);
+            } else if slot.moved {
+                self.restart(index);
             } else if slot.is_quiet() {
                 slot.rest();
                 quiet.push(index);
@@ -95,11 +100,31 @@ impl KafkaSource {
         self.restart(index);
     }
 
+    /// Looks for the end of a batch that cannot be decoded.
+    fn step_over(&mut self, index: usize) {
+        if Instant::now() < self.ask_after {
+            return;
+        }
+        let slot = self.slots.at(index);
+        let name = slot.partition.clone();
+        // Behind the end of the log nothing may be asked for.
+        let high = match self.link.consumer.fetch_watermarks(&name.topic, name.partition, ASK) {
+            Ok((_, high)) => high,
+            Err(error) => return self.put_off(format!("can't ask where {name} ends: {error}")),
+        };
+        slot.stuck = false;
+        let at = slot.next;
+        slot.next = slot.hole.get_or_insert(Hole::new(at)).failed(at, high);
+        tracing::debug!(partition = %name, at, next = slot.next, high, "undecodable");
+        self.restart(index);
+    }
+
     /// Assigns a partition anew at its next offset. Not `seek` and not `pause`: both have lost
     /// partitions in librdkafka.
     fn restart(&mut self, index: usize) {
         let slot = self.slots.at(index);
         slot.forward_again();
+        slot.moved = false;
         let result = if self.link.is_cooperative() {
             slot.as_list().and_then(|list| {
                 self.link.consumer.incremental_unassign(&list)?;

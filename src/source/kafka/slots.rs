@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use crate::offsets::TopicPartition;
+use crate::source::kafka::hole::Hole;
 
 /// Quiet for this long although its log has more: started again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,8 +27,12 @@ pub(super) struct Slot {
     pub(super) c_topic: CString,
     /// Offset of the next message to hand out.
     pub(super) next: i64,
-    /// Where an undecodable batch began; the next message tells where it ended.
-    pub(super) hole: Option<i64>,
+    /// An undecodable batch whose end is searched.
+    pub(super) hole: Option<Hole>,
+    /// From `next` on nothing can be decoded.
+    pub(super) stuck: bool,
+    /// `next` has moved: what comes before the partition is restarted there is not wanted.
+    pub(super) moved: bool,
     /// The log does not have `next`.
     pub(super) astray: bool,
     quiet: Duration,
@@ -43,6 +48,8 @@ impl Slot {
             c_topic,
             next,
             hole: None,
+            stuck: false,
+            moved: false,
             astray: false,
             quiet: Duration::ZERO,
             patience: PATIENCE,
@@ -56,6 +63,23 @@ impl Slot {
         self.quiet = Duration::ZERO;
         self.patience = PATIENCE;
         self.forwarding = Duration::ZERO;
+    }
+
+    /// A message came although something could not be decoded: where that began, if the message is the
+    /// first behind it. Else the search goes on from another `next`.
+    pub(super) fn behind_hole(&mut self) -> Option<i64> {
+        // Librdkafka went on by itself.
+        if std::mem::take(&mut self.stuck) && self.hole.is_none() {
+            return Some(self.next);
+        }
+        match self.hole.as_mut()?.worked(self.next) {
+            Some(next) => {
+                self.next = next;
+                self.moved = true;
+                None
+            }
+            None => self.hole.take().map(|hole| hole.from),
+        }
     }
 
     pub(super) fn forward_again(&mut self) {

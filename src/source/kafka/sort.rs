@@ -37,10 +37,15 @@ impl KafkaSource {
             if offset < slot.next {
                 continue;
             }
-            if let Some(from) = slot.hole.take() {
+            if slot.moved {
+                continue;
+            }
+            if let Some(from) = slot.behind_hole() {
                 let partition = slot.partition.clone();
                 self.ready.extend(sorter.cut(raw).map(Event::Batch));
                 self.lose(partition, from, offset, LossCause::Undecodable);
+            } else if slot.moved {
+                continue;
             }
             let stretch = raw.stretch(index);
             let slot = self.slots.at(at);
@@ -73,8 +78,7 @@ impl KafkaSource {
             | RDKafkaErrorCode::BadCompression
             | RDKafkaErrorCode::InvalidMessage
             | RDKafkaErrorCode::NotImplemented => {
-                // librdkafka goes on behind the batch; how far that is the next message tells.
-                slot.hole.get_or_insert(slot.next);
+                slot.stuck = !slot.moved;
                 self.note(format!("{code}: {text}"));
             }
             _ => self.note(format!("{code}: {text}")),

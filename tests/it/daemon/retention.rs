@@ -1,10 +1,11 @@
-//! The log moves under a daemon that was away: what is gone is counted to the record, shown, and starts
-//! no retraining.
+//! Records that are gone, or that nobody can decompress: they are counted to the record, shown, and
+//! start no retraining.
 
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 
 use super::harness::Daemon;
@@ -62,4 +63,54 @@ fn what_retention_took_is_counted_to_the_record_and_starts_no_retraining() {
     daemon.until("fraud", "the acceptance", |m| m["incident"] == "accepted");
     assert_eq!(daemon.model("fraud")["window"]["complete"], true);
     assert_eq!(daemon.metric(&lost), Some((low - stopped_at) as f64));
+}
+
+/// So many records in one batch that is small as it lies in the log and larger decompressed than a
+/// consumer allows.
+fn bomb(world: &World, partition: i32, records: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", world.broker.bootstrap_servers())
+        .set("compression.type", "zstd")
+        .set("message.max.bytes", "200000000")
+        .set("batch.size", "200000000")
+        .set("linger.ms", "500")
+        .create()
+        .unwrap();
+    let zeros = vec![b' '; 8 << 20];
+    for _ in 0..records {
+        let record = BaseRecord::<(), _>::to(TOPIC).partition(partition).payload(&zeros);
+        producer.send(record.timestamp(world.now_ms())).unwrap();
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn a_batch_that_cannot_be_decompressed_is_a_hole_that_is_counted_and_passed_over() {
+    let (mut world, webhook) = (World::new(), Receiver::start());
+    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
+    let daemon = Daemon::start(&world.write_config("state", "one", &models));
+    world.minutes(20, false);
+    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let memory = || daemon.metric("process_resident_memory_bytes").unwrap() / f64::from(1 << 20);
+    let before = memory();
+    let (_, from) = ends(&world, 1);
+    bomb(&world, 1, 5);
+    let (_, to) = ends(&world, 1);
+    assert_eq!(to - from, 5);
+    world.minutes(10, true);
+    let model = daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let lost =
+        format!("driftd_records_lost_total{{topic=\"{TOPIC}\",cause=\"undecodable_batch\"}}");
+    assert_eq!(daemon.metric(&lost), Some(5.0));
+    let line = daemon.says(&["records are gone from the log"]);
+    assert!(line.contains(&format!("from={from} to={to}")), "{line}");
+    assert_eq!(model["window"]["complete"], false, "{model:#}");
+    assert!(daemon.incidents().is_empty() && webhook.seen("/retrain").is_empty());
+    let after = memory();
+    println!("{before} MiB before 40 MiB in one batch, {after} after");
+    assert!(after < before + 40.0, "{before} {after}");
+    // The other partition was not held up, and both are read on.
+    world.minutes(15, true);
+    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    daemon.until("fraud", "the acceptance", |m| m["incident"] == "accepted");
 }
