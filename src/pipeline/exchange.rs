@@ -80,9 +80,15 @@ impl Exchange {
     pub(super) fn run(mut self) {
         let mut source: Option<KafkaSource> = None;
         while !self.stop.is_cancelled() {
-            while let Ok((model, watched)) = self.adopted.try_recv() {
-                self.in_force[model] = watched;
-                self.changed(model);
+            match self.adopted.try_recv() {
+                Ok((model, watched)) => {
+                    self.in_force[model] = watched;
+                    self.changed(model);
+                    continue;
+                }
+                Err(mpsc::TryRecvError::Empty) => {}
+                // Nobody follows what is in force any more, so nothing can be evaluated by it.
+                Err(mpsc::TryRecvError::Disconnected) => break,
             }
             if self.desk.is_barred() {
                 self.leave(&mut source);

@@ -98,8 +98,6 @@ pub(super) async fn begin(
 pub(super) struct Sharing {
     stop: CancellationToken,
     threads: Vec<thread::JoinHandle<()>>,
-    /// Evaluation ends when nobody can tell it anything any more.
-    _out: Sender<Counted>,
 }
 
 impl Sharing {
@@ -137,27 +135,35 @@ impl Sharing {
         };
         let runtime = Handle::current();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
-        let mut threads = vec![thread("follow").spawn(move || follow.run(&runtime))?];
+        // Evaluation ends when nobody can tell it anything any more: with the last thread that could.
+        let mut threads = Vec::new();
         if config.role.evaluates() {
+            threads.push(thread("follow").spawn(move || follow.run(&runtime))?);
             let exchange = Exchange {
                 desk: desk.clone(),
                 store: desk.store.clone(),
                 metrics: desk.metrics.clone(),
                 kafka: evaluators,
-                out: out.clone(),
+                out,
                 adopted: adoptions,
                 in_force,
                 stop: stop.clone(),
                 held: BTreeMap::new(),
             };
             threads.push(thread("exchange").spawn(move || exchange.run())?);
+        } else {
+            let run = move || {
+                let _out = out;
+                follow.run(&runtime);
+            };
+            threads.push(thread("follow").spawn(run)?);
         }
-        Ok(Some(Self { stop, threads, _out: out }))
+        Ok(Some(Self { stop, threads }))
     }
 
     /// Leaves the group that evaluates, so that others take over at once.
     pub(super) async fn stop(self, deadline: Instant) {
-        let Self { stop, threads, _out: out } = self;
+        let Self { stop, threads } = self;
         stop.cancel();
         let joined = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
@@ -167,6 +173,5 @@ impl Sharing {
                 "what replicas share was not let go in time; others take over when the session ends"
             );
         }
-        drop(out);
     }
 }

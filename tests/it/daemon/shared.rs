@@ -47,13 +47,17 @@ impl Cluster {
         if let Some(cluster) = shared.upgrade() {
             return Some(cluster);
         }
+        let cluster = Self::start()?;
+        *shared = Arc::downgrade(&cluster);
+        Some(cluster)
+    }
+
+    fn start() -> Option<Arc<Self>> {
         let kafka = Kafka::start()?;
         let producer = Producer::connect(kafka.brokers()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         train(&dir.path().join("reference.parquet"), false);
-        let cluster = Arc::new(Self { kafka, producer, dir });
-        *shared = Arc::downgrade(&cluster);
-        Some(cluster)
+        Some(Arc::new(Self { kafka, producer, dir }))
     }
 
     fn stream(self: &Arc<Self>, topic: &'static str) -> Stream {
@@ -469,5 +473,35 @@ fn a_new_baseline_is_taken_up_by_all_replicas_from_one_pane_on() {
         assert_eq!((incidents.len(), &incidents[0]["as"]), (1, &json!("replaced")));
         assert_eq!(incidents[0]["id"], json!(id));
     }
+    assert_eq!(ids(&webhook), BTreeSet::from([id]));
+}
+
+#[test]
+fn brokers_that_were_away_cost_nothing() {
+    // A broker of its own: the others' must not go away.
+    let Some(cluster) = Cluster::start() else { return };
+    let mut stream = cluster.stream("away");
+    let webhook = Receiver::start();
+    let config =
+        |n: i32| stream.shared(&format!("away-{n}"), "all", "away-own", &webhook.url("/retrain"));
+    let daemons = [Daemon::start(&config(0)), Daemon::start(&config(1))];
+    stream.minutes(14, false);
+    evaluator(&daemons, stream.now_ms() - 2 * MINUTE);
+    cluster.kafka.kill9();
+    // Longer than a write waits, so that some have failed.
+    thread::sleep(Duration::from_secs(15));
+    for daemon in &daemons {
+        assert_eq!(daemon.get_public("/livez").0, 200);
+    }
+    cluster.kafka.restart();
+    stream.minutes(10, true);
+    let end_ms = stream.now_ms() - 2 * MINUTE;
+    let panes = evaluator(&daemons, end_ms).panes("fraud");
+    let id = webhook.accepted("/retrain").id().to_owned();
+    let calm = Receiver::start();
+    let whole = Daemon::start(&stream.files(&calm.url("/retrain")));
+    whole.until_end("fraud", end_ms);
+    assert_eq!(panes, whole.panes("fraud"));
+    assert_eq!(calm.accepted("/retrain").id(), id);
     assert_eq!(ids(&webhook), BTreeSet::from([id]));
 }

@@ -1,3 +1,5 @@
+//! The same records in other orders, twice, and from writers that come late.
+
 use super::*;
 use crate::store::kafka::record::Pane;
 
