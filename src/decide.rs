@@ -6,6 +6,7 @@ pub mod effects;
 pub mod evidence;
 pub mod fault;
 pub mod gates;
+pub mod history;
 pub mod incident;
 pub mod ledger;
 pub mod model;

@@ -157,6 +157,8 @@ pub struct Shared {
     pub health: Arc<Health>,
     pub commands: mpsc::Sender<Command>,
     pub exported: metrics::Config,
+    /// The configuration in force as it may be shown: secrets are `***`.
+    pub configuration: Arc<str>,
 }
 
 /// What every handler gets.

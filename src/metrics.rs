@@ -19,7 +19,10 @@ use crate::metrics::text::{Families, Kind};
 
 mod drift;
 mod process;
+mod samples;
 mod text;
+
+pub use samples::{Sample, Samples};
 
 /// What `/metrics` must be sent as; Prometheus 3 refuses an exposition without its version.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

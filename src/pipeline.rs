@@ -81,6 +81,8 @@ pub struct Options {
     /// How a baseline worker is started.
     pub worker: WorkerCommand,
     pub schedule: Schedule,
+    /// The configuration as it may be shown, for the page.
+    pub shown: String,
 }
 
 /// Where the running program can be reached.
@@ -142,6 +144,7 @@ impl Running {
             health: health.clone(),
             commands,
             exported: config.metrics(),
+            configuration: options.shown.into(),
         };
         let servers = http::serve(&config.http, shared).await.map_err(|e| BadInput(e.into()))?;
 

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod compare;
+pub mod page;
 pub mod replay;
 pub mod svg;
 pub mod table;

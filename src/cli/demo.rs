@@ -87,11 +87,12 @@ async fn tell(args: &Args, folder: &Path) -> anyhow::Result<()> {
     trainer::train(&reference, false, start_ms)?;
     let text = configuration(&brokers, &reference, &format!("http://{receiver}/retrain"), folder);
     fs::write(folder.join("driftd.yaml"), &text)?;
-    let config = match config::parse(&text, &|_| None) {
-        Ok(loaded) => loaded.config,
+    let loaded = match config::parse(&text, &|_| None) {
+        Ok(loaded) => loaded,
         Err(faults) => bail!("the demo's own configuration is wrong: {faults:?}"),
     };
 
+    let shown = config::to_yaml(&loaded.shown());
     let cues = Arc::new(Cues::default());
     let producer = {
         let (cues, brokers) = (cues.clone(), brokers.clone());
@@ -100,10 +101,11 @@ async fn tell(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let (ready, addresses) = oneshot::channel();
     let daemon = tokio::spawn(pipeline::run(
-        config,
+        loaded.config,
         pipeline::Options {
             worker: WorkerCommand::current("demo")?,
             schedule: Schedule::default(),
+            shown,
         },
         stop.clone(),
         move |addresses| {

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::OK;
 use crate::cli::config::Source;
+use crate::config;
 use crate::config::Log;
 use crate::config::LogFormat;
 use crate::deliver::Schedule;
@@ -35,7 +36,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         warn!("{}", warning.shown(args.source.path()));
     }
     let worker = WorkerCommand::current("baseline")?;
-    let options = pipeline::Options { worker, schedule: Schedule::default() };
+    let shown = config::to_yaml(&loaded.shown());
+    let options = pipeline::Options { worker, schedule: Schedule::default(), shown };
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::Baseline;
 use crate::compare::Statistic;
 use crate::decide::fault::Fault;
+use crate::decide::history::History;
 use crate::decide::incident::{Incident, IncidentState};
 use crate::decide::policy::Level;
 use crate::decide::prediction::PredictionDrift;
@@ -57,6 +58,8 @@ pub struct ModelView {
     /// Closed panes that are kept, oldest first, without gaps.
     pub panes: Arc<Vec<Arc<ClosedPane>>>,
     pub pane_ms: i64,
+    /// Scores, evidence and states over the time that is kept.
+    pub history: Arc<History>,
     /// Thresholds in force: `(statistic, level, threshold)`.
     pub thresholds: Vec<(Statistic, Level, f64)>,
     pub min_records: u64,

@@ -8,21 +8,17 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::decide::view::{ModelView, View};
-use crate::http::{App, answer, page};
+use crate::http::{App, answer};
 use crate::report::api;
 use crate::report::api::PaneFilter;
 
 /// Names in an error; a longer list helps nobody.
 const NAMES_MAX: usize = 20;
-
-pub(super) async fn index(State(app): State<App>) -> Response {
-    Html(page::index(&app.view())).into_response()
-}
 
 pub(super) async fn models(State(app): State<App>) -> Response {
     Json(api::models(&app.view())).into_response()

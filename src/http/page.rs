@@ -1,66 +1,144 @@
-//! The index page: the models and where to read more, rendered here, without scripts.
+//! The page's routes: HTML of the view, with a policy that lets nothing be loaded but what stands in it.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
-use crate::decide::view::View;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
-const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width\"><title>driftd</title></head><body>\n\
-<h1>driftd</h1>\n";
-const FOOT: &str = "<p><a href=\"api/v1/models\">models</a> \u{b7} \
-<a href=\"api/v1/incidents\">incidents</a> \u{b7} <a href=\"metrics\">metrics</a> \u{b7} \
-<a href=\"readyz?verbose\">ready</a></p>\n</body></html>\n";
+use crate::decide::view::{ModelView, View};
+use crate::http::App;
+use crate::metrics;
+use crate::report::page;
+use crate::report::page::{Facts, Loop, Sample};
 
-/// Links are relative: they hold behind a proxy with a path of its own.
-pub(super) fn index(view: &View) -> String {
-    let mut out = HEAD.to_owned();
-    if view.models.is_empty() {
-        out.push_str("<p>No model is configured.</p>\n");
-    }
-    out.push_str("<table>\n<tr><th>model</th><th>drift</th><th>quality</th><th>incident</th><th>window</th><th>in a sentence</th></tr>\n");
-    for model in &view.models {
-        let incident = model.incident.map_or("none", |state| state.as_str());
-        writeln!(
-            out,
-            "<tr><td><a href=\"api/v1/models/{}\">{}</a></td><td>{}</td><td>{}</td><td>{incident}</td><td>{} records</td><td>{}</td></tr>",
-            encode(&model.model),
-            escape(&model.model),
-            model.drift.as_str(),
-            model.quality.as_str(),
-            model.window.records,
-            escape(&model.explanation),
-        )
-        .expect("writing to a string cannot fail");
-    }
-    out.push_str("</table>\n");
-    out.push_str(FOOT);
-    out
+/// Families that the page of health shows.
+const SHOWN: [&str; 11] = [
+    "driftd_config_last_reload_successful",
+    "driftd_config_warnings",
+    "driftd_consumer_lag_records",
+    "driftd_event_watermark_timestamp_seconds",
+    "driftd_records_consumed_total",
+    "driftd_records_late_total",
+    "driftd_records_rejected_total",
+    "driftd_state_snapshot_age_seconds",
+    "driftd_state_snapshot_failures_total",
+    "driftd_webhook_deliveries_total",
+    "driftd_webhook_queue_length",
+];
+
+/// Style and script by their hashes: nothing that slipped into a page could run.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hash(page::STYLE),
+        hash(page::SCRIPT)
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
+fn shown(status: StatusCode, html: String) -> Response {
+    let mut response = (status, Html(html)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    // Names of models and features stay here.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
+/// The page, or that there is none of this name.
+fn found(html: Option<String>, what: &str, name: &str, up: usize) -> Response {
+    match html {
+        Some(html) => shown(StatusCode::OK, html),
+        None => {
+            let why = format!("driftd knows no {what} of the name `{name}`.");
+            shown(StatusCode::NOT_FOUND, page::missing(&format!("No such {what}"), &why, up))
         }
     }
-    out
 }
 
-/// One segment of a path, percent-encoded.
-fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("writing to a string cannot fail");
-        }
-    }
-    out
+pub(super) async fn overview(State(app): State<App>) -> Response {
+    shown(StatusCode::OK, page::overview(&app.view()))
+}
+
+pub(super) async fn model(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let name = path.map(|Path(name)| name).unwrap_or_default();
+    let view = app.view();
+    let all = query.is_some_and(|query| query.split('&').any(|part| part == "features=all"));
+    let html = find(&view, &name).map(|model| page::model(&view, model, all));
+    found(html, "model", &name, 1)
+}
+
+pub(super) async fn report(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+    let name = path.map(|Path(name)| name).unwrap_or_default();
+    let view = app.view();
+    let html = find(&view, &name).map(|model| page::report(&view, model, now_ms()));
+    found(html, "model", &name, 2)
+}
+
+pub(super) async fn feature(
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let (name, feature) = path.map(|Path(names)| names).unwrap_or_default();
+    let view = app.view();
+    let Some(model) = find(&view, &name) else { return found(None, "model", &name, 3) };
+    found(page::feature(&view, model, &feature), "feature", &feature, 3)
+}
+
+pub(super) async fn incidents(State(app): State<App>) -> Response {
+    shown(StatusCode::OK, page::incidents(&app.view()))
+}
+
+pub(super) async fn incident(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+    let id = path.map(|Path(id)| id).unwrap_or_default();
+    found(page::incident(&app.view(), &id), "incident", &id, 1)
+}
+
+pub(super) async fn health(State(app): State<App>) -> Response {
+    let now_ms = now_ms();
+    let shared = app.shared();
+    let samples = shared.metrics.samples(now_ms);
+    let family = |name: &'static str| {
+        let samples = samples.of(name).iter();
+        let sample = |s: &metrics::Sample| Sample { labels: s.labels.clone(), value: s.value };
+        (name.to_owned(), samples.map(sample).collect::<Vec<_>>())
+    };
+    let facts = Facts {
+        now_ms,
+        waiting: shared.health.reasons(),
+        loops: shared
+            .health
+            .loops(now_ms)
+            .into_iter()
+            .map(|(name, age_ms, stuck)| Loop { name, age_ms, stuck })
+            .collect(),
+        samples: SHOWN.into_iter().map(family).collect::<BTreeMap<_, _>>(),
+    };
+    shown(StatusCode::OK, page::health(&app.view(), &facts))
+}
+
+pub(super) async fn configuration(State(app): State<App>) -> Response {
+    shown(StatusCode::OK, page::configuration(&app.shared().configuration))
+}
+
+fn find<'a>(view: &'a View, name: &str) -> Option<&'a Arc<ModelView>> {
+    view.models.iter().find(|model| model.model == name)
+}
+
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
 }

@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use crate::http::{App, admin, command, guard, public};
+use crate::http::{App, admin, command, guard, page, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,14 @@ fn table() -> Vec<Row> {
         Row::new(get.clone(), "/livez", Anyone, public::livez),
         Row::new(get.clone(), "/readyz", Anyone, public::readyz),
         Row::new(get.clone(), "/metrics", Scraper, public::exposition),
-        Row::new(get.clone(), "/", Reader, admin::index),
+        Row::new(get.clone(), "/", Reader, page::overview),
+        Row::new(get.clone(), "/models/{model}", Reader, page::model),
+        Row::new(get.clone(), "/models/{model}/report", Reader, page::report),
+        Row::new(get.clone(), "/models/{model}/features/{feature}", Reader, page::feature),
+        Row::new(get.clone(), "/incidents", Reader, page::incidents),
+        Row::new(get.clone(), "/incidents/{id}", Reader, page::incident),
+        Row::new(get.clone(), "/health", Reader, page::health),
+        Row::new(get.clone(), "/configuration", Reader, page::configuration),
         Row::new(get.clone(), "/api/v1/models", Reader, admin::models),
         Row::new(get.clone(), "/api/v1/models/{model}", Reader, admin::model),
         Row::new(get.clone(), "/api/v1/models/{model}/features/{feature}", Reader, admin::feature),

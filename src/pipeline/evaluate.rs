@@ -36,6 +36,7 @@ pub(super) mod model;
 mod owned;
 mod predicted;
 pub(super) mod quality;
+mod remember;
 mod score;
 mod show;
 

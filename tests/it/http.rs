@@ -192,6 +192,7 @@ fn fraud() -> ModelView {
         prediction: Some(predicted()),
         baseline: Some(Arc::new(baseline)),
         baseline_loaded_ms: Some(START),
+        history: Arc::default(),
         live: vec![
             live([1, 2, 3, 4]),
             live([4, 3, 2, 1]),
@@ -230,6 +231,7 @@ fn fresh() -> ModelView {
         prediction: None,
         baseline: None,
         baseline_loaded_ms: None,
+        history: Arc::default(),
         live: Vec::new(),
         references: Vec::new(),
         panes: Arc::default(),
@@ -311,6 +313,7 @@ impl Running {
             health: Arc::clone(&health),
             commands: sender,
             exported,
+            configuration: "models: []\n".into(),
         };
         let servers = driftd::http::serve(&config, shared).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
@@ -994,6 +997,7 @@ async fn faults_of_the_start_name_the_key() {
         health: Arc::default(),
         commands,
         exported: metrics::Config::default(),
+        configuration: "".into(),
     };
     let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let free = Config { public: loopback, admin: loopback, ..Config::default() };

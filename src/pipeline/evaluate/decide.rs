@@ -9,6 +9,7 @@ use crate::decide::FeatureVerdict;
 use crate::decide::Incident;
 use crate::decide::IncidentState;
 use crate::decide::fault::Change;
+use crate::decide::history::Seen;
 use crate::decide::incident::Evidence;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::Decision;
@@ -112,7 +113,9 @@ impl Evaluate {
     fn close_pane(&mut self, model: usize, pane: ClosedPane, now_ms: i64) {
         let end_ms = pane.start_ms + self.specs[model].policy.pane_ms;
         let unreadable = self.log.is_unreadable();
+        let seen = self.models[model].seen(&pane);
         let (decision, changes) = self.models[model].decide(pane, self.log.ledger(), unreadable);
+        self.models[model].remember(Seen { drift: Some(decision.drift), ..seen });
         self.follow_faults(model, &changes, (end_ms, now_ms));
         self.act(model, &decision, end_ms, now_ms);
     }

@@ -15,6 +15,7 @@ use crate::decide::Quality;
 use crate::decide::Rule;
 use crate::decide::Suppression;
 use crate::decide::effects;
+use crate::decide::history::History;
 use crate::decide::model::Decision;
 use crate::decide::model::ModelState;
 use crate::decide::sequential::Sequential;
@@ -58,6 +59,10 @@ pub(crate) struct ModelEvaluator {
     /// What each feature of a season was compared with; `None` is all of its reference.
     pub references: Vec<Option<Counts>>,
     pub decision: Option<Decision>,
+    /// What readers see of the past.
+    pub history: History,
+    /// The next pane is the first of a baseline that replaced another.
+    pub replaced: bool,
     pub suppressed: BTreeMap<Suppression, u64>,
     /// The quality that was last acted on.
     pub quality: Quality,
@@ -110,6 +115,8 @@ impl ModelEvaluator {
             verdicts: Vec::new(),
             references: Vec::new(),
             decision: None,
+            history: History::default(),
+            replaced: false,
             suppressed: BTreeMap::new(),
             quality: Quality::default(),
             stale: false,
@@ -144,6 +151,7 @@ impl ModelEvaluator {
         self.decision = None;
         self.partitions.clear();
         self.sealing = None;
+        self.watch_history(&watched.baseline);
         self.watched = Some(watched);
         self.sequential = self.rule();
         self.loaded_ms = Some(now_ms);
@@ -251,9 +259,8 @@ impl ModelEvaluator {
             }
         };
         if let Some(end_ms) = decided {
-            for pane in self.merge.resume(end_ms) {
-                self.push(pane);
-            }
+            let resumed: Vec<ClosedPane> = self.merge.resume(end_ms).into_iter().collect();
+            self.resume_history(resumed);
             self.state.decided_end_ms = Some(end_ms);
             self.refill_faults();
             self.score();

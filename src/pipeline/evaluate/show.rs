@@ -98,6 +98,7 @@ impl Evaluate {
             references: evaluator.references.clone(),
             panes: Arc::new(evaluator.ring.panes()),
             pane_ms: spec.policy.pane_ms,
+            history: Arc::new(evaluator.history.clone()),
             thresholds: spec.policy.thresholds.clone(),
             min_records: spec.policy.min_records,
             evaluated_ms: evaluator.state.decided_end_ms,

@@ -1,0 +1,58 @@
+//! The past of a model, for readers: a point for each pane as it is decided, and some of the stored ones.
+
+use crate::baseline::Baseline;
+use crate::decide::history::History;
+use crate::decide::history::Seen;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::window::ClosedPane;
+
+/// Features that are scored again at a start, over all panes: a fraction of a second.
+const SCORED_AGAIN: usize = 5_000;
+
+impl ModelEvaluator {
+    /// A baseline is in force: the past of the same features stays.
+    pub(super) fn watch_history(&mut self, baseline: &Baseline) {
+        let policy = &self.spec.policy;
+        if self.watched.is_none() {
+            let kept = policy.max_age_panes.max(policy.window_panes);
+            self.history = History::new(&policy.thresholds, kept);
+        }
+        self.replaced = self.watched.is_some();
+        self.history.watch(baseline.features.iter().map(|f| f.name.clone()).collect());
+    }
+
+    pub(super) fn seen(&self, pane: &ClosedPane) -> Seen {
+        Seen {
+            start_ms: pane.start_ms,
+            end_ms: pane.start_ms + self.spec.policy.pane_ms,
+            records: pane.records,
+            rejects: pane.rejects,
+            complete: pane.complete,
+            drift: None,
+        }
+    }
+
+    /// The pane that was decided, with the verdicts at its end.
+    pub(super) fn remember(&mut self, seen: Seen) {
+        self.history.push(seen, std::mem::take(&mut self.replaced), &self.verdicts);
+    }
+
+    /// Fills the window from the panes that are stored; as many of them are scored again as takes no
+    /// time to speak of, evenly.
+    pub(super) fn resume_history(&mut self, panes: Vec<ClosedPane>) {
+        let features = self.watched.as_ref().map_or(0, |w| w.baseline.features.len());
+        let step = (panes.len() * features).div_ceil(SCORED_AGAIN).max(1);
+        let last = panes.len().saturating_sub(1);
+        for (at, pane) in panes.into_iter().enumerate() {
+            let seen = self.seen(&pane);
+            self.push(pane);
+            // The newest one is always scored: it is what the page shows.
+            if (last - at).is_multiple_of(step) {
+                self.score();
+            } else {
+                self.verdicts.clear();
+            }
+            self.history.push(seen, false, &self.verdicts);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The first page: every model at a glance.
+
+use maud::{Markup, html};
+
+use crate::decide::{DriftState, ModelView, Quality, Verdict, View};
+use crate::report::page::timeline::strip;
+use crate::report::page::words::{
+    count, drift_pill, evidence, incident_pill, percent, quality_pill, ranked, tone, when,
+};
+use crate::report::page::{Links, Part, link, site};
+
+/// The page of all models, in the order of the configuration.
+pub fn overview(view: &View) -> String {
+    let links = Links::Site { up: 0 };
+    let in_state =
+        |state: DriftState| view.models.iter().filter(|model| model.drift == state).count();
+    let states = DriftState::ALL.into_iter().rev().map(|state| (state, in_state(state)));
+    let bad_feeds = view.models.iter().filter(|model| model.quality != Quality::Ok).count();
+    let open = view.models.iter().filter(|model| model.incident.is_some()).count();
+    let body = html! {
+        div.head {
+            h1 { "Models" }
+            @for (state, n) in states.filter(|(_, n)| *n > 0) { span { (n) " " (drift_pill(state)) } }
+            @if open > 0 { span { (open) " with an open " a href=[links.to("incidents")] { "incident" } } }
+            @if bad_feeds > 0 { span { (bad_feeds) " with a bad feed" } }
+        }
+        @if view.models.is_empty() { p { "No model is configured." } }
+        div.list { @for model in &view.models { (item(model, links)) } }
+    };
+    site("driftd", 0, Part::Models, &body)
+}
+
+fn item(model: &ModelView, links: Links) -> Markup {
+    let tone = if model.quality == Quality::Ok { tone(model.drift) } else { tone(model.drift.max(DriftState::Warning)) };
+    let worst = ranked(&model.features).into_iter().find(|v| v.verdict != Verdict::Unusable);
+    html! {
+        article class={ "item " (tone) } {
+            div.head {
+                h2 { (link(links.model(&model.model), &model.model)) }
+                (drift_pill(model.drift)) (quality_pill(model.quality))
+                @if let (Some(state), Some(id)) = (model.incident, &model.incident_id) {
+                    a href=[links.incident(id)] { "incident " (incident_pill(state)) }
+                }
+            }
+            p { (model.explanation) }
+            (strip(&model.history))
+            p.meta {
+                span { (count(model.window.records)) " records in the window" }
+                @if let Some(ms) = model.evaluated_ms { span { "evaluated up to " (when(ms)) } }
+                @if let Some(worst) = worst {
+                    span {
+                        "first feature: " a href=(links.feature(&model.model, &worst.feature)) { (worst.feature) }
+                        @if let Some(share) = evidence(worst) { ", evidence " (percent(share.max(0.0))) }
+                    }
+                }
+                span { "topic " (model.topic) }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A score over time: against its lines, its noise floor, and what happened; large, and as small as a word.
+
+use maud::{Markup, html};
+
+use crate::compare::Statistic;
+use crate::decide::Level;
+use crate::decide::history::{History, Point};
+use crate::report::page::axis::{
+    Mark, Roots, Time, area, draw_marks, frame, path, percent,
+};
+use crate::report::page::words::{minute, number, percent as share, statistic_name};
+
+const TOP: f64 = 22.0;
+const BASE: f64 = 182.0;
+const HEIGHT: f64 = 204.0;
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scored<'a> {
+    pub(super) history: &'a History,
+    pub(super) name: &'a str,
+    pub(super) statistic: Statistic,
+    pub(super) lines: &'a [(Statistic, Level, f64)],
+    pub(super) marks: &'a [Mark],
+}
+
+impl Scored<'_> {
+    /// The score, its floor and what is known since the onset, at each point.
+    fn at(&self, feature: usize, point: &Point) -> (Option<f64>, Option<f64>, Option<f64>) {
+        let score = self.history.score(point, feature, self.statistic);
+        let since = point.onset_psi(feature).filter(|_| self.statistic == Statistic::Psi);
+        (score.map(|s| s.0), score.and_then(|s| s.1), since)
+    }
+
+    fn value(&self, value: f64) -> String {
+        if self.statistic.is_rate() { share(value) } else { number(value) }
+    }
+
+    /// Whether there is any score to show.
+    pub(super) fn tells(&self) -> bool {
+        let Some(feature) = self.history.feature(self.name) else { return false };
+        self.history.points().any(|point| {
+            self.at(feature, point).0.is_some_and(|score| {
+                // A rate that was nothing throughout is no news.
+                !self.statistic.is_rate() || score.abs() > 1e-9
+            })
+        })
+    }
+
+    /// The picture with its legend.
+    pub(super) fn picture(&self) -> Markup {
+        let (Some(feature), Some(time)) = (self.history.feature(self.name), Time::of(self.history))
+        else {
+            return html! { p.quiet { "No pane has closed yet." } };
+        };
+        let lines: Vec<_> = self.lines.iter().filter(|line| line.0 == self.statistic).collect();
+        let points: Vec<&Point> = self.history.points().collect();
+        let seen: Vec<_> = points.iter().map(|point| self.at(feature, point)).collect();
+        let top = seen.iter().flat_map(|(a, b, c)| [a, b, c]).flatten().copied().fold(0.0, f64::max);
+        let top_line = lines.iter().map(|line| line.2).fold(0.0, f64::max);
+        let y = Roots::new(top.max(top_line * 1.3).max(1e-6) * 1.06, TOP, BASE);
+        let x = |point: &Point| time.at(point.end_ms);
+        let place = |value: Option<f64>, i: usize| value.map(|v| (x(points[i]), y.at(v)));
+        let floor: Vec<_> = seen.iter().enumerate().map(|(i, s)| place(s.1, i)).collect();
+        let has_since = seen.iter().any(|s| s.2.is_some());
+        let name = statistic_name(self.statistic);
+        let label = format!("{name} of {} over time, with its lines and noise floor", self.name);
+        html! {
+            figure {
+                svg.chart width="100%" height=(HEIGHT) role="img" aria-label=(label) {
+                    (y.marks())
+                    (time.marks(BASE))
+                    @for (_, level, line) in lines {
+                        @let at = y.at(*line);
+                        line class=(level.as_str()) x1="0" x2="100%" y1=(format!("{at:.1}")) y2=(format!("{at:.1}")) {}
+                        text.value x="100%" y=(format!("{:.1}", at - 4.0)) text-anchor="end" {
+                            (level.as_str()) " " (self.value(*line))
+                        }
+                    }
+                    (frame(HEIGHT, &html! {
+                        (area("floor", &floor, BASE))
+                        (path("floor-line", floor.iter().copied()))
+                        (path("score", seen.iter().enumerate().map(|(i, s)| place(s.0, i))))
+                        (path("since", seen.iter().enumerate().map(|(i, s)| place(s.2, i))))
+                    }))
+                    @for (point, seen) in points.iter().zip(&seen) {
+                        @let (from, to) = (time.at(point.start_ms), time.at(point.end_ms));
+                        rect.band x=(percent(from)) width=(percent(to - from)) y=(TOP) height=(BASE - TOP) {
+                            title { (self.told(&name, point, *seen)) }
+                        }
+                    }
+                    (draw_marks(self.marks, time, TOP - 6.0, BASE))
+                }
+                (self.legend(&name, has_since))
+            }
+        }
+    }
+
+    fn told(
+        &self,
+        name: &str,
+        point: &Point,
+        (score, floor, since): (Option<f64>, Option<f64>, Option<f64>),
+    ) -> String {
+        let mut out = minute(point.end_ms);
+        match score {
+            Some(score) => out += &format!("\n{name} {}", self.value(score)),
+            None => out += "\nno score",
+        }
+        out += &floor.map(|floor| format!(", noise floor {}", self.value(floor))).unwrap_or_default();
+        out += &since.map(|since| format!("\nsince the onset {}", self.value(since))).unwrap_or_default();
+        out
+    }
+
+    fn legend(&self, name: &str, has_since: bool) -> Markup {
+        html! {
+            figcaption.legend {
+                span { i.k-score {} (name) " over the window" }
+                @if has_since { span { i.k-since {} "since the onset" } }
+                @if !self.statistic.is_rate() { span { i.k-floor {} "what noise reaches" } }
+                @if self.marks.iter().any(Mark::is_trigger) { span { i.k-mark {} "trigger" } }
+                @if self.marks.iter().any(|mark| !mark.is_trigger()) { span { i.k-renewed {} "new baseline" } }
+            }
+        }
+    }
+}
+
+/// A score over time without axes: window and since the onset, against the lowest line.
+pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f64)]) -> Markup {
+    const HIGH: f64 = 30.0;
+    let (Some(feature), Some(time)) = (history.feature(name), Time::of(history)) else {
+        return html! {};
+    };
+    let of = |point: &Point| history.score(point, feature, Statistic::Psi).map(|score| score.0);
+    let psi = lines.iter().filter(|line| line.0 == Statistic::Psi && line.1 != Level::Notice);
+    let line = psi.map(|line| line.2).reduce(f64::min);
+    let both = |point: &Point| of(point).into_iter().chain(point.onset_psi(feature));
+    let top = history.points().flat_map(both).fold(0.0, f64::max);
+    let y = Roots::new(top.max(line.unwrap_or(0.0) * 1.5).max(1e-6), 2.0, HIGH - 2.0);
+    let drawn = |value: &dyn Fn(&Point) -> Option<f64>| {
+        let place = |point: &Point| value(point).map(|v| (time.at(point.end_ms), y.at(v)));
+        history.points().map(place).collect::<Vec<_>>()
+    };
+    html! {
+        svg width="100%" height=(HIGH) aria-hidden="true" {
+            @if let Some(line) = line {
+                @let at = format!("{:.1}", y.at(line));
+                line.warning x1="0" x2="100%" y1=(at) y2=(at) {}
+            }
+            (frame(HIGH, &html! {
+                (path("score", drawn(&of).into_iter()))
+                (path("since", drawn(&|point| point.onset_psi(feature)).into_iter()))
+            }))
+        }
+    }
+}
