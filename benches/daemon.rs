@@ -125,12 +125,11 @@ pub(crate) async fn run(
     ready: impl FnOnce(pipeline::Addresses),
 ) -> anyhow::Result<()> {
     let program = env::current_exe().expect("this program has a path");
-    let options =
-        pipeline::Options {
-            worker: WorkerCommand::of(program),
-            schedule: Schedule::default(),
-            shown: String::new(),
-        };
+    let options = pipeline::Options {
+        worker: WorkerCommand::of(program),
+        schedule: Schedule::default(),
+        shown: String::new(),
+    };
     pipeline::run(config, options, stop, ready).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
@@ -13,6 +14,7 @@ use crate::pipeline::BadInput;
 
 mod baseline;
 mod compare;
+mod completions;
 mod config;
 mod demo;
 mod incidents;
@@ -21,6 +23,8 @@ mod replay;
 mod row_time;
 mod run;
 mod state;
+mod tap;
+mod top;
 mod topics;
 mod tune;
 mod validate;
@@ -62,6 +66,10 @@ enum Command {
     Baseline(baseline::Command),
     /// Compare two Parquet files, folders or profiles.
     Compare(compare::Args),
+    /// Watch the models of a running driftd in the terminal.
+    Top(top::Args),
+    /// Show the newest records of a model's topic, and what is made of them.
+    Tap(tap::Args),
     /// List incidents of a running driftd, close one, or accept a model's faults as drift.
     Incidents(incidents::Args),
     /// Try a trigger or a notifier.
@@ -77,6 +85,10 @@ enum Command {
     /// Move what is stored from one backend to another.
     #[command(subcommand)]
     State(state::Command),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands.
+    Man(completions::Man),
     /// The process that reads Parquet; driftd starts it itself.
     #[command(hide = true)]
     BaselineWorker,
@@ -91,6 +103,10 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Baseline(command) => baseline::run(command),
         Command::Compare(args) => compare::run(args),
+        Command::Top(args) => top::run(&args),
+        Command::Tap(args) => tap::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => completions::man(&args, Cli::command()),
         Command::Incidents(args) => incidents::run(args),
         Command::Webhook(command) => webhook::run(command),
         Command::Replay(args) => replay::run(args),

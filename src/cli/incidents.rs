@@ -34,6 +34,13 @@ const MOST: usize = 256 << 20;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// How a running driftd is reached.
+#[derive(Debug, clap::Args)]
+pub(super) struct Reach {
     /// The configuration of the running driftd: where its admin listener is, and its token
     #[arg(short, long, env = "DRIFTD_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -103,7 +110,7 @@ impl ClosedAs {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
-    let (url, token, reached) = match place(&args)? {
+    let (url, token, reached) = match place(&args.reach)? {
         Ok(place) => place,
         Err(code) => return Ok(code),
     };
@@ -117,10 +124,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 /// Where the admin listener is, the token, and how it is reached.
-type Place = (Url, Option<String>, ClientConfig);
+pub(super) type Place = (Url, Option<String>, ClientConfig);
 
 /// The place; or the exit code of a configuration that is unusable.
-fn place(args: &Args) -> anyhow::Result<Result<Place, u8>> {
+pub(super) fn place(args: &Reach) -> anyhow::Result<Result<Place, u8>> {
     let mut settings = http::Config::default();
     let mut reached = ClientConfig::default();
     if let Some(config) = &args.config {
@@ -189,7 +196,7 @@ async fn carry_out(
 }
 
 /// A path below the listener's own; names are escaped.
-fn at(url: &Url, path: &[&str]) -> anyhow::Result<Url> {
+pub(super) fn at(url: &Url, path: &[&str]) -> anyhow::Result<Url> {
     let mut url = url.clone();
     let Ok(mut segments) = url.path_segments_mut() else {
         bail!("the URL of the admin listener can't have a path");
@@ -214,7 +221,7 @@ async fn tell(
 }
 
 /// The answer's JSON, or the reason that it gives.
-fn understood(response: &Response) -> anyhow::Result<Value> {
+pub(super) fn understood(response: &Response) -> anyhow::Result<Value> {
     let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     if (200..300).contains(&response.status) && !answer.is_null() {
         return Ok(answer);

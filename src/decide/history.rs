@@ -1,7 +1,7 @@
 //! What readers see of the past: scores, evidence and states over time, in bounded memory.
 //!
-//! The newest panes that are kept, in at most `POINTS` points; a point that stands for several panes has
-//! the highest score of them. A process that starts anew scores some of the stored panes again; what
+//! The panes that are kept, in at most `POINTS` points: one each at first, then two, and so on; a point
+//! that stands for several panes has the highest score of them. A process that starts anew scores some of the stored panes again; what
 //! the sequential test had found in them, and which states were decided, is not known any more.
 
 use std::collections::VecDeque;
@@ -22,6 +22,8 @@ pub struct History {
     statistics: Vec<Statistic>,
     features: Arc<[String]>,
     panes_per_point: usize,
+    /// As many of them hold all panes that are kept; from then on the oldest goes.
+    panes_per_point_most: usize,
     points: VecDeque<Arc<Point>>,
 }
 
@@ -82,8 +84,13 @@ impl History {
                 statistics.push(*statistic);
             }
         }
-        let panes_per_point = panes.div_ceil(POINTS).max(1);
-        Self { statistics, features: Arc::from([]), panes_per_point, points: VecDeque::new() }
+        Self {
+            statistics,
+            features: Arc::from([]),
+            panes_per_point: 1,
+            panes_per_point_most: panes.div_ceil(POINTS).next_power_of_two(),
+            points: VecDeque::new(),
+        }
     }
 
     /// The features that verdicts will come for, in order. What is known of the same features stays, and
@@ -91,6 +98,7 @@ impl History {
     pub fn watch(&mut self, features: Vec<String>) {
         if *self.features != *features {
             self.points.clear();
+            self.panes_per_point = 1;
             self.features = features.into();
         }
     }
@@ -99,9 +107,7 @@ impl History {
     pub fn push(&mut self, seen: Seen, new_baseline: bool, verdicts: &[FeatureVerdict]) {
         let room = self.points.back().is_some_and(|p| p.panes < self.panes_per_point);
         if !room || new_baseline {
-            if self.points.len() == POINTS {
-                self.points.pop_front();
-            }
+            self.make_room();
             let n = self.features.len();
             self.points.push_back(Arc::new(Point {
                 start_ms: seen.start_ms,
@@ -121,6 +127,23 @@ impl History {
         Arc::make_mut(point).take(seen, &self.statistics, verdicts);
     }
 
+    fn make_room(&mut self) {
+        if self.points.len() < POINTS {
+            return;
+        }
+        if self.panes_per_point >= self.panes_per_point_most {
+            self.points.pop_front();
+            return;
+        }
+        let points = self.points.make_contiguous();
+        let merged = points.chunks(2).map(|pair| match pair {
+            [first, second] => Arc::new(first.and(second)),
+            alone => Arc::clone(&alone[0]),
+        });
+        self.points = merged.collect();
+        self.panes_per_point *= 2;
+    }
+
     pub fn points(&self) -> impl ExactSizeIterator<Item = &Point> {
         self.points.iter().map(Arc::as_ref)
     }
@@ -131,6 +154,11 @@ impl History {
 
     pub fn panes_per_point(&self) -> usize {
         self.panes_per_point
+    }
+
+    /// In the order of their verdicts.
+    pub fn features(&self) -> &[String] {
+        &self.features
     }
 
     /// Where a feature's verdict stands, by name.
@@ -168,6 +196,27 @@ impl Point {
         self.onsets.get(feature).and_then(|since| number(since.psi))
     }
 
+    /// Both as one: the higher scores, all records.
+    fn and(&self, next: &Point) -> Point {
+        let higher =
+            |a: &Sample, b: &Sample| if b.value > a.value || a.value.is_nan() { *b } else { *a };
+        let later = |a: &Since, b: &Since| {
+            if b.evidence > a.evidence || a.evidence.is_nan() { *b } else { *a }
+        };
+        Point {
+            start_ms: self.start_ms,
+            end_ms: next.end_ms,
+            panes: self.panes + next.panes,
+            records: self.records + next.records,
+            rejects: self.rejects + next.rejects,
+            complete: self.complete && next.complete,
+            drift: self.drift.max(next.drift),
+            new_baseline: self.new_baseline || next.new_baseline,
+            scores: self.scores.iter().zip(&next.scores).map(|(a, b)| higher(a, b)).collect(),
+            onsets: self.onsets.iter().zip(&next.onsets).map(|(a, b)| later(a, b)).collect(),
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough for a picture")]
     fn take(&mut self, seen: Seen, statistics: &[Statistic], verdicts: &[FeatureVerdict]) {
         self.end_ms = seen.end_ms;
@@ -190,7 +239,8 @@ impl Point {
             let evidence = (onset.log_evidence / onset.log_needed) as f32;
             let since = &mut self.onsets[at];
             if since.evidence.is_nan() || evidence > since.evidence {
-                let psi = onset.psi.filter(|_| onset.is_real()).map_or(f32::NAN, |p| p.value as f32);
+                let psi =
+                    onset.psi.filter(|_| onset.is_real()).map_or(f32::NAN, |p| p.value as f32);
                 *since = Since { evidence, psi };
             }
         }
@@ -260,20 +310,38 @@ mod tests {
     }
 
     #[test]
-    fn a_point_of_several_panes_has_their_records_and_their_peak() {
-        let history = history(600, 3 * POINTS, 301);
-        assert_eq!(history.panes_per_point(), 3);
-        assert_eq!(history.points().len(), 200);
+    fn few_panes_have_a_point_each() {
+        let history = history(10, 3 * POINTS, 4);
         let points: Vec<&Point> = history.points().collect();
-        assert!(points.iter().all(|p| p.panes == 3 && p.records == 9 && p.rejects == 3));
-        let (value, floor) = history.score(points[100], 0, Statistic::Psi).unwrap();
+        assert_eq!((points.len(), history.panes_per_point()), (10, 1));
+        let (value, floor) = history.score(points[4], 0, Statistic::Psi).unwrap();
         assert!((value - 0.9).abs() < 1e-6 && (floor.unwrap() - 0.03).abs() < 1e-6);
-        assert_eq!((points[100].start_ms, points[100].end_ms), (3000, 3030));
         assert!((points[0].evidence(0).unwrap() - 1.2).abs() < 1e-6);
         assert_eq!(points[0].onset_psi(0), Some(1.5));
-        assert_eq!(points[2].drift, Some(DriftState::Drifted));
         assert_eq!(history.score(points[0], 0, Statistic::Missing), None);
         assert_eq!(history.score(points[0], 1, Statistic::Psi), None);
+    }
+
+    #[test]
+    fn no_peak_and_no_record_is_lost_while_there_is_room() {
+        for panes in [POINTS, POINTS + 1, 2 * POINTS, 3 * POINTS + 5] {
+            for peak in [0, 1, panes / 2, panes - 1] {
+                let history = history(panes, 4 * POINTS, peak);
+                assert!(history.points().len() <= POINTS, "{panes}");
+                assert_eq!(history.points().map(|p| p.records).sum::<u64>(), 3 * panes as u64);
+                assert_eq!(history.points().map(|p| p.panes).sum::<usize>(), panes);
+                let found: Vec<&Point> = history
+                    .points()
+                    .filter(|p| history.score(p, 0, Statistic::Psi).unwrap().0 > 0.5)
+                    .collect();
+                assert_eq!(found.len(), 1);
+                let at = peak as i64 * 10;
+                assert!(found[0].start_ms <= at && at < found[0].end_ms, "{panes} {peak}");
+                let ends: Vec<i64> = history.points().map(|p| p.end_ms).collect();
+                let starts: Vec<i64> = history.points().map(|p| p.start_ms).skip(1).collect();
+                assert_eq!(ends[..ends.len() - 1], starts);
+            }
+        }
     }
 
     #[test]
@@ -284,19 +352,18 @@ mod tests {
         assert_eq!(first.start_ms, 4 * POINTS as i64 * 10);
         // What `validate` tells is what a feature takes.
         let k = history.statistics().len();
-        let bytes: usize = history
-            .points()
-            .map(|p| p.scores.capacity() * size_of::<Sample>() + p.onsets.capacity() * size_of::<Since>())
-            .sum();
+        let of =
+            |p: &Point| p.scores.len() * size_of::<Sample>() + p.onsets.len() * size_of::<Since>();
+        let bytes: usize = history.points().map(of).sum();
         assert_eq!(bytes as u64, History::bytes_per_feature(k));
     }
 
     #[test]
     fn a_new_baseline_of_the_same_features_keeps_the_past() {
-        let mut history = history(10, 2 * POINTS, 0);
+        let mut history = history(10, POINTS, 0);
         history.watch(vec!["x".to_owned()]);
         history.push(seen(10), true, &[verdict(0.01, 1.0)]);
-        assert_eq!(history.points().len(), 6);
+        assert_eq!(history.points().len(), 11);
         assert!(history.points().last().unwrap().new_baseline);
         history.watch(vec!["y".to_owned()]);
         assert_eq!(history.points().len(), 0);

@@ -105,7 +105,7 @@ fn find<'a>(view: &'a View, name: &str) -> Option<&'a Arc<ModelView>> {
     view.models.iter().find(|model| model.model == name)
 }
 
-fn unknown_model(view: &View, name: &str) -> Response {
+pub(super) fn unknown_model(view: &View, name: &str) -> Response {
     let known = list(view.models.iter().map(|model| model.model.as_str()));
     let why = format!("model `{name}` is not configured; known: {known}");
     answer::error(StatusCode::NOT_FOUND, why)
@@ -131,6 +131,6 @@ fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     if out.is_empty() { "none".to_owned() } else { out }
 }
 
-fn bad_path() -> Response {
+pub(super) fn bad_path() -> Response {
     answer::error(StatusCode::BAD_REQUEST, "the path is not UTF-8 once percent-decoded")
 }

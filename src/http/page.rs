@@ -5,20 +5,22 @@ use std::sync::{Arc, LazyLock};
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
+use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::decide::view::{ModelView, View};
-use crate::http::App;
+use crate::http::{App, admin};
 use crate::metrics;
-use crate::report::page;
 use crate::report::page::{Facts, Loop, Sample};
+use crate::report::{api, page};
 
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
 /// Families that the page of health shows.
 const SHOWN: [&str; 11] = [
     "driftd_config_last_reload_successful",
@@ -87,6 +89,38 @@ pub(super) async fn report(State(app): State<App>, path: Result<Path<String>, Pa
     let view = app.view();
     let html = find(&view, &name).map(|model| page::report(&view, model, now_ms()));
     found(html, "model", &name, 2)
+}
+
+/// JSON, unless HTML is asked for by name.
+pub(super) async fn report_by_kind(
+    State(app): State<App>,
+    headers: HeaderMap,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accepted.is_some_and(|accept| accept.contains("text/html")) {
+        return report(State(app), path).await;
+    }
+    let Ok(Path(name)) = path else { return admin::bad_path() };
+    let view = app.view();
+    match find(&view, &name) {
+        Some(model) => Json(api::report(&view, model, now_ms())).into_response(),
+        None => admin::unknown_model(&view, &name),
+    }
+}
+
+pub(super) async fn history(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+    let Ok(Path(name)) = path else { return admin::bad_path() };
+    let view = app.view();
+    match find(&view, &name) {
+        Some(model) => Json(api::history(model)).into_response(),
+        None => admin::unknown_model(&view, &name),
+    }
+}
+
+/// What the API is, for programs.
+pub(super) async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 pub(super) async fn feature(

@@ -18,14 +18,29 @@ use crate::decide::view::{
 use crate::feature::{Kind, Role};
 use crate::histogram::{Bins, Cells, Counts};
 
+mod history;
 mod panes;
 
+pub use history::{Past, history};
 pub use panes::{PaneFilter, panes};
 
 /// `GET /api/v1/models`.
 #[derive(Debug, Serialize)]
 pub struct Models<'a> {
     models: Vec<ModelSummary<'a>>,
+}
+
+/// `GET /api/v1/models/{model}/report`: all that is known of a model, in one document.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    generated: String,
+    #[serde(flatten)]
+    model: Model<'a>,
+    history: Past<'a>,
+    /// Counts of every feature of the baseline, in its order.
+    distributions: Vec<Feature<'a>>,
+    #[serde(flatten)]
+    incidents: Incidents,
 }
 
 /// One model, without its features.
@@ -241,6 +256,20 @@ pub fn incidents(view: &View) -> Incidents {
         incident
     };
     Incidents { incidents: view.incidents.iter().map(clean).collect() }
+}
+
+/// All of one model, as of `now_ms`.
+pub fn report<'a>(view: &View, of: &'a ModelView, now_ms: i64) -> Report<'a> {
+    let names = of.baseline.iter().flat_map(|baseline| &baseline.features);
+    let mut incidents = incidents(view);
+    incidents.incidents.retain(|incident| incident.model == of.model);
+    Report {
+        generated: time(now_ms),
+        model: model(of),
+        history: history(of),
+        distributions: names.filter_map(|named| feature(of, &named.name)).collect(),
+        incidents,
+    }
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC.

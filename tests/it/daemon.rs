@@ -12,6 +12,7 @@ mod golden;
 mod harness;
 mod loops;
 mod members;
+mod page;
 mod receiver;
 mod records;
 mod retention;

@@ -308,6 +308,43 @@ pub(crate) fn python() -> Option<PathBuf> {
     installed("python").then(|| PathBuf::from(run("python", ["python"])))
 }
 
+/// A real browser that looks at pages.
+pub(crate) struct Browser;
+
+impl Browser {
+    pub(crate) fn find() -> Option<Self> {
+        installed("browser").then_some(Self)
+    }
+
+    /// Opens every view of the driftd at `url`; their paths, or a panic with what is wrong with them.
+    /// Pictures go to `folder` unless that is empty.
+    #[expect(clippy::unused_self, reason = "who has it knows that the browser is there")]
+    pub(crate) fn look(&self, url: &str, folder: &str) -> String {
+        run("browser", ["look", url, folder])
+    }
+}
+
+/// What holds a server to its OpenAPI document.
+pub(crate) struct Schemathesis;
+
+impl Schemathesis {
+    pub(crate) fn find() -> Option<Self> {
+        installed("schemathesis").then_some(Self)
+    }
+
+    /// Asks the driftd at `url` everything, with a bearer token; an error is what it says is wrong.
+    #[expect(clippy::unused_self, reason = "who has it knows that it is there")]
+    pub(crate) fn run(&self, url: &str, token: &str) -> Result<(), String> {
+        let header = format!("Authorization: Bearer {token}");
+        // The same questions at every run.
+        let args =
+            ["run", url, "--seed", "7", "--max-examples", "25", "--workers", "1", "-H", &header];
+        let output = spawn("schemathesis", args);
+        let told = text(&output.stdout) + &text(&output.stderr);
+        output.status.success().then_some(()).ok_or(told)
+    }
+}
+
 /// moto asks only that a request is signed, not how.
 const SIGNED: &str = "Authorization: AWS4-HMAC-SHA256 \
     Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=test";

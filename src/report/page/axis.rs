@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use crate::decide::Incident;
 use crate::decide::history::{History, Point};
-use crate::report::page::words::{ending_word, millis, minute, number};
+use crate::report::page::words::{ending_word, millis, minute};
 use crate::report::svg::time_marks;
 
 /// Units across the stretched frame of lines.
@@ -89,7 +89,7 @@ impl Roots {
     }
 
     /// Lines across, with their values above them at the left.
-    pub(super) fn marks(self) -> Markup {
+    pub(super) fn marks(self, shown: impl Fn(f64) -> String) -> Markup {
         let mut last = f64::INFINITY;
         let far = |mark: &f64| {
             let y = self.at(*mark);
@@ -104,7 +104,7 @@ impl Roots {
             @for mark in marks {
                 @let y = format!("{:.1}", self.at(mark));
                 line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
-                @if mark > 0.0 { text x="0" y=(format!("{:.1}", self.at(mark) - 3.0)) { (number(mark)) } }
+                @if mark > 0.0 { text x="0" y=(format!("{:.1}", self.at(mark) - 3.0)) { (shown(mark)) } }
             }
         }
     }
@@ -172,7 +172,8 @@ pub(super) fn marks_of(history: &History, incidents: &[&Incident]) -> Vec<Mark> 
     let trigger = |incident: &&Incident| {
         let at_ms = millis(&incident.opened)?;
         let ending = incident.closed_as.map_or("open", ending_word);
-        let title = format!("{}\ntriggered ({ending})\n{}", minute(at_ms), incident.evidence.explanation);
+        let title =
+            format!("{}\ntriggered ({ending})\n{}", minute(at_ms), incident.evidence.explanation);
         Some(Mark { at_ms, class: "mark", title })
     };
     let renewed = |point: &Point| {

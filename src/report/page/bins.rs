@@ -61,7 +61,7 @@ pub(super) fn table(of: &FeatureBaseline, reference: &Counts, live: &Counts) -> 
     let most = bins.iter().map(weight).fold(1e-12, f64::max);
     let has_part = of.convention == Convention::Driftd && live.in_cells() > 0;
     html! {
-        div.wide tabindex="0" role="region" aria-label="Bins" {
+        div.wide tabindex="0" role="region" aria-label={ "Bins of " (of.name) } {
             table.sort {
                 thead { tr {
                     th scope="col" { @match of.cells { Cells::Numeric(_) => "values", Cells::Categorical(_) => "category" } }

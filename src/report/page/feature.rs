@@ -210,11 +210,11 @@ fn quantile_table(
     html! {
         div.wide {
             table {
-                thead { tr { th scope="col" {} th.n scope="col" { "reference" } th.n scope="col" { "live" } } }
+                thead { tr { th scope="col" { "values up to" } th.n scope="col" { "reference" } th.n scope="col" { "live" } } }
                 tbody {
                     @for (i, share) in QUANTILES.into_iter().enumerate() {
                         tr {
-                            th scope="row" { @if i == 3 { "median" } @else { (format!("{:.0} %", 100.0 * share)) } }
+                            th scope="row" { @if i == 3 { "half of them: median" } @else { (format!("{:.0} % of them", 100.0 * share)) } }
                             td.n { (shown(at(&sides[0], i))) } td.n { (shown(at(&sides[1], i))) }
                         }
                     }
@@ -227,9 +227,11 @@ fn quantile_table(
 }
 
 fn scores(verdict: &FeatureVerdict) -> Markup {
-    let shown = |value: Option<f64>| value.filter(|v| v.is_finite()).map_or_else(|| "\u{2013}".to_owned(), number);
+    let shown = |value: Option<f64>| {
+        value.filter(|v| v.is_finite()).map_or_else(|| "\u{2013}".to_owned(), number)
+    };
     html! {
-        div.wide tabindex="0" role="region" aria-label="Scores" {
+        div.wide tabindex="0" role="region" aria-label={ "Scores of " (verdict.feature) } {
             table.sort {
                 thead { tr {
                     th scope="col" { "statistic" } th.n scope="col" { "score" } th.n scope="col" { "noise floor" }

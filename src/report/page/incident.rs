@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::decide::incident::Attempt;
 use crate::decide::{CloseReason, Incident, IncidentState, View};
 use crate::report::page::model::name_and_time;
 use crate::report::page::words::{
@@ -110,13 +111,24 @@ fn steps_of(incident: &Incident) -> Vec<Step> {
     let accepted = incident.attempts.iter().find(|attempt| {
         attempt.ok == Some(true) && attempt.target.starts_with("retraining_trigger")
     });
-    let tries = incident.attempts.iter().filter(|a| a.target.starts_with("retraining_trigger")).count();
+    let tries =
+        incident.attempts.iter().filter(|a| a.target.starts_with("retraining_trigger")).count();
     let closed = incident.closed_as;
-    let step = |done: bool, name, at: Option<String>, more| Step { class: if done { "done" } else { "" }, name, at, more };
+    let step = |done: bool, name, at: Option<String>, more| Step {
+        class: if done { "done" } else { "" },
+        name,
+        at,
+        more,
+    };
     let onset = incident.onset.clone();
     let mut out = vec![
         step(true, "Drifted", onset, None),
-        step(true, "Triggered", Some(incident.opened.clone()), Some("end of the pane that decided".to_owned())),
+        step(
+            true,
+            "Triggered",
+            Some(incident.opened.clone()),
+            Some("end of the pane that decided".to_owned()),
+        ),
         step(
             accepted.is_some(),
             "Accepted",
@@ -126,14 +138,44 @@ fn steps_of(incident: &Incident) -> Vec<Step> {
     ];
     let replaced = closed == Some(CloseReason::Replaced);
     out.push(match incident.state {
-        IncidentState::DeliveryFailed => Step { class: "bad", name: "Not delivered", at: None, more: Some("people were told; nothing is sent again".to_owned()) },
-        IncidentState::Stuck | IncidentState::Unconfirmed => Step { class: "bad", name: "Retraining", at: None, more: Some(format!("{}: no sign of a new baseline", incident.state.as_str())) },
-        IncidentState::Accepted => Step { class: "now", name: "Retraining", at: None, more: Some("waiting for a new baseline".to_owned()) },
-        IncidentState::Triggered | IncidentState::Closed => step(replaced && accepted.is_some(), "Retraining", None, took_ms(incident).filter(|_| replaced).map(|ms| format!("took {}", span(ms)))),
+        IncidentState::DeliveryFailed => Step {
+            class: "bad",
+            name: "Not delivered",
+            at: None,
+            more: Some("people were told; nothing is sent again".to_owned()),
+        },
+        IncidentState::Stuck | IncidentState::Unconfirmed => Step {
+            class: "bad",
+            name: "Retraining",
+            at: None,
+            more: Some(format!("{}: no sign of a new baseline", incident.state.as_str())),
+        },
+        IncidentState::Accepted => Step {
+            class: "now",
+            name: "Retraining",
+            at: None,
+            more: Some("waiting for a new baseline".to_owned()),
+        },
+        IncidentState::Triggered | IncidentState::Closed => step(
+            replaced && accepted.is_some(),
+            "Retraining",
+            None,
+            took_ms(incident).filter(|_| replaced).map(|ms| format!("took {}", span(ms))),
+        ),
     });
     out.push(match closed {
-        Some(CloseReason::Replaced) => step(true, "Replaced", incident.closed.clone(), Some("a new baseline is in force".to_owned())),
-        Some(ending) => Step { class: "bad", name: "Closed", at: incident.closed.clone(), more: Some(ending_word(ending).to_owned()) },
+        Some(CloseReason::Replaced) => step(
+            true,
+            "Replaced",
+            incident.closed.clone(),
+            Some("a new baseline is in force".to_owned()),
+        ),
+        Some(ending) => Step {
+            class: "bad",
+            name: "Closed",
+            at: incident.closed.clone(),
+            more: Some(ending_word(ending).to_owned()),
+        },
         None => step(false, "Replaced", None, None),
     });
     out
@@ -184,11 +226,21 @@ fn evidence(incident: &Incident, links: Links) -> Markup {
     }
 }
 
+/// What the answer said beyond its status.
+fn detail(attempt: &Attempt) -> &str {
+    let status = attempt.status.map(|status| status.to_string());
+    attempt
+        .detail
+        .as_deref()
+        .filter(|detail| status.as_deref() != Some(*detail))
+        .unwrap_or_default()
+}
+
 fn attempts(incident: &Incident) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label="Attempts" {
             table.cards {
-                thead { tr { th scope="col" { "target" } th scope="col" { "at" } th.n scope="col" { "attempt" } th scope="col" { "answer" } th scope="col" { "" } } }
+                thead { tr { th scope="col" { "target" } th scope="col" { "at" } th.n scope="col" { "attempt" } th scope="col" { "answer" } th scope="col" { "what it said" } } }
                 tbody {
                     @for attempt in &incident.attempts {
                         tr {
@@ -203,7 +255,7 @@ fn attempts(incident: &Incident) -> Markup {
                                 }
                                 @if let Some(status) = attempt.status { " " (status) }
                             }
-                            td.full { (attempt.detail.as_deref().unwrap_or_default()) }
+                            td.full { (detail(attempt)) }
                         }
                     }
                 }

@@ -10,8 +10,8 @@ use crate::report::page::incident::incident_table;
 use crate::report::page::scores::{Scored, spark};
 use crate::report::page::timeline::timeline;
 use crate::report::page::words::{
-    count, drift_pill, evidence, held_back, incident_pill, minute, number, percent, plural, quality_pill,
-    ranked, score, span, spaced, statistic_name, tone, verdict_pill, when, written,
+    count, drift_pill, evidence, held_back, incident_pill, minute, number, percent, plural,
+    quality_pill, ranked, score, spaced, span, statistic_name, tone, verdict_pill, when, written,
 };
 use crate::report::page::{Links, Part, encode, link, site};
 
@@ -185,20 +185,21 @@ fn row(model: &ModelView, links: Links, verdict: &FeatureVerdict, gravity: usize
     let unknown =
         score(verdict, Statistic::OutOfRange).or_else(|| score(verdict, Statistic::Unseen));
     let missing = score(verdict, Statistic::Missing);
-    let rate = |share: Option<f64>| share.map_or_else(|| "\u{2013}".to_owned(), |s| percent(s.max(0.0)));
+    let rate =
+        |share: Option<f64>| share.map_or_else(|| "\u{2013}".to_owned(), |s| percent(s.max(0.0)));
     html! {
         tr {
             th scope="row" data-v=(verdict.feature) { a href=(links.feature(&model.model, &verdict.feature)) { (verdict.feature) } }
             td data-v=(gravity) { (verdict_pill(verdict.verdict)) }
-            td.n.meter data-v=[evidence(verdict)] data-k="evidence" { @if let Some(share) = evidence(verdict) { (meter(share)) } @else { "\u{2013}" } }
-            td.n data-v=[psi.map(|psi| psi.value)] data-k="PSI" title=[psi.and_then(|psi| psi.noise_floor).map(|floor| format!("noise floor {}", number(floor)))] {
+            td.n.meter.none[evidence(verdict).is_none()] data-v=[evidence(verdict)] data-k="evidence" { @if let Some(share) = evidence(verdict) { (meter(share)) } @else { "\u{2013}" } }
+            td.n.none[psi.is_none()] data-v=[psi.map(|psi| psi.value)] data-k="PSI" title=[psi.and_then(|psi| psi.noise_floor).map(|floor| format!("noise floor {}", number(floor)))] {
                 @if let Some(psi) = psi { (number(psi.value)) } @else { "\u{2013}" }
             }
-            td.n data-v=[since] data-k="since the onset" title=[real.map(|onset| format!("since {}, {}", minute(onset.since_ms), plural(usize::try_from(onset.records).unwrap_or(usize::MAX), "record", "records")))] {
+            td.n.none[since.is_none()] data-v=[since] data-k="since the onset" title=[real.map(|onset| format!("since {}, {}", minute(onset.since_ms), plural(usize::try_from(onset.records).unwrap_or(usize::MAX), "record", "records")))] {
                 @if let Some(since) = since { b { (number(since)) } } @else { "\u{2013}" }
             }
-            td.n data-v=[missing] data-k="missing" { (rate(missing)) }
-            td.n data-v=[unknown] data-k="unknown" { (rate(unknown)) }
+            td.n.none[missing.is_none()] data-v=[missing] data-k="missing" { (rate(missing)) }
+            td.n.none[unknown.is_none()] data-v=[unknown] data-k="unknown" { (rate(unknown)) }
             td.spark.full { (spark(&model.history, &verdict.feature, &model.thresholds)) }
         }
     }

@@ -2,12 +2,18 @@
 
 use maud::{Markup, html};
 
+use crate::compare::Statistic;
 use crate::decide::{DriftState, ModelView, Quality, Verdict, View};
+use crate::report::page::scores::spark;
 use crate::report::page::timeline::strip;
 use crate::report::page::words::{
-    count, drift_pill, evidence, incident_pill, percent, quality_pill, ranked, tone, when,
+    count, drift_pill, evidence, incident_pill, number, percent, quality_pill, ranked, score, tone,
+    when,
 };
 use crate::report::page::{Links, Part, link, site};
+
+/// Features with a picture each.
+const SHOWN: usize = 4;
 
 /// The page of all models, in the order of the configuration.
 pub fn overview(view: &View) -> String {
@@ -31,7 +37,11 @@ pub fn overview(view: &View) -> String {
 }
 
 fn item(model: &ModelView, links: Links) -> Markup {
-    let tone = if model.quality == Quality::Ok { tone(model.drift) } else { tone(model.drift.max(DriftState::Warning)) };
+    let tone = if model.quality == Quality::Ok {
+        tone(model.drift)
+    } else {
+        tone(model.drift.max(DriftState::Warning))
+    };
     let worst = ranked(&model.features).into_iter().find(|v| v.verdict != Verdict::Unusable);
     html! {
         article class={ "item " (tone) } {
@@ -44,6 +54,7 @@ fn item(model: &ModelView, links: Links) -> Markup {
             }
             p { (model.explanation) }
             (strip(&model.history))
+            (minis(model, links))
             p.meta {
                 span { (count(model.window.records)) " records in the window" }
                 @if let Some(ms) = model.evaluated_ms { span { "evaluated up to " (when(ms)) } }
@@ -54,6 +65,26 @@ fn item(model: &ModelView, links: Links) -> Markup {
                     }
                 }
                 span { "topic " (model.topic) }
+            }
+        }
+    }
+}
+
+/// The features that come first, as small as they can be read.
+fn minis(model: &ModelView, links: Links) -> Markup {
+    let ranked = ranked(&model.features);
+    let shown =
+        ranked.iter().filter(|verdict| score(verdict, Statistic::Psi).is_some()).take(SHOWN);
+    html! {
+        div.minis {
+            @for verdict in shown {
+                div {
+                    a href=(links.feature(&model.model, &verdict.feature)) {
+                        span { (verdict.feature) }
+                        @if let Some(psi) = score(verdict, Statistic::Psi) { span { "PSI " (number(psi)) } }
+                    }
+                    (spark(&model.history, &verdict.feature, &model.thresholds))
+                }
             }
         }
     }

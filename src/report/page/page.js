@@ -44,7 +44,7 @@
   tip.hidden = true;
   document.body.append(tip);
   document.addEventListener('pointermove', (event) => {
-    const band = event.target instanceof Element && event.target.closest('.band');
+    const band = event.target instanceof Element && event.target.closest('.band, .tells');
     tip.hidden = !band;
     if (!band) return;
     const title = band.querySelector('title');

@@ -5,9 +5,7 @@ use maud::{Markup, html};
 use crate::compare::Statistic;
 use crate::decide::Level;
 use crate::decide::history::{History, Point};
-use crate::report::page::axis::{
-    Mark, Roots, Time, area, draw_marks, frame, path, percent,
-};
+use crate::report::page::axis::{Mark, Roots, Time, area, draw_marks, frame, path, percent};
 use crate::report::page::words::{minute, number, percent as share, statistic_name};
 
 const TOP: f64 = 22.0;
@@ -56,7 +54,8 @@ impl Scored<'_> {
         let lines: Vec<_> = self.lines.iter().filter(|line| line.0 == self.statistic).collect();
         let points: Vec<&Point> = self.history.points().collect();
         let seen: Vec<_> = points.iter().map(|point| self.at(feature, point)).collect();
-        let top = seen.iter().flat_map(|(a, b, c)| [a, b, c]).flatten().copied().fold(0.0, f64::max);
+        let top =
+            seen.iter().flat_map(|(a, b, c)| [a, b, c]).flatten().copied().fold(0.0, f64::max);
         let top_line = lines.iter().map(|line| line.2).fold(0.0, f64::max);
         let y = Roots::new(top.max(top_line * 1.3).max(1e-6) * 1.06, TOP, BASE);
         let x = |point: &Point| time.at(point.end_ms);
@@ -68,7 +67,7 @@ impl Scored<'_> {
         html! {
             figure {
                 svg.chart width="100%" height=(HEIGHT) role="img" aria-label=(label) {
-                    (y.marks())
+                    (y.marks(|mark| self.value(mark)))
                     (time.marks(BASE))
                     @for (_, level, line) in lines {
                         @let at = y.at(*line);
@@ -107,8 +106,11 @@ impl Scored<'_> {
             Some(score) => out += &format!("\n{name} {}", self.value(score)),
             None => out += "\nno score",
         }
-        out += &floor.map(|floor| format!(", noise floor {}", self.value(floor))).unwrap_or_default();
-        out += &since.map(|since| format!("\nsince the onset {}", self.value(since))).unwrap_or_default();
+        out +=
+            &floor.map(|floor| format!(", noise floor {}", self.value(floor))).unwrap_or_default();
+        out += &since
+            .map(|since| format!("\nsince the onset {}", self.value(since)))
+            .unwrap_or_default();
         out
     }
 
@@ -135,6 +137,9 @@ pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f
     let psi = lines.iter().filter(|line| line.0 == Statistic::Psi && line.1 != Level::Notice);
     let line = psi.map(|line| line.2).reduce(f64::min);
     let both = |point: &Point| of(point).into_iter().chain(point.onset_psi(feature));
+    if history.points().all(|point| of(point).is_none()) {
+        return html! {};
+    }
     let top = history.points().flat_map(both).fold(0.0, f64::max);
     let y = Roots::new(top.max(line.unwrap_or(0.0) * 1.5).max(1e-6), 2.0, HIGH - 2.0);
     let drawn = |value: &dyn Fn(&Point) -> Option<f64>| {

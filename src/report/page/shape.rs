@@ -90,7 +90,8 @@ fn below(cells: &NumericCells, counts: &Counts, x: f64) -> f64 {
         if k == last {
             inside = inside.saturating_sub(counts.above);
         }
-        let low = k.checked_sub(1).and_then(|i| cells.edges.get(i)).copied().unwrap_or(cells.lowest);
+        let low =
+            k.checked_sub(1).and_then(|i| cells.edges.get(i)).copied().unwrap_or(cells.lowest);
         let high = cells.edges.get(k).copied().unwrap_or(cells.highest);
         if x >= high {
             sum += inside as f64;

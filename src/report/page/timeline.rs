@@ -9,7 +9,9 @@ use crate::report::page::words::{count, minute, spaced};
 
 const TOP: f64 = 14.0;
 const STRIP: f64 = 18.0;
-const BARS: f64 = 56.0;
+/// Between them, for what the highest column is.
+const GAP: f64 = 22.0;
+const BARS: f64 = 46.0;
 
 /// Neighbouring points of one state.
 struct Piece {
@@ -42,7 +44,7 @@ fn draw(pieces: &[Piece], time: Time, y: f64, height: f64) -> Markup {
         @for piece in pieces {
             @let (from, to) = (time.at(piece.start_ms), time.at(piece.end_ms));
             @let state = piece.drift.map_or("unknown", DriftState::as_str);
-            rect class={ "band s-" (state) } x=(percent(from)) width=(percent((to - from).max(0.15))) y=(y) height=(height) {
+            rect class={ "tells s-" (state) } x=(percent(from)) width=(percent((to - from).max(0.15))) y=(y) height=(height) {
                 title { (minute(piece.start_ms)) " to " (minute(piece.end_ms)) "\n" (word(piece.drift)) }
             }
         }
@@ -54,7 +56,7 @@ pub(super) fn timeline(history: &History, marks: &[Mark]) -> Markup {
     let Some(time) = Time::of(history) else {
         return html! { p.quiet { "No pane has closed yet." } };
     };
-    let base = TOP + STRIP + 8.0 + BARS;
+    let base = TOP + STRIP + GAP + BARS;
     let rate = |point: &Point| point.records as f64 / point.panes.max(1) as f64;
     let most = history.points().map(rate).fold(1.0, f64::max);
     let states = [
@@ -74,12 +76,12 @@ pub(super) fn timeline(history: &History, marks: &[Mark]) -> Markup {
                     @let (from, to) = (time.at(point.start_ms), time.at(point.end_ms));
                     @let height = BARS * rate(point) / most;
                     rect.records x=(percent(from)) width=(percent((to - from) * 0.86)) y=(format!("{:.1}", base - height)) height=(format!("{height:.1}")) {}
-                    rect.band x=(percent(from)) width=(percent(to - from)) y=(TOP + STRIP + 4.0) height=(BARS + 4.0) {
+                    rect.band x=(percent(from)) width=(percent(to - from)) y=(TOP + STRIP + 4.0) height=(GAP + BARS - 4.0) {
                         title { (told(point)) }
                     }
                 }
                 (time.marks(base))
-                text x="0" y=(base - BARS + 8.0) { (count(rounded(most))) " records a pane" }
+                text x="0" y=(base - BARS - 6.0) { (count(rounded(most))) " records a pane at most" }
                 (draw_marks(marks, time, TOP, base))
             }
             figcaption.legend {

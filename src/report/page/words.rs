@@ -92,8 +92,7 @@ pub(super) fn millis(time: &str) -> Option<i64> {
 /// `2 d 3 h`, `5 min`, `12 s`.
 pub(super) fn span(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
-    let (d, h, m, s) =
-        (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let (d, h, m, s) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     let two = |a: i64, of: &str, b: i64, rest: &str| {
         if b == 0 { format!("{a} {of}") } else { format!("{a} {of} {b} {rest}") }
     };
@@ -255,9 +254,7 @@ pub(super) fn ranked(verdicts: &[FeatureVerdict]) -> Vec<&FeatureVerdict> {
         .iter()
         .map(|v| (gravity(v.verdict), evidence(v).unwrap_or(0.0), of_line(v), v))
         .collect();
-    out.sort_by(|a, b| {
-        b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2))
-    });
+    out.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2)));
     out.into_iter().map(|(_, _, _, verdict)| verdict).collect()
 }
 
@@ -268,8 +265,14 @@ mod tests {
     #[test]
     fn numbers_and_spans_are_short() {
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!([percent(0.0), percent(0.00012), percent(0.051), percent(0.5)], ["0 %", "0.012 %", "5.10 %", "50.0 %"]);
-        assert_eq!([span(0), span(61_000), span(3_600_000), span(90_000_000)], ["0 ms", "1 min 1 s", "1 h", "1 d 1 h"]);
+        assert_eq!(
+            [percent(0.0), percent(0.00012), percent(0.051), percent(0.5)],
+            ["0 %", "0.012 %", "5.10 %", "50.0 %"]
+        );
+        assert_eq!(
+            [span(0), span(61_000), span(3_600_000), span(90_000_000)],
+            ["0 ms", "1 min 1 s", "1 h", "1 d 1 h"]
+        );
         assert_eq!(minute(1_767_225_600_000), "2026-01-01 00:00");
         assert_eq!(minute(i64::MAX), "9223372036854775807 ms");
         assert_eq!(number(f64::NAN), "\u{2013}");

@@ -120,8 +120,18 @@ impl Daemon {
         self.admin
     }
 
+    /// Where the admin listener is.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     pub(super) fn get(&self, path: &str) -> (u16, String) {
         get(self.admin, path)
+    }
+
+    /// The same, saying what kind of answer is wanted.
+    pub(super) fn get_as(&self, path: &str, accept: &str) -> (u16, String) {
+        get_with(self.admin, path, &format!("accept: {accept}\r\n"))
     }
 
     /// Sends JSON with a bearer token; the status of the answer.
@@ -219,8 +229,12 @@ fn address(line: &str, key: &str) -> SocketAddr {
 
 /// HTTP/1.0, so that the answer ends with the connection.
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    get_with(address, path, "")
+}
+
+fn get_with(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

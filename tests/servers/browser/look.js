@@ -20,6 +20,8 @@ const say = (view, look, what) => faults.push(`${view} (${look}): ${what}`);
 // One view of each kind, and every view of a model's own.
 const kind = (url) => url.replace(root, '').replace(/\?.*/, '');
 const wanted = (url) => url.startsWith(root) && !/^(api\/|metrics)/.test(kind(url));
+// Features look alike: so many of a model are looked at.
+const FEATURES = 3;
 
 async function visit(browser, look, views) {
   const context = await browser.newContext({...look, bypassCSP: false});
@@ -28,7 +30,8 @@ async function visit(browser, look, views) {
   while (waiting.length) {
     const url = waiting.shift();
     const view = kind(url) || '/';
-    if (seen.has(view)) continue;
+    const siblings = view.replace(/(features\/).*/, '$1');
+    if (seen.has(view) || (siblings !== view && [...seen].filter((v) => v.startsWith(siblings)).length >= FEATURES)) continue;
     seen.add(view);
     const page = await context.newPage();
     page.on('console', (message) => message.type() === 'error' && say(view, look.name, `console: ${message.text()}`));
