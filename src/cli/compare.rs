@@ -1,13 +1,16 @@
 //! `driftd compare`: training data against what came since, as a gate for people and for CI.
 
+use std::fs;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
+use jiff::Timestamp;
 
 use crate::baseline::Baseline;
 use crate::baseline::Convention;
@@ -31,6 +34,7 @@ use crate::fetch;
 use crate::histogram::Counts;
 use crate::report::compare::Comparison;
 use crate::report::compare::Outcome;
+use crate::report::page;
 use crate::report::table;
 use crate::setting::season::{Period, Season};
 
@@ -48,6 +52,9 @@ pub(super) struct Args {
     /// A table for people or JSON for scripts
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Write a page with every feature's picture, one file that fetches nothing
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// The level from which on a feature fails the comparison
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     fail_on: FailOn,
@@ -175,6 +182,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let mut comparison = Comparison::new(features, args.fail_on.level());
     if nothing_in_common(&comparison) {
         return Ok(refuse_strangers(&args, &reference));
+    }
+    if let Some(file) = &args.html {
+        let view = comparison.as_view(reference, live, &settings.thresholds, &args.live);
+        let page = page::comparison(&view, Timestamp::now().as_millisecond());
+        fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let shown: &[Statistic] = if args.statistics.is_empty() { &SHOWN } else { &args.statistics };
     let text = match args.format {

@@ -21,6 +21,7 @@ use crate::decode::Decoder;
 use crate::decode::Message;
 use crate::feature::Absent;
 use crate::feature::Feature;
+use crate::feature::Kind;
 use crate::fetch;
 use crate::histogram::Cells;
 use crate::kafka;
@@ -60,6 +61,8 @@ enum Format {
 struct Tapped {
     feature: String,
     value: Option<String>,
+    /// The same, of a number that JSON knows.
+    number: Option<f64>,
     note: Option<&'static str>,
 }
 
@@ -164,30 +167,40 @@ fn values(baseline: &Baseline, batch: &Batch, row: usize) -> Vec<Tapped> {
         .map(|(feature, column)| {
             let absent = column.absent.iter().find(|(at, _)| *at as usize == row);
             let is_null = column.array.is_null(row);
-            let value =
-                (!is_null).then(|| array_value_to_string(&column.array, row).ok()).flatten();
+            let written = || array_value_to_string(&column.array, row).ok();
+            let value = (!is_null).then(written).flatten();
+            let number = match feature.kind {
+                Kind::Numeric => value.as_ref().and_then(|value| value.parse::<f64>().ok()),
+                Kind::Categorical => None,
+            };
             let note = match (absent, &value) {
                 (Some((_, Absent::Missing)), _) => Some("missing"),
                 (Some((_, Absent::TypeError)), _) => Some("wrong type"),
                 (None, None) => Some("null"),
-                (None, Some(value)) => known(&feature.cells, value),
+                (None, Some(value)) => known(&feature.cells, value, number),
             };
-            Tapped { feature: feature.name.clone(), value, note }
+            Tapped {
+                feature: feature.name.clone(),
+                value: number.map(|number| number.to_string()).or(value),
+                number: number.filter(|number| number.is_finite()),
+                note,
+            }
         })
         .collect()
 }
 
 /// What the reference does not know of a value.
-fn known(cells: &Cells, value: &str) -> Option<&'static str> {
-    match cells {
-        Cells::Categorical(cells) => cells.cell(value).is_none().then_some("unseen"),
-        Cells::Numeric(cells) => match value.parse::<f64>() {
-            Ok(x) if x.is_nan() => Some("NaN"),
-            Ok(x) if x.is_infinite() => Some("infinite"),
-            Ok(x) if x < cells.lowest => Some("below training's range"),
-            Ok(x) if x > cells.highest => Some("above training's range"),
+fn known(cells: &Cells, value: &str, number: Option<f64>) -> Option<&'static str> {
+    match (cells, number) {
+        (Cells::Categorical(cells), _) => cells.cell(value).is_none().then_some("unseen"),
+        (Cells::Numeric(cells), Some(x)) => match x {
+            x if x.is_nan() => Some("NaN"),
+            x if x.is_infinite() => Some("infinite"),
+            x if x < cells.lowest => Some("below training's range"),
+            x if x > cells.highest => Some("above training's range"),
             _ => None,
         },
+        (Cells::Numeric(_), None) => None,
     }
 }
 
@@ -225,7 +238,9 @@ fn object(topic: &str, record: &Sampled, fate: &Fate) -> Value {
             out["event_time"] = rfc3339(*event_ms).into();
             let features = values.iter().map(|tapped| {
                 let mut of = Map::new();
-                of.insert("value".to_owned(), json!(tapped.value));
+                let value =
+                    tapped.number.map_or_else(|| json!(tapped.value), |number| json!(number));
+                of.insert("value".to_owned(), value);
                 if let Some(note) = tapped.note {
                     of.insert("note".to_owned(), note.into());
                 }

@@ -78,12 +78,7 @@ pub struct Seen {
 impl History {
     /// Of PSI and the statistics that have a line, for `panes` panes at most.
     pub fn new(lines: &[(Statistic, Level, f64)], panes: usize) -> Self {
-        let mut statistics = vec![Statistic::Psi];
-        for (statistic, _, _) in lines {
-            if !statistics.contains(statistic) && statistics.len() < STATISTICS {
-                statistics.push(*statistic);
-            }
-        }
+        let statistics = statistics_of(lines);
         Self {
             statistics,
             features: Arc::from([]),
@@ -179,10 +174,21 @@ impl History {
     }
 
     /// Bytes that a feature takes at most.
-    pub fn bytes_per_feature(statistics: usize) -> u64 {
-        let sample = size_of::<Sample>() * statistics.min(STATISTICS) + size_of::<Since>();
+    pub fn bytes_per_feature(lines: &[(Statistic, Level, f64)]) -> u64 {
+        let sample = size_of::<Sample>() * statistics_of(lines).len() + size_of::<Since>();
         (POINTS * sample) as u64
     }
+}
+
+/// PSI and the statistics that have a line.
+fn statistics_of(lines: &[(Statistic, Level, f64)]) -> Vec<Statistic> {
+    let mut statistics = vec![Statistic::Psi];
+    for (statistic, _, _) in lines {
+        if !statistics.contains(statistic) && statistics.len() < STATISTICS {
+            statistics.push(*statistic);
+        }
+    }
+    statistics
 }
 
 impl Point {
@@ -351,11 +357,10 @@ mod tests {
         let first = history.points().next().unwrap();
         assert_eq!(first.start_ms, 4 * POINTS as i64 * 10);
         // What `validate` tells is what a feature takes.
-        let k = history.statistics().len();
         let of =
             |p: &Point| p.scores.len() * size_of::<Sample>() + p.onsets.len() * size_of::<Since>();
         let bytes: usize = history.points().map(of).sum();
-        assert_eq!(bytes as u64, History::bytes_per_feature(k));
+        assert_eq!(bytes as u64, History::bytes_per_feature(&default_thresholds()));
     }
 
     #[test]

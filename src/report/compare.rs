@@ -1,11 +1,20 @@
 //! The result of `compare`: one word, and every feature's verdict.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Baseline;
 use crate::compare::Statistic;
+use crate::decide::DriftState;
 use crate::decide::FeatureVerdict;
 use crate::decide::Level;
+use crate::decide::ModelView;
+use crate::decide::Quality;
 use crate::decide::Verdict;
+use crate::decide::view::WindowView;
+use crate::histogram::Counts;
 
 /// `{"verdict":"stable|drifted","features":[...]}`, features in the order of the reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +46,53 @@ impl Comparison {
         let drifted = features.iter().any(|feature| reaches(feature.verdict, fail_on));
         let verdict = if drifted { Outcome::Drifted } else { Outcome::Stable };
         Self { verdict, features }
+    }
+
+    /// The same as a model whose window is all of the live side, for the page.
+    pub fn as_view(
+        &self,
+        reference: Baseline,
+        live: Vec<Counts>,
+        lines: &[(Statistic, Level, f64)],
+        source: &str,
+    ) -> ModelView {
+        let records = live.iter().map(Counts::records).max().unwrap_or(0);
+        let over = self.features.iter().filter(|f| reaches(f.verdict, Level::Warning)).count();
+        let watched = self.features.iter().filter(|f| f.verdict != Verdict::Unusable).count();
+        let explanation = format!(
+            "{over} of {watched} features are over a line: {records} records of {source} against {} rows of {}",
+            reference.rows, reference.source
+        );
+        let drift = match self.verdict {
+            Outcome::Stable => DriftState::Healthy,
+            Outcome::Drifted => DriftState::Drifted,
+        };
+        ModelView {
+            model: source.to_owned(),
+            topic: String::new(),
+            drift,
+            quality: Quality::Ok,
+            incident: None,
+            incident_id: None,
+            window: WindowView { records, complete: true, ..WindowView::default() },
+            references: vec![None; live.len()],
+            features: self.features.clone(),
+            faults: Vec::new(),
+            suppressed_by: Vec::new(),
+            explanation,
+            prediction: None,
+            baseline: Some(Arc::new(reference)),
+            baseline_loaded_ms: None,
+            live,
+            panes: Arc::default(),
+            pane_ms: 0,
+            history: Arc::default(),
+            thresholds: lines.to_vec(),
+            min_records: 0,
+            evaluated_ms: None,
+            triggers: 0,
+            suppressed: BTreeMap::new(),
+        }
     }
 
     /// Keeps only these statistics in every feature's scores; verdicts stay.

@@ -412,3 +412,22 @@ fn the_profile_of_evidently_gives_its_numbers_and_needs_its_own_cells() {
     assert!(text.contains("`amount`") && text.contains("--profile evidently"), "{text}");
     assert_eq!(code(&compare(&r, &l, &["--profile", "nannyml"])), 2);
 }
+
+#[test]
+fn a_page_of_the_comparison_is_one_file_with_every_feature() {
+    let dir = TempDir::new().unwrap();
+    let reference = rows(1, 20_000, 0.0).write(&dir, "reference.parquet");
+    let live = rows(2, 10_000, 0.9).write(&dir, "live.parquet");
+    let page = dir.path().join("drift.html");
+    let output = compare(&reference, &live, &["--html", page.to_str().unwrap()]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    let html = fs::read_to_string(&page).unwrap();
+    for part in ["They differ.", "id=\"feature-amount\"", "id=\"feature-country\"", "<svg"] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(!html.contains("<script") && !html.contains("src="));
+    let nowhere = dir.path().join("no/such/folder.html");
+    let output = compare(&reference, &live, &["--html", nowhere.to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("folder.html"), "{}", stderr(&output));
+}

@@ -520,12 +520,23 @@ async fn the_public_listener_has_metrics_and_probes_only() {
 }
 
 #[tokio::test]
-async fn the_index_escapes_what_it_shows() {
+async fn the_pages_escape_what_they_show() {
     let running = Running::start(|_| {}).await;
     let html = running.get("/").await.text().await.unwrap();
     assert!(html.contains("ranking &lt;b&gt;") && !html.contains("<b>"), "{html}");
-    let link = html.split("href=\"").nth(2).unwrap().split('"').next().unwrap().to_owned();
-    assert_eq!(running.json(&format!("/{link}")).await["model"], "ranking <b>");
+    let link = html.split("href=\"./").find(|rest| rest.starts_with("models/ranking")).unwrap();
+    let link = link.split('"').next().unwrap().to_owned();
+    assert_eq!(running.json(&format!("/api/v1/{link}")).await["model"], "ranking <b>");
+    let answer = running.get(&format!("/{link}")).await;
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    let html = answer.text().await.unwrap();
+    assert!(html.contains("ranking &lt;b&gt;") && !html.contains("ranking <b>"), "{html}");
+    for (path, status) in [("/models/%3Cb%3E", 404), ("/incidents/x", 404), ("/health", 200)] {
+        let answer = running.get(path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert!(!answer.text().await.unwrap().contains("<b>"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@ home=$cache/schemathesis-4.6.4
 install() {
     python3 -m venv "$1"
     "$1/bin/pip" install -q --disable-pip-version-check uv
-    "$1/bin/uv" pip install -q --python "$1/bin/python" schemathesis==4.6.4
+    # Of Hypothesis the last that hypothesis-jsonschema 0.23 works with here.
+    "$1/bin/uv" pip install -q --python "$1/bin/python" schemathesis==4.6.4 hypothesis==6.148.7
 }
 
 case "${1:-}" in
@@ -23,7 +24,7 @@ case "${1:-}" in
         url=${2:?a URL}; shift 2
         # What it remembers of earlier runs would make a run depend on them.
         cd "$(mktemp -d)"
-        exec "$home/bin/schemathesis" run "$url/api/v1/openapi.json" --url "$url" "$@"
+        exec "$home/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$url/api/v1/openapi.json" --url "$url" "$@"
         ;;
     *) die "usage: schemathesis.sh installed | install | run URL ARGS..." ;;
 esac

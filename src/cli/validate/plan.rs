@@ -8,6 +8,7 @@ use crate::compare::Statistic;
 use crate::config::Model;
 use crate::config::fit::{Rate, has_statistic};
 use crate::decide::effects;
+use crate::decide::history::History;
 use crate::decide::{Level, Policy, Rule};
 use crate::feature::{Kind, Role};
 use crate::window::ClosedPane;
@@ -89,6 +90,8 @@ pub(super) struct Memory {
     pub(super) open_panes_per_partition: u64,
     /// Features x cells x panes of `max_age`, as they are kept.
     pub(super) closed_panes: u64,
+    /// Scores over time, for the page.
+    pub(super) history: u64,
     /// All of it for one feature of average width, with one partition.
     pub(super) per_feature: u64,
     /// The same if only the closed panes of 24 hours were kept.
@@ -189,12 +192,14 @@ fn memory(model: &Model, usable: &[&FeatureBaseline]) -> Memory {
     let open_panes_per_partition = counts * (panes(model.lateness.as_ms()) + 2) + REPEATS_BYTES;
     let kept_ms = model.drift_config.max_age.as_ms().max(model.window().as_ms());
     let closed_panes = closed_pane * panes(kept_ms);
-    let others = baseline + window + open_panes_per_partition;
+    let history = features * History::bytes_per_feature(&model.policy().thresholds);
+    let others = baseline + window + open_panes_per_partition + history;
     Memory {
         baseline,
         window,
         open_panes_per_partition,
         closed_panes,
+        history,
         per_feature: (others + closed_panes).div_ceil(features.max(1)),
         per_feature_day: (others + closed_pane * panes(DAY_MS)).div_ceil(features.max(1)),
     }
@@ -203,6 +208,10 @@ fn memory(model: &Model, usable: &[&FeatureBaseline]) -> Memory {
 impl Memory {
     /// With one partition.
     pub(super) fn total(self) -> u64 {
-        self.baseline + self.window + self.open_panes_per_partition + self.closed_panes
+        self.baseline
+            + self.window
+            + self.open_panes_per_partition
+            + self.closed_panes
+            + self.history
     }
 }

@@ -48,12 +48,13 @@ pub(super) fn model_text(plan: &Plan) -> String {
     let memory = plan.memory;
     out.push_str(&format!(
         "  memory: at most {} for the baseline, {} for the window's sums, {} for open panes per \
-         partition, {} for closed panes: {} a feature, {} with the panes of 24 h; about {} time \
+         partition, {} for closed panes, {} for scores over time: {} a feature, {} with the panes of 24 h; about {} time \
          series\n",
         size(memory.baseline),
         size(memory.window),
         size(memory.open_panes_per_partition),
         size(memory.closed_panes),
+        size(memory.history),
         size(memory.per_feature),
         size(memory.per_feature_day),
         plan.series

@@ -10,7 +10,7 @@ use crate::histogram::{Cells, Counts, NumericCells};
 use crate::report::page::axis::marks_of;
 use crate::report::page::scores::Scored;
 use crate::report::page::words::{
-    count, evidence, number, percent, plural, score, spaced, statistic_name, verdict_pill, when,
+    count, evidence, number, percent, plural, score, statistic_name, verdict_pill, when,
 };
 use crate::report::page::{Links, Part, bins, link, shape, site};
 
@@ -79,7 +79,10 @@ impl<'a> Shown<'a> {
     /// What is to be said first, with its numbers.
     pub(super) fn sentence(&self) -> Markup {
         let Some(verdict) = self.verdict else {
-            let why = self.of.unusable.map_or("nothing has been evaluated yet", |why| why.reason());
+            let why = self
+                .of
+                .unusable
+                .map_or("no pane has closed since this baseline is in force", |why| why.reason());
             return html! { p { "Not judged: " (why) "." } };
         };
         let tone = match verdict.verdict {
@@ -250,6 +253,6 @@ fn scores(verdict: &FeatureVerdict) -> Markup {
                 }
             }
         }
-        p.quiet.small { "A score without a noise floor or a p-value is shown and never acts. " (spaced("Formulas: docs/statistics.md.")) }
+        p.quiet.small { "A score without a noise floor or a p-value is shown and never acts. " "Formulas: docs/statistics.md." }
     }
 }

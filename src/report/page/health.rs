@@ -103,7 +103,7 @@ fn millis(seconds: f64) -> i64 {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of records")]
 fn whole(n: f64) -> String {
-    if n >= 0.0 && n < 9e15 { count(n as u64) } else { number(n) }
+    if (0.0..9e15).contains(&n) { count(n as u64) } else { number(n) }
 }
 
 fn models(view: &View, facts: &Facts, links: Links) -> Markup {

@@ -108,77 +108,57 @@ struct Step {
 }
 
 fn steps_of(incident: &Incident) -> Vec<Step> {
-    let accepted = incident.attempts.iter().find(|attempt| {
-        attempt.ok == Some(true) && attempt.target.starts_with("retraining_trigger")
-    });
-    let tries =
-        incident.attempts.iter().filter(|a| a.target.starts_with("retraining_trigger")).count();
-    let closed = incident.closed_as;
-    let step = |done: bool, name, at: Option<String>, more| Step {
-        class: if done { "done" } else { "" },
-        name,
-        at,
-        more,
-    };
-    let onset = incident.onset.clone();
-    let mut out = vec![
-        step(true, "Drifted", onset, None),
-        step(
-            true,
-            "Triggered",
-            Some(incident.opened.clone()),
-            Some("end of the pane that decided".to_owned()),
-        ),
-        step(
-            accepted.is_some(),
-            "Accepted",
-            accepted.map(|attempt| attempt.at.clone()),
-            (tries > 0).then(|| plural(tries, "attempt", "attempts")),
-        ),
-    ];
-    let replaced = closed == Some(CloseReason::Replaced);
-    out.push(match incident.state {
-        IncidentState::DeliveryFailed => Step {
-            class: "bad",
-            name: "Not delivered",
-            at: None,
-            more: Some("people were told; nothing is sent again".to_owned()),
-        },
-        IncidentState::Stuck | IncidentState::Unconfirmed => Step {
-            class: "bad",
-            name: "Retraining",
-            at: None,
-            more: Some(format!("{}: no sign of a new baseline", incident.state.as_str())),
-        },
-        IncidentState::Accepted => Step {
-            class: "now",
-            name: "Retraining",
-            at: None,
-            more: Some("waiting for a new baseline".to_owned()),
-        },
-        IncidentState::Triggered | IncidentState::Closed => step(
-            replaced && accepted.is_some(),
-            "Retraining",
-            None,
-            took_ms(incident).filter(|_| replaced).map(|ms| format!("took {}", span(ms))),
-        ),
-    });
-    out.push(match closed {
-        Some(CloseReason::Replaced) => step(
-            true,
-            "Replaced",
-            incident.closed.clone(),
-            Some("a new baseline is in force".to_owned()),
-        ),
-        Some(ending) => Step {
-            class: "bad",
-            name: "Closed",
-            at: incident.closed.clone(),
-            more: Some(ending_word(ending).to_owned()),
-        },
-        None => step(false, "Replaced", None, None),
-    });
-    out
+    let trigger = |a: &&Attempt| a.target.starts_with("retraining_trigger");
+    let accepted = incident.attempts.iter().filter(trigger).find(|a| a.ok == Some(true));
+    let tries = incident.attempts.iter().filter(trigger).count();
+    let tried = (tries > 0).then(|| plural(tries, "attempt", "attempts"));
+    let decided = Some("end of the pane that decided".to_owned());
+    vec![
+        Step::new(true, "Drifted", incident.onset.clone(), None),
+        Step::new(true, "Triggered", Some(incident.opened.clone()), decided),
+        Step::new(accepted.is_some(), "Accepted", accepted.map(|a| a.at.clone()), tried),
+        retraining(incident, accepted.is_some()),
+        ending(incident),
+    ]
+}
+
+impl Step {
+    fn new(done: bool, name: &'static str, at: Option<String>, more: Option<String>) -> Self {
+        Self { class: if done { "done" } else { "" }, name, at, more }
+    }
+}
+
+fn retraining(incident: &Incident, accepted: bool) -> Step {
+    let step =
+        |class, name, more: &str| Step { class, name, at: None, more: Some(more.to_owned()) };
+    let replaced = incident.closed_as == Some(CloseReason::Replaced);
+    match incident.state {
+        IncidentState::DeliveryFailed => {
+            step("bad", "Not delivered", "people were told; nothing is sent again")
+        }
+        IncidentState::Stuck | IncidentState::Unconfirmed => {
+            step("bad", "Retraining", "no sign of a new baseline")
+        }
+        IncidentState::Accepted => step("now", "Retraining", "waiting for a new baseline"),
+        IncidentState::Triggered | IncidentState::Closed => {
+            let took = took_ms(incident).filter(|_| replaced);
+            let took = took.map(|ms| format!("took {}", span(ms)));
+            Step::new(replaced && accepted, "Retraining", None, took)
+        }
+    }
+}
+
+fn ending(incident: &Incident) -> Step {
+    let at = incident.closed.clone();
+    match incident.closed_as {
+        Some(CloseReason::Replaced) => {
+            Step::new(true, "Replaced", at, Some("a new baseline is in force".to_owned()))
+        }
+        Some(ending) => {
+            Step { class: "bad", name: "Closed", at, more: Some(ending_word(ending).to_owned()) }
+        }
+        None => Step::new(false, "Replaced", None, None),
+    }
 }
 
 fn steps(incident: &Incident) -> Markup {
@@ -197,7 +177,7 @@ fn steps(incident: &Incident) -> Markup {
 
 fn evidence(incident: &Incident, links: Links) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="Features" {
+        div.wide tabindex="0" role="region" aria-label={ "Features of incident " (incident.ordinal) } {
             table.cards {
                 thead { tr { th scope="col" { "feature" } th scope="col" { "verdict" } th scope="col" { "since" } th scope="col" { "scores over a line" } } }
                 tbody {
@@ -238,7 +218,7 @@ fn detail(attempt: &Attempt) -> &str {
 
 fn attempts(incident: &Incident) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="Attempts" {
+        div.wide tabindex="0" role="region" aria-label={ "Attempts of incident " (incident.ordinal) } {
             table.cards {
                 thead { tr { th scope="col" { "target" } th scope="col" { "at" } th.n scope="col" { "attempt" } th scope="col" { "answer" } th scope="col" { "what it said" } } }
                 tbody {

@@ -208,8 +208,10 @@ fn row(model: &ModelView, links: Links, verdict: &FeatureVerdict, gravity: usize
 /// Evidence as a bar that is full where it is enough.
 fn meter(share: f64) -> Markup {
     let full = share >= 1.0;
+    // Far over is as good as any.
+    let shown = if share > 9.99 { "> 999 %".to_owned() } else { percent(share.max(0.0)) };
     html! {
-        (percent(share.max(0.0)))
+        (shown)
         svg width="100%" height="5" aria-hidden="true" {
             rect.track width="100%" height="4" rx="2" {}
             rect class=(if full { "evidence over" } else { "evidence" }) height="4" rx="2" width=(width(100.0 * share.clamp(0.0, 1.0))) {}
@@ -276,7 +278,7 @@ pub(super) fn policy(model: &ModelView) -> Markup {
             @if let Some(baseline) = &model.baseline {
                 section {
                     h2 { "Baseline" }
-                    div.wide { table { tbody {
+                    div.wide { table.keys { tbody {
                         tr { th scope="row" { "source" } td.mono { (baseline.source) } }
                         tr { th scope="row" { "digest" } td.mono { (baseline.digest) } }
                         tr { th scope="row" { "rows" } td { (count(baseline.rows)) } }

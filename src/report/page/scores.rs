@@ -12,6 +12,25 @@ const TOP: f64 = 22.0;
 const BASE: f64 = 182.0;
 const HEIGHT: f64 = 204.0;
 
+/// The score, its floor and what is known since the onset, at one point.
+type Seen = (Option<f64>, Option<f64>, Option<f64>);
+/// A place in a picture, where there is a value.
+type Place = Option<(f64, f64)>;
+
+/// A line ends where panes lack between two points, or where another baseline is in force.
+fn unbroken<'a>(points: impl Iterator<Item = (&'a Point, Place)>) -> Vec<Place> {
+    let mut out = Vec::new();
+    let mut end_ms = None;
+    for (point, place) in points {
+        if point.new_baseline || end_ms.is_some_and(|end_ms| end_ms != point.start_ms) {
+            out.push(None);
+        }
+        end_ms = Some(point.end_ms);
+        out.push(place);
+    }
+    out
+}
+
 /// What is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scored<'a> {
@@ -23,8 +42,7 @@ pub(super) struct Scored<'a> {
 }
 
 impl Scored<'_> {
-    /// The score, its floor and what is known since the onset, at each point.
-    fn at(&self, feature: usize, point: &Point) -> (Option<f64>, Option<f64>, Option<f64>) {
+    fn at(&self, feature: usize, point: &Point) -> Seen {
         let score = self.history.score(point, feature, self.statistic);
         let since = point.onset_psi(feature).filter(|_| self.statistic == Statistic::Psi);
         (score.map(|s| s.0), score.and_then(|s| s.1), since)
@@ -59,8 +77,11 @@ impl Scored<'_> {
         let top_line = lines.iter().map(|line| line.2).fold(0.0, f64::max);
         let y = Roots::new(top.max(top_line * 1.3).max(1e-6) * 1.06, TOP, BASE);
         let x = |point: &Point| time.at(point.end_ms);
-        let place = |value: Option<f64>, i: usize| value.map(|v| (x(points[i]), y.at(v)));
-        let floor: Vec<_> = seen.iter().enumerate().map(|(i, s)| place(s.1, i)).collect();
+        let drawn = |of: &dyn Fn(&Seen) -> Option<f64>| {
+            let values = points.iter().zip(&seen);
+            unbroken(values.map(|(point, seen)| (*point, of(seen).map(|v| (x(point), y.at(v))))))
+        };
+        let floor = drawn(&|seen| seen.1);
         let has_since = seen.iter().any(|s| s.2.is_some());
         let name = statistic_name(self.statistic);
         let label = format!("{name} of {} over time, with its lines and noise floor", self.name);
@@ -69,19 +90,23 @@ impl Scored<'_> {
                 svg.chart width="100%" height=(HEIGHT) role="img" aria-label=(label) {
                     (y.marks(|mark| self.value(mark)))
                     (time.marks(BASE))
-                    @for (_, level, line) in lines {
-                        @let at = y.at(*line);
-                        line class=(level.as_str()) x1="0" x2="100%" y1=(format!("{at:.1}")) y2=(format!("{at:.1}")) {}
-                        text.value x="100%" y=(format!("{:.1}", at - 4.0)) text-anchor="end" {
-                            (level.as_str()) " " (self.value(*line))
-                        }
+                    @for (_, level, line) in &lines {
+                        @let at = format!("{:.1}", y.at(*line));
+                        line class=(level.as_str()) x1="0" x2="100%" y1=(at) y2=(at) {}
                     }
                     (frame(HEIGHT, &html! {
                         (area("floor", &floor, BASE))
                         (path("floor-line", floor.iter().copied()))
-                        (path("score", seen.iter().enumerate().map(|(i, s)| place(s.0, i))))
-                        (path("since", seen.iter().enumerate().map(|(i, s)| place(s.2, i))))
+                        (path("score", drawn(&|seen| seen.0).into_iter()))
+                        (path("since", drawn(&|seen| seen.2).into_iter()))
                     }))
+                    @for (_, level, line) in &lines {
+                        // One above its line, the other below: they may be close.
+                        @let shift = if *level == Level::Retrain { -4.0 } else { 12.0 };
+                        text.value x="100%" y=(format!("{:.1}", y.at(*line) + shift)) text-anchor="end" {
+                            (level.as_str()) " " (self.value(*line))
+                        }
+                    }
                     @for (point, seen) in points.iter().zip(&seen) {
                         @let (from, to) = (time.at(point.start_ms), time.at(point.end_ms));
                         rect.band x=(percent(from)) width=(percent(to - from)) y=(TOP) height=(BASE - TOP) {
@@ -95,12 +120,7 @@ impl Scored<'_> {
         }
     }
 
-    fn told(
-        &self,
-        name: &str,
-        point: &Point,
-        (score, floor, since): (Option<f64>, Option<f64>, Option<f64>),
-    ) -> String {
+    fn told(&self, name: &str, point: &Point, (score, floor, since): Seen) -> String {
         let mut out = minute(point.end_ms);
         match score {
             Some(score) => out += &format!("\n{name} {}", self.value(score)),
@@ -144,7 +164,7 @@ pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f
     let y = Roots::new(top.max(line.unwrap_or(0.0) * 1.5).max(1e-6), 2.0, HIGH - 2.0);
     let drawn = |value: &dyn Fn(&Point) -> Option<f64>| {
         let place = |point: &Point| value(point).map(|v| (time.at(point.end_ms), y.at(v)));
-        history.points().map(place).collect::<Vec<_>>()
+        unbroken(history.points().map(|point| (point, place(point))))
     };
     html! {
         svg width="100%" height=(HIGH) aria-hidden="true" {

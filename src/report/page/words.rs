@@ -215,6 +215,9 @@ pub(super) fn statistic_name(statistic: Statistic) -> String {
         Statistic::Js => "JS divergence".to_owned(),
         Statistic::JsDistance => "JS distance".to_owned(),
         Statistic::Ks => "KS".to_owned(),
+        Statistic::Hellinger => "Hellinger".to_owned(),
+        Statistic::Wasserstein => "Wasserstein".to_owned(),
+        Statistic::WassersteinRaw => "Wasserstein, in its own unit".to_owned(),
         Statistic::LInfinity => "L\u{221e}".to_owned(),
         other => spaced(other.as_str()),
     }

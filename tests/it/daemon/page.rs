@@ -2,25 +2,26 @@
 
 use std::env;
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::harness::Daemon;
+use super::harness::{DRIFTD, Daemon};
 use super::receiver::Receiver;
 use super::world::{MINUTE, World, train, trigger};
 use crate::servers;
 
-const HOSTILE: &str = "a/b <script>alert(1)</script> & \\\"c";
+/// Its slash and its colon are no parts of a path.
+const OTHER: &str = "team/a:b";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A daemon that has seen everything that a page shows: a model with a closed and an open incident, one
-/// that only watches, with a hostile name, and records that could not be used.
+/// that only watches, and records that could not be used.
 fn lived() -> (World, Receiver, Daemon) {
     let mut world = World::new();
     let webhook = Receiver::start();
     fs::write(world.path("token"), TOKEN).unwrap();
-    let watched =
-        world.model("watched", "").replace("name: watched", &format!("name: \"{HOSTILE}\""));
+    let watched = world.model(OTHER, "");
     let models = world.model("fraud", &trigger(&webhook.url("/retrain"), "")) + &watched;
     let config = world.write_config("state", "one", &models);
     let token = format!("http: {{token_file: \"{}\", ", world.path("token").display());
@@ -32,7 +33,6 @@ fn lived() -> (World, Receiver, Daemon) {
     world.minutes(8, true);
     let drifted = daemon.until("fraud", "an accepted trigger", |m| m["incident"] == "accepted");
     train(&world.reference(), true);
-    assert_eq!(daemon.put("/api/v1/models/fraud/baseline", TOKEN, ""), 200);
     daemon.until("fraud", "the new baseline", |m| {
         m["baseline"]["digest"] != drifted["baseline"]["digest"]
     });
@@ -57,7 +57,7 @@ fn every_view_is_whole_in_a_browser_light_dark_small_and_without_scripts() {
     {
         assert!(seen.lines().any(|line| line == view), "{view} was not seen: {seen}");
     }
-    for part in ["/features/amount", "/features/country", "incidents/", "alert"] {
+    for part in ["/features/amount", "/features/country", "incidents/", "models/team%2Fa%3Ab"] {
         assert!(seen.lines().any(|line| line.contains(part)), "{part} was not seen: {seen}");
     }
 }
@@ -99,6 +99,8 @@ fn the_past_outlives_the_process_and_the_baseline() {
 fn the_server_keeps_to_its_document_whatever_it_is_asked() {
     let Some(schemathesis) = servers::Schemathesis::find() else { return };
     let (_world, _webhook, daemon) = lived();
+    let document: Value = serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap();
+    assert_eq!(daemon.json("/api/v1/openapi.json"), document);
     let told = schemathesis.run(&daemon.url(), TOKEN);
     assert!(told.is_ok(), "{}", told.unwrap_err());
 }
@@ -123,4 +125,65 @@ fn a_report_is_json_and_one_file_of_html() {
         "{page}"
     );
     assert!(!page.contains(super::world::KEY), "a secret is shown");
+}
+
+#[test]
+fn the_terminal_shows_models_and_records() {
+    let (world, _webhook, daemon) = lived();
+    let (code, shown, errors) = daemon.command(&["top"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("fraud  drifted") && !shown.contains('\u{1b}'), "{shown}");
+    let amount = lines.iter().find(|line| line.trim_start().starts_with("amount")).unwrap();
+    assert!(amount.contains("drifted") && amount.contains('\u{2588}'), "{shown}");
+    assert!(lines.iter().any(|line| line.starts_with(OTHER)), "{shown}");
+    let (code, _, errors) = daemon.command(&["top", "--model", "no-such"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("no-such"), "{errors}");
+
+    let config = world.path("one.yaml");
+    let tap = |more: &[&str]| {
+        let fixed = ["tap", "--model", "fraud", "-c", config.to_str().unwrap()];
+        let output = Command::new(DRIFTD).args(fixed).args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    world.send(
+        0,
+        world.now_ms(),
+        &json!({"ts": world.now_ms(), "features": {"amount": 1e6, "country": "XX"}}),
+    );
+    world.send_bytes(0, world.now_ms(), Some(b"{"));
+    world.flush();
+    let records = tap(&["-n", "4", "--format", "json"]);
+    let records: Vec<Value> =
+        records.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 4, "{records:?}");
+    let of = |is: &dyn Fn(&Value) -> bool| records.iter().find(|record| is(record)).unwrap();
+    let far = &of(&|record| record["features"]["amount"]["value"] == 1e6)["features"];
+    assert_eq!(far["amount"]["note"], "above training's range");
+    assert_eq!(far["country"], json!({"value": "XX", "note": "unseen"}));
+    assert_eq!(of(&|record| record["rejected"].is_object())["rejected"]["reason"], "malformed");
+    let rejects = tap(&["-n", "4", "--rejects"]);
+    assert_eq!(rejects.lines().count(), 1, "{rejects}");
+    assert!(rejects.contains("rejected: malformed"), "{rejects}");
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let run = |args: &[&str]| {
+        let output = Command::new(DRIFTD).args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]);
+        assert!(script.contains("incidents") && script.contains("top"), "{shell}");
+    }
+    assert!(run(&["man"]).contains(".TH driftd 1"));
+    let folder = tempfile::tempdir().unwrap();
+    run(&["man", "-o", folder.path().join("man1").to_str().unwrap()]);
+    for page in ["driftd.1", "driftd-compare.1", "driftd-top.1", "driftd-tap.1"] {
+        assert!(folder.path().join("man1").join(page).exists(), "{page}");
+    }
 }

@@ -59,6 +59,16 @@ async function visit(browser, look, views) {
   return seen;
 }
 
+// Of models and incidents the first; of its features those that are looked at.
+function oneOfAKind(views) {
+  const kinds = new Map();
+  for (const view of views) {
+    const of = view.replace(/^(models|incidents)\/[^/]+/, '$1/*');
+    if (!kinds.has(of)) kinds.set(of, view);
+  }
+  return [...kinds.values()];
+}
+
 async function inspect(page, view, look) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (wide > 1) say(view, look.name, `is ${wide} px wider than the screen`);
@@ -108,14 +118,15 @@ async function behave(browser) {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
   });
-  let views;
+  let views, all;
   for (const look of LOOKS) {
     const seen = await visit(browser, look, views);
-    views ??= [...seen].map((view) => root + (view === '/' ? '' : view));
+    views ??= oneOfAKind([...seen]).map((view) => root + (view === '/' ? '' : view));
+    all ??= [...seen];
   }
   await behave(browser);
   await browser.close();
-  console.log(views.map(kind).map((view) => view || '/').join('\n'));
+  console.log(all.join('\n'));
   for (const fault of faults) console.error(fault);
   process.exitCode = faults.length ? 1 : 0;
 })().catch((error) => {
