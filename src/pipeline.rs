@@ -42,7 +42,6 @@ use crate::pipeline::evaluate::Parts;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
-use crate::pipeline::shared::Begun;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
 
@@ -132,8 +131,7 @@ impl Running {
         let metrics = Metrics::new();
         let specs = Arc::new(specs(&config));
         let targets = targets(&config, &specs, &options.schedule, &metrics)?;
-        let Begun { watched, others } =
-            shared::begin(&config, &store, &specs, &options.worker).await?;
+        let begun = shared::begin(&config, &store, &specs, &options.worker).await?;
         let log = IncidentLog::open(store.clone())?;
         let health = Arc::new(Health::default());
         let (view, views) = watch::channel(Arc::new(View::default()));
@@ -166,18 +164,17 @@ impl Running {
             specs: specs.clone(),
             worker: options.worker.clone(),
             metrics: metrics.clone(),
-            digests: watched.iter().map(|w| Some(w.as_ref()?.baseline.digest.clone())).collect(),
+            digests: begun.digests(),
             adoptions: vec![None; specs.len()],
-            places: watched.iter().map(|w| w.as_ref()?.place.clone()).collect(),
+            places: begun.places(),
             orders: orders.clone(),
             requests,
             store: store.clone(),
             evaluates: config.role.evaluates(),
         };
-        let in_force = watched.clone();
-        let desk = Arc::new(Desk::new(specs, store.clone(), metrics.clone(), watched));
+        let desk = Desk::new(specs, store.clone(), metrics.clone(), begun.watched.clone());
+        let desk = Arc::new(desk);
         let orders_of = config.role.counts().then(|| orders.clone());
-        let begun = Begun { watched: in_force, others };
         let sharing =
             Sharing::start(&config, &desk, options.worker, orders_of, (counted.clone(), begun))?;
         let parts = ingest::Parts {

@@ -279,10 +279,10 @@ impl Ledger {
         let untold: BTreeSet<String> =
             self.outgoing.values().filter(|o| !o.done).filter_map(name).collect();
         let lasts = |o: &Outgoing| {
-            name(o).is_some_and(|story| self.stories.contains_key(&story) || untold.contains(&story))
+            name(o)
+                .is_some_and(|story| self.stories.contains_key(&story) || untold.contains(&story))
         };
-        let loose =
-            |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery)) && !lasts(o);
+        let loose = |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery)) && !lasts(o);
         let loose = self.outgoing.iter().filter(|(_, o)| loose(o));
         let mut loose: Vec<_> = loose.map(|(key, o)| (o.queued_at_ms, key.clone())).collect();
         loose.sort();

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
-use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -84,7 +84,10 @@ pub(super) async fn model(
     found(html, "model", &name, 1)
 }
 
-pub(super) async fn report(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn report(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
     let name = path.map(|Path(name)| name).unwrap_or_default();
     let view = app.view();
     let html = find(&view, &name).map(|model| page::report(&view, model, now_ms()));
@@ -109,7 +112,10 @@ pub(super) async fn report_by_kind(
     }
 }
 
-pub(super) async fn history(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn history(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
     let Ok(Path(name)) = path else { return admin::bad_path() };
     let view = app.view();
     match find(&view, &name) {
@@ -137,7 +143,10 @@ pub(super) async fn incidents(State(app): State<App>) -> Response {
     shown(StatusCode::OK, page::incidents(&app.view()))
 }
 
-pub(super) async fn incident(State(app): State<App>, path: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn incident(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
     let id = path.map(|Path(id)| id).unwrap_or_default();
     found(page::incident(&app.view(), &id), "incident", &id, 1)
 }

@@ -69,6 +69,18 @@ pub(super) struct Begun {
     pub others: BTreeMap<usize, String>,
 }
 
+impl Begun {
+    /// Of the baselines in force.
+    pub(super) fn digests(&self) -> Vec<Option<String>> {
+        self.watched.iter().map(|w| Some(w.as_ref()?.baseline.digest.clone())).collect()
+    }
+
+    /// Where a command has said that the baselines are.
+    pub(super) fn places(&self) -> Vec<Option<String>> {
+        self.watched.iter().map(|w| w.as_ref()?.place.clone()).collect()
+    }
+}
+
 /// The baselines to begin with.
 ///
 /// # Errors

@@ -69,6 +69,7 @@ impl Comparison {
         };
         ModelView {
             model: source.to_owned(),
+            elsewhere: None,
             topic: String::new(),
             drift,
             quality: Quality::Ok,

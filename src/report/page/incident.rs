@@ -140,6 +140,11 @@ fn retraining(incident: &Incident, accepted: bool) -> Step {
             step("bad", "Retraining", "no sign of a new baseline")
         }
         IncidentState::Accepted => step("now", "Retraining", "waiting for a new baseline"),
+        IncidentState::Retraining => {
+            let run = incident.run.as_ref();
+            let said = run.map_or("running".to_owned(), |run| format!("the run: {}", run.word));
+            step("now", "Retraining", &said)
+        }
         IncidentState::Triggered | IncidentState::Closed => {
             let took = took_ms(incident).filter(|_| replaced);
             let took = took.map(|ms| format!("took {}", span(ms)));

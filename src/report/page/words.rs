@@ -156,7 +156,7 @@ pub(super) fn verdict_pill(verdict: Verdict) -> Markup {
 pub(super) fn incident_pill(state: IncidentState) -> Markup {
     let tone = match state {
         IncidentState::Closed => "",
-        IncidentState::Triggered | IncidentState::Accepted => "note",
+        IncidentState::Triggered | IncidentState::Accepted | IncidentState::Retraining => "note",
         IncidentState::Unconfirmed => "warn",
         IncidentState::Stuck | IncidentState::DeliveryFailed => "bad",
     };
