@@ -274,13 +274,15 @@ impl Ledger {
             return;
         }
         let known: BTreeSet<&str> = self.entries.iter().map(|e| &*e.incident.id).collect();
-        // What is not over for people is not over here, nor what ends it before it is told.
-        let name = |o: &Outgoing| o.delivery.story().map(|(story, _)| story);
-        let untold: BTreeSet<String> =
-            self.outgoing.values().filter(|o| !o.done).filter_map(name).collect();
+        // What began something that is not over stays, and what ends it until its beginning is told.
+        let untold = self.outgoing.values().filter(|o| !o.done).filter_map(|o| o.delivery.story());
+        let untold: BTreeSet<String> = untold.map(|(story, _)| story).collect();
         let lasts = |o: &Outgoing| {
-            name(o)
-                .is_some_and(|story| self.stories.contains_key(&story) || untold.contains(&story))
+            o.delivery.story().is_some_and(|(story, act)| match act {
+                Act::Begins => self.stories.get(&story) == Some(&o.delivery.id),
+                Act::Acknowledged => false,
+                Act::Ends => untold.contains(&story),
+            })
         };
         let loose = |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery)) && !lasts(o);
         let loose = self.outgoing.iter().filter(|(_, o)| loose(o));

@@ -11,111 +11,19 @@ use crate::decide::view::{
 };
 use crate::feature::Kind as FeatureKind;
 use crate::histogram::Counts;
+use crate::metrics::drift::names::{
+    COMPLETE, DETECTED, EVIDENCE, FAULT, FAULTY, INCIDENT, INCIDENT_OPEN, INVALID_TYPE, LEAST,
+    LOADED, MISSING, MODEL_INFO, OBSERVATIONS, OUT_OF_RANGE, PRESENT, QUALITY, RATIO, RECORDS,
+    ROWS, SCORE, STATE, STATUS, SUPPRESSED, THRESHOLD, TRIGGERS, UNSEEN, USABLE, WINDOW_END,
+};
+use crate::metrics::names::Named;
 use crate::metrics::text::{Families, Kind};
 
 mod duplicates;
+mod names;
 mod owner;
 mod prediction;
 
-type Named = (&'static str, Kind, &'static str);
-
-const MODEL_INFO: Named =
-    ("driftd_model_info", Kind::Gauge, "What the model is watched with: topic, baseline, digest.");
-const SCORE: Named = (
-    "driftd_feature_drift_score",
-    Kind::Gauge,
-    "How far live is from the reference; absent when it cannot be computed.",
-);
-const EVIDENCE: Named = (
-    "driftd_feature_drift_evidence_ratio",
-    Kind::Gauge,
-    "Logarithm of the evidence of drift over what the budget of false retrains asks; real from 1 on.",
-);
-const THRESHOLD: Named =
-    ("driftd_feature_drift_threshold", Kind::Gauge, "Threshold of the score, by level.");
-const DETECTED: Named =
-    ("driftd_feature_drift_detected", Kind::Gauge, "1 when drift has reached the level.");
-const MISSING: Named = (
-    "driftd_feature_missing_ratio",
-    Kind::Gauge,
-    "Share of the window's records with no value, null or NaN.",
-);
-const OUT_OF_RANGE: Named = (
-    "driftd_feature_out_of_range_ratio",
-    Kind::Gauge,
-    "Share of the window's values outside the reference's own range.",
-);
-const UNSEEN: Named = (
-    "driftd_feature_unseen_category_ratio",
-    Kind::Gauge,
-    "Share of the window's values that the reference has never seen.",
-);
-const INVALID_TYPE: Named = (
-    "driftd_feature_invalid_type_ratio",
-    Kind::Gauge,
-    "Share of the window's records whose value has the wrong type.",
-);
-const FAULT: Named = (
-    "driftd_feature_fault",
-    Kind::Gauge,
-    "1 while the feature has a fault of this kind and decides nothing; absent without one.",
-);
-const FAULTY: Named = (
-    "driftd_model_faulty_features",
-    Kind::Gauge,
-    "Features whose values can't be trusted at present.",
-);
-const PRESENT: Named = (
-    "driftd_feature_present",
-    Kind::Gauge,
-    "1 when some record of the window carries the feature; there for every baseline feature.",
-);
-const USABLE: Named =
-    ("driftd_feature_usable", Kind::Gauge, "1 when the baseline's column can be watched.");
-const OBSERVATIONS: Named = (
-    "driftd_window_observations",
-    Kind::Gauge,
-    "Live values of the feature that the scores rest on.",
-);
-const RECORDS: Named = ("driftd_window_records", Kind::Gauge, "Records in the window.");
-const COMPLETE: Named =
-    ("driftd_window_complete", Kind::Gauge, "1 when no pane of the window is missing.");
-const WINDOW_END: Named = (
-    "driftd_window_end_timestamp_seconds",
-    Kind::Gauge,
-    "Event time at which the window ends, seconds since the epoch.",
-);
-const LEAST: Named = (
-    "driftd_window_min_observations",
-    Kind::Gauge,
-    "Records that a window needs before anything is decided.",
-);
-const STATUS: Named = (
-    "driftd_evaluation_status",
-    Kind::Gauge,
-    "1 for the status of the last evaluation: why scores are there or absent.",
-);
-const STATE: Named = ("driftd_model_drift_state", Kind::Gauge, "1 for the model's drift state.");
-const QUALITY: Named = ("driftd_model_quality", Kind::Gauge, "1 for the quality of the feed.");
-const RATIO: Named =
-    ("driftd_model_drift_ratio", Kind::Gauge, "Share of the watched features at warning or above.");
-const INCIDENT_OPEN: Named =
-    ("driftd_incident_open", Kind::Gauge, "1 while an incident of the model is open.");
-const INCIDENT: Named =
-    ("driftd_incident_state", Kind::Gauge, "1 for the state of the model's incident.");
-const TRIGGERS: Named =
-    ("driftd_retrain_triggers_total", Kind::Counter, "Retraining triggers that were decided.");
-const SUPPRESSED: Named = (
-    "driftd_retrain_suppressed_total",
-    Kind::Counter,
-    "Evaluations that would have triggered and were held back, by reason.",
-);
-const LOADED: Named = (
-    "driftd_baseline_loaded_timestamp_seconds",
-    Kind::Gauge,
-    "When the baseline in use was taken up, seconds since the epoch.",
-);
-const ROWS: Named = ("driftd_baseline_rows", Kind::Gauge, "Rows of the baseline in use.");
 pub(super) const LIMITED: Named = (
     "driftd_metrics_series_limited",
     Kind::Gauge,
@@ -149,6 +57,12 @@ const SUPPRESSIONS: [Suppression; 10] = [
     Suppression::UnreadableIncidents,
 ];
 const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale_input", "error"];
+
+/// Every drift family, whether it has series at present or not.
+pub(super) fn families() -> impl Iterator<Item = Named> {
+    let more = [SERIES, LIMITED, owner::EVALUATED, duplicates::DUPLICATES];
+    names::ALL.into_iter().chain(prediction::ALL).chain(more)
+}
 
 /// Adds the drift families of every model to `out`; with more than `max_series` in all, the
 /// per-feature families of the last models are left out, whole models at a time.

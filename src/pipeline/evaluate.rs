@@ -39,6 +39,7 @@ pub(super) mod quality;
 mod remember;
 mod score;
 mod show;
+mod tell;
 
 /// How often the clock is looked at: idle partitions, stale models, views.
 const TICK: Duration = Duration::from_millis(200);

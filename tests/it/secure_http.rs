@@ -324,7 +324,7 @@ async fn files_that_make_no_tls_are_named_at_the_start() {
             health: std::sync::Arc::default(),
             commands,
             exported: driftd::metrics::Config::default(),
-        configuration: "".into(),
+            configuration: "".into(),
         };
         driftd::http::serve(&config, shared).await.unwrap_err().to_string()
     };

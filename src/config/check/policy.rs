@@ -7,7 +7,7 @@ use crate::compare::Statistic;
 use crate::compare::unit;
 use crate::config::Model;
 use crate::config::check::Checker;
-use crate::config::check::name_of;
+use crate::config::check::model::name_of;
 use crate::config::drift::DriftConfig;
 use crate::setting::Budget;
 use crate::setting::Span;

@@ -1,10 +1,10 @@
 //! The share of records that have come before.
 
 use crate::decide::view::ModelView;
-use crate::metrics::drift::Named;
+use crate::metrics::names::Named;
 use crate::metrics::text::{Families, Kind};
 
-const DUPLICATES: Named = (
+pub(super) const DUPLICATES: Named = (
     "driftd_duplicate_ratio",
     Kind::Gauge,
     "Share of the window's records that had come before, byte for byte, of those that were sampled.",

@@ -2,9 +2,10 @@
 
 use crate::decide::view::{ModelView, View};
 use crate::metrics::drift::flag;
+use crate::metrics::names::Named;
 use crate::metrics::text::{Families, Kind};
 
-const EVALUATED: (&str, Kind, &str) = (
+pub(super) const EVALUATED: Named = (
     "driftd_model_evaluated",
     Kind::Gauge,
     "1 when this process evaluates the model, 0 when another replica does.",

@@ -25,6 +25,9 @@ const PREDICTED: Named = (
     "1 when the prediction had drifted at its last test; it warns and never retrains.",
 );
 
+/// All of the above.
+pub(super) const ALL: [Named; 4] = [PREDICTION, PREDICTION_P, PREDICTION_LINE, PREDICTED];
+
 /// Absent until a first window has been tested.
 pub(super) fn render(out: &mut Families, model: &ModelView) {
     let Some(last) = &model.prediction else { return };
