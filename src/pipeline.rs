@@ -44,6 +44,7 @@ use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
+use crate::report::page::encode;
 
 mod baselines;
 mod beats;
@@ -283,7 +284,7 @@ fn specs(config: &Config) -> Vec<Spec> {
             policy: model.policy(),
             trigger: trigger.map(|_| format!("retraining_trigger/{}", model.name)),
             people: config.notifiers.readers(channel),
-            url: url.map(|url| format!("{url}/api/v1/models/{}", model.name)),
+            url: url.map(|url| format!("{url}/models/{}", encode(&model.name))),
         }
     };
     config.models.iter().map(spec).collect()

@@ -45,6 +45,7 @@ impl Screen {
         println!("  baseline        {}", folder.join("reference.parquet").display());
         println!("  retraining      http://{receiver}/retrain");
         println!("  metrics         http://{}/metrics", at.public);
+        println!("  page            http://{}/", at.admin);
         println!("  api             http://{}/api/v1/models/fraud", at.admin);
         println!("                  http://{}/api/v1/models/fraud/features/amount\n", at.admin);
     }

@@ -266,6 +266,6 @@ mod tests {
         assert!(frame(&models, 1, (200, 50), false).contains("and 1 more"));
         let coloured = frame(&models, 1, (200, 50), true);
         assert!(coloured.contains("\u{1b}[1;31mdrifted\u{1b}[0m"), "{coloured}");
-        assert_eq!(frame(&[], 1, (20, 5), false), "no model is configured\n");
+        assert_eq!(frame(&[], 1, (40, 5), false), "no model is configured\n");
     }
 }

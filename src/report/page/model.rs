@@ -18,7 +18,7 @@ use crate::report::page::{Links, Part, encode, link, site};
 /// Features with a picture of their own.
 const PICTURED: usize = 4;
 /// Rows of the table of features, unless all are asked for.
-const LISTED: usize = 200;
+const LISTED: usize = 100;
 
 /// The page of one model; `all` lists every feature.
 pub fn model(view: &View, model: &ModelView, all: bool) -> String {

@@ -134,7 +134,7 @@ fn the_terminal_shows_models_and_records() {
     assert_eq!(code, Some(0), "{errors}");
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines[0].starts_with("fraud  drifted") && !shown.contains('\u{1b}'), "{shown}");
-    let amount = lines.iter().find(|line| line.trim_start().starts_with("amount")).unwrap();
+    let amount = lines.iter().find(|line| line.starts_with("  amount")).unwrap();
     assert!(amount.contains("drifted") && amount.contains('\u{2588}'), "{shown}");
     assert!(lines.iter().any(|line| line.starts_with(OTHER)), "{shown}");
     let (code, _, errors) = daemon.command(&["top", "--model", "no-such"]);
