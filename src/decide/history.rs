@@ -12,7 +12,7 @@ use crate::decide::policy::Level;
 use crate::decide::view::{DriftState, FeatureVerdict};
 
 /// Points that are kept at most; no picture shows more.
-pub const POINTS: usize = 256;
+pub const POINTS: usize = 200;
 /// Statistics that have a line each.
 const STATISTICS: usize = 8;
 
