@@ -512,7 +512,16 @@ async fn what_is_not_there_is_said_in_json() {
 #[tokio::test]
 async fn the_public_listener_has_metrics_and_probes_only() {
     let running = Running::start(|_| {}).await;
-    for path in ["/", "/api/v1/models", "/-/reload", "/api/v1/incidents"] {
+    for path in [
+        "/",
+        "/models/fraud",
+        "/configuration",
+        "/health",
+        "/api/v1/models",
+        "/api/v1/models/fraud/report",
+        "/-/reload",
+        "/api/v1/incidents",
+    ] {
         assert_eq!(running.status(Method::GET, running.public(path)).await, 404, "{path}");
         assert_eq!(running.status(Method::POST, running.public(path)).await, 404, "{path}");
     }
@@ -537,6 +546,24 @@ async fn the_pages_escape_what_they_show() {
         assert_eq!(answer.status(), status, "{path}");
         assert!(!answer.text().await.unwrap().contains("<b>"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn every_link_of_a_model_leads_to_a_page_whatever_its_features_are_called() {
+    let running = Running::start(|_| {}).await;
+    let html = running.get("/models/fraud").await.text().await.unwrap();
+    let links: BTreeSet<&str> =
+        html.split("href=\"../").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let features = links.iter().filter(|link| link.contains("/features/")).count();
+    assert!(features >= 3 && links.iter().any(|link| link.contains("%22")), "{links:?}");
+    for link in links {
+        let answer = running.get(&format!("/{link}")).await;
+        assert_eq!(answer.status(), 200, "{link}");
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains("</td>\\{}") || !text.starts_with('<'), "{link}: {text}");
+    }
+    let report = running.get("/models/fraud/report").await.text().await.unwrap();
+    assert!(report.contains("&quot;") && !report.contains("</td>\\{}"), "{report}");
 }
 
 #[tokio::test]
