@@ -8,7 +8,7 @@ use crate::decide::{FeatureVerdict, Incident, ModelView, Verdict, View};
 use crate::feature::{Kind, Role};
 use crate::histogram::{Cells, Counts, NumericCells};
 use crate::report::page::axis::marks_of;
-use crate::report::page::scores::Scored;
+use crate::report::page::scores::{Scored, What};
 use crate::report::page::words::{
     count, evidence, number, percent, plural, score, statistic_name, verdict_pill, when,
 };
@@ -128,10 +128,14 @@ impl<'a> Shown<'a> {
         let marks = marks_of(&self.model.history, incidents);
         let zero = Counts::zero(self.of.cells.len());
         let live = self.live.unwrap_or(&zero);
-        let scored = self.model.history.statistics().iter().map(|&statistic| Scored {
+        let statistics = self.model.history.statistics().iter();
+        let mut shown: Vec<What> = statistics.map(|&of| What::Score(of)).collect();
+        // What decides comes after the score that it is about.
+        shown.insert(shown.len().min(1), What::Evidence);
+        let scored = shown.into_iter().map(|what| Scored {
             history: &self.model.history,
             name: &self.of.name,
-            statistic,
+            what,
             lines: &self.model.thresholds,
             marks: &marks,
         });
@@ -147,7 +151,7 @@ impl<'a> Shown<'a> {
             @if !scored.is_empty() {
                 h2 { "Over time" }
                 @for scored in scored {
-                    div.card { h3 { (statistic_name(scored.statistic)) } (scored.picture()) }
+                    div.card { h3 { (capital(&scored.what.name())) } (scored.picture()) }
                 }
             }
             div.grid2 {
@@ -162,6 +166,12 @@ impl<'a> Shown<'a> {
             }
         }
     }
+}
+
+/// As a heading begins.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// What came in place of a value, and values that the reference does not know.

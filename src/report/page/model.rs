@@ -7,7 +7,7 @@ use crate::decide::{DriftState, FeatureVerdict, Incident, ModelView, Verdict, Vi
 use crate::report::page::axis::marks_of;
 use crate::report::page::axis::percent as width;
 use crate::report::page::incident::incident_table;
-use crate::report::page::scores::{Scored, spark};
+use crate::report::page::scores::{Scored, What, spark};
 use crate::report::page::timeline::timeline;
 use crate::report::page::words::{
     count, drift_pill, evidence, held_back, incident_pill, minute, number, percent, plural,
@@ -225,7 +225,7 @@ fn pictures(model: &ModelView, incidents: &[&Incident], links: Links) -> Markup 
     let scored = ranked(&model.features).into_iter().map(|verdict| Scored {
         history: &model.history,
         name: &verdict.feature,
-        statistic: Statistic::Psi,
+        what: What::Score(Statistic::Psi),
         lines: &model.thresholds,
         marks: &marks,
     });
@@ -236,7 +236,7 @@ fn pictures(model: &ModelView, incidents: &[&Incident], links: Links) -> Markup 
             div.grid2 {
                 @for scored in scored {
                     div.card {
-                        h3 { a href=(links.feature(&model.model, scored.name)) { (scored.name) } " " span.quiet { (statistic_name(scored.statistic)) } }
+                        h3 { a href=(links.feature(&model.model, scored.name)) { (scored.name) } " " span.quiet { (scored.what.name()) } }
                         (scored.picture())
                     }
                 }

@@ -31,25 +31,63 @@ fn unbroken<'a>(points: impl Iterator<Item = (&'a Point, Place)>) -> Vec<Place> 
     out
 }
 
+/// A line of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Score(Statistic),
+    /// That there is a change at all, as a share of what the budget asks.
+    Evidence,
+}
+
+impl What {
+    pub(super) fn name(self) -> String {
+        match self {
+            What::Score(statistic) => statistic_name(statistic),
+            What::Evidence => "evidence of a change".to_owned(),
+        }
+    }
+
+    fn is_rate(self) -> bool {
+        matches!(self, What::Score(statistic) if statistic.is_rate())
+    }
+}
+
 /// What is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scored<'a> {
     pub(super) history: &'a History,
     pub(super) name: &'a str,
-    pub(super) statistic: Statistic,
+    pub(super) what: What,
     pub(super) lines: &'a [(Statistic, Level, f64)],
     pub(super) marks: &'a [Mark],
 }
 
 impl Scored<'_> {
     fn at(&self, feature: usize, point: &Point) -> Seen {
-        let score = self.history.score(point, feature, self.statistic);
-        let since = point.onset_psi(feature).filter(|_| self.statistic == Statistic::Psi);
+        let What::Score(statistic) = self.what else {
+            return (point.evidence(feature).map(|share| share.max(0.0)), None, None);
+        };
+        let score = self.history.score(point, feature, statistic);
+        let since = point.onset_psi(feature).filter(|_| statistic == Statistic::Psi);
         (score.map(|s| s.0), score.and_then(|s| s.1), since)
     }
 
     fn value(&self, value: f64) -> String {
-        if self.statistic.is_rate() { share(value) } else { number(value) }
+        match self.what {
+            What::Score(statistic) if !statistic.is_rate() => number(value),
+            What::Score(_) | What::Evidence => share(value),
+        }
+    }
+
+    /// Class, place and word of each line across.
+    fn across(&self) -> Vec<(&'static str, f64, &'static str)> {
+        match self.what {
+            What::Score(statistic) => {
+                let lines = self.lines.iter().filter(|line| line.0 == statistic);
+                lines.map(|line| (line.1.as_str(), line.2, line.1.as_str())).collect()
+            }
+            What::Evidence => vec![("retrain", 1.0, "real from")],
+        }
     }
 
     /// Whether there is any score to show.
@@ -58,7 +96,7 @@ impl Scored<'_> {
         self.history.points().any(|point| {
             self.at(feature, point).0.is_some_and(|score| {
                 // A rate that was nothing throughout is no news.
-                !self.statistic.is_rate() || score.abs() > 1e-9
+                !self.what.is_rate() || score.abs() > 1e-9
             })
         })
     }
@@ -69,12 +107,12 @@ impl Scored<'_> {
         else {
             return html! { p.quiet { "No pane has closed yet." } };
         };
-        let lines: Vec<_> = self.lines.iter().filter(|line| line.0 == self.statistic).collect();
+        let lines = self.across();
         let points: Vec<&Point> = self.history.points().collect();
         let seen: Vec<_> = points.iter().map(|point| self.at(feature, point)).collect();
         let top =
             seen.iter().flat_map(|(a, b, c)| [a, b, c]).flatten().copied().fold(0.0, f64::max);
-        let top_line = lines.iter().map(|line| line.2).fold(0.0, f64::max);
+        let top_line = lines.iter().map(|line| line.1).fold(0.0, f64::max);
         let y = Roots::new(top.max(top_line * 1.3).max(1e-6) * 1.06, TOP, BASE);
         let x = |point: &Point| time.at(point.end_ms);
         let drawn = |of: &dyn Fn(&Seen) -> Option<f64>| {
@@ -83,16 +121,16 @@ impl Scored<'_> {
         };
         let floor = drawn(&|seen| seen.1);
         let has_since = seen.iter().any(|s| s.2.is_some());
-        let name = statistic_name(self.statistic);
+        let name = self.what.name();
         let label = format!("{name} of {} over time, with its lines and noise floor", self.name);
         html! {
             figure {
                 svg.chart width="100%" height=(HEIGHT) role="img" aria-label=(label) {
                     (y.marks(|mark| self.value(mark)))
                     (time.marks(BASE))
-                    @for (_, level, line) in &lines {
+                    @for (class, line, _) in &lines {
                         @let at = format!("{:.1}", y.at(*line));
-                        line class=(level.as_str()) x1="0" x2="100%" y1=(at) y2=(at) {}
+                        line class=(class) x1="0" x2="100%" y1=(at) y2=(at) {}
                     }
                     (frame(HEIGHT, &html! {
                         (area("floor", &floor, BASE))
@@ -100,11 +138,11 @@ impl Scored<'_> {
                         (path("score", drawn(&|seen| seen.0).into_iter()))
                         (path("since", drawn(&|seen| seen.2).into_iter()))
                     }))
-                    @for (_, level, line) in &lines {
+                    @for (class, line, word) in &lines {
                         // One above its line, the other below: they may be close.
-                        @let shift = if *level == Level::Retrain { -4.0 } else { 12.0 };
+                        @let shift = if *class == "retrain" { -4.0 } else { 12.0 };
                         text.value x="100%" y=(format!("{:.1}", y.at(*line) + shift)) text-anchor="end" {
-                            (level.as_str()) " " (self.value(*line))
+                            (word) " " (self.value(*line))
                         }
                     }
                     @for (point, seen) in points.iter().zip(&seen) {
@@ -137,9 +175,9 @@ impl Scored<'_> {
     fn legend(&self, name: &str, has_since: bool) -> Markup {
         html! {
             figcaption.legend {
-                span { i.k-score {} (name) " over the window" }
+                span { i.k-score {} (name) @if self.what != What::Evidence { " over the window" } }
                 @if has_since { span { i.k-since {} "since the onset" } }
-                @if !self.statistic.is_rate() { span { i.k-floor {} "what noise reaches" } }
+                @if !self.what.is_rate() && self.what != What::Evidence { span { i.k-floor {} "what noise reaches" } }
                 @if self.marks.iter().any(Mark::is_trigger) { span { i.k-mark {} "trigger" } }
                 @if self.marks.iter().any(|mark| !mark.is_trigger()) { span { i.k-renewed {} "new baseline" } }
             }
