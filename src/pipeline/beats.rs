@@ -23,8 +23,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// The longest time without a sign of life.
 const BEAT: Duration = Duration::from_secs(10);
 
-#[derive(Default)]
 pub(super) struct Beats {
+    /// Of the ingest thread: each tells of its own partitions.
+    number: usize,
     models: BTreeMap<usize, Beat>,
     partitions: HashMap<(usize, TopicPartition), Told>,
 }
@@ -49,6 +50,10 @@ struct Told {
 }
 
 impl Beats {
+    pub(super) fn new(number: usize) -> Self {
+        Self { number, models: BTreeMap::new(), partitions: HashMap::new() }
+    }
+
     pub(super) fn taken(&mut self, model: usize, partition: &TopicPartition, high: i64) {
         let told = Told { progress: None, since: Instant::now(), quiet: false, high };
         self.partitions.insert((model, partition.clone()), told);
@@ -97,7 +102,7 @@ impl Beats {
                 continue;
             }
             let name = desk.specs[model].name();
-            match write(desk, name, beat, heads, &open) {
+            match write(desk, (name, self.number), beat, heads, &open) {
                 Ok(()) => {
                     beat.changed = false;
                     beat.written = Some(now);
@@ -118,7 +123,7 @@ impl Beats {
 
 fn write(
     desk: &Desk,
-    name: &str,
+    (name, number): (&str, usize),
     beat: &Beat,
     heads: Vec<Head>,
     open: &[(TopicPartition, PaneRecord)],
@@ -128,6 +133,6 @@ fn write(
         store.append_panes(name, beat.rules, open)?;
     }
     let (model, in_topic) = (name.to_owned(), beat.in_topic);
-    let (name, rules) = (store.name().to_owned(), beat.rules);
+    let (name, rules) = (format!("{}/{number}", store.name()), beat.rules);
     store.append_progress(vec![Heads { model, rules, name, in_topic, heads }])
 }

@@ -125,10 +125,9 @@ pub(super) struct Evaluate {
     view: watch::Sender<Arc<View>>,
     log: IncidentLog,
     models: Vec<ModelEvaluator>,
-    /// Outcomes that the disk has refused so far.
-    untold: Vec<Record>,
-    /// Some message of the log is not with its target.
-    left_over: bool,
+    /// What could not be written although it has happened, and since when something waits for the log or a queue.
+    unwritten: Vec<Record>,
+    waiting: Option<Instant>,
     dirty: bool,
 }
 
@@ -163,8 +162,8 @@ impl Evaluate {
             view: parts.view,
             log: parts.log,
             models,
-            untold: Vec::new(),
-            left_over: false,
+            unwritten: Vec::new(),
+            waiting: None,
             dirty: true,
         };
         evaluate.recall(now_ms());
@@ -205,13 +204,13 @@ impl Evaluate {
             Event::Tick => {
                 self.health.evaluate_turned(now_ms);
                 self.follow_log();
+                self.write_again(now);
                 for model in 0..self.models.len() {
                     self.dirty |= self.models[model].look_at_clock(now);
                     self.close_panes(model, now_ms);
                     self.watch_quality(model, now_ms);
                     self.tell_faults(model, now_ms);
                 }
-                self.catch_up_deliveries();
                 self.age_incidents(now_ms);
                 self.publish(now_ms);
             }

@@ -42,6 +42,9 @@ use crate::window::Progress;
 const POLL: Duration = Duration::from_millis(100);
 /// Time between attempts to take a partition that could not be read, or that another says is its.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Time that a group takes to tell a member that was away that its partitions are another's. Who is told by
+/// the log first does not claim them again before.
+const SUPERSEDED: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Exchange {
@@ -210,7 +213,7 @@ impl Exchange {
         held.owners = read.assembly.owners;
         if !ours {
             // Another has taken it after us. Should it be late, ours is the last word.
-            self.give_up(partition, Instant::now() + AGAIN);
+            self.give_up(partition, Instant::now() + SUPERSEDED);
             return Ok(());
         }
         // What is not among `models` was handed over before, up to where the stream stands.
@@ -297,7 +300,7 @@ impl Exchange {
                 held.owners.announce(writer, owner);
                 if !ours {
                     warn!(partition, by = name, "another evaluates these models by now");
-                    self.give_up(partition, Instant::now() + AGAIN);
+                    self.give_up(partition, Instant::now() + SUPERSEDED);
                 }
             }
             Body::Pane(pane) => self.pane(&pane),

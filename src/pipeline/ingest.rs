@@ -132,7 +132,7 @@ impl<'a> Ingest<'a> {
         number: usize,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
-        let publisher = Publisher::new(parts.desk.clone(), parts.out);
+        let publisher = Publisher::new(parts.desk.clone(), parts.out, number);
         let now = Instant::now();
         Self {
             desk: parts.desk,

@@ -57,9 +57,10 @@ struct Told {
 }
 
 impl Publisher {
-    pub(super) fn new(desk: Arc<Desk>, out: Option<mpsc::Sender<Counted>>) -> Self {
+    /// `number` is that of the ingest thread.
+    pub(super) fn new(desk: Arc<Desk>, out: Option<mpsc::Sender<Counted>>, number: usize) -> Self {
         let (told, waiting) = (HashMap::new(), BTreeMap::new());
-        Self { desk, out, beats: Beats::default(), told, waiting }
+        Self { desk, out, beats: Beats::new(number), told, waiting }
     }
 
     /// How often `publish` and `progress` are due.

@@ -1,6 +1,9 @@
 //! Messages on their way: what the log holds without an outcome is with its target, and what a target
 //! did is in the log.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
@@ -21,6 +24,9 @@ use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::Taken;
 use crate::pipeline::evaluate::Evaluate;
+
+/// How long after the log could not be written, or a queue was full, it is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 impl Evaluate {
     /// What the log holds without an outcome is sent (again), with the same id.
@@ -44,18 +50,22 @@ impl Evaluate {
         taken.iter().for_each(|taken| self.deliverer.recall(taken, now_ms));
     }
 
-    /// What the disk or a full queue has held up. Nothing is sent again before the log knows every
-    /// outcome: it would be sent twice.
-    pub(super) fn catch_up_deliveries(&mut self) {
-        while let Some(outcome) = self.untold.first() {
+    /// Once the log can be written again, or a queue has room: first what targets have said, or it would be sent again, and
+    /// then what was not sent for want of a record.
+    pub(super) fn write_again(&mut self, now: Instant) {
+        if self.waiting.is_none_or(|since| now.duration_since(since) < AGAIN) {
+            return;
+        }
+        while let Some(outcome) = self.unwritten.first() {
             if !self.log.append(outcome) {
+                self.waiting = Some(now);
                 return;
             }
-            self.untold.remove(0);
+            self.unwritten.remove(0);
         }
-        if std::mem::take(&mut self.left_over) {
-            self.send_pending();
-        }
+        self.waiting = None;
+        self.dirty = true;
+        self.send_pending();
     }
 
     pub(super) fn enqueue_all(&mut self, deliveries: Vec<Delivery>) {
@@ -68,7 +78,7 @@ impl Evaluate {
         let id = pending.delivery.id.clone();
         if let Err(error) = self.deliverer.enqueue(pending) {
             error!(delivery = id, %error, "a message waits in the log until there is room for it");
-            self.left_over = true;
+            self.waiting.get_or_insert_with(Instant::now);
         }
     }
 
@@ -80,8 +90,9 @@ impl Evaluate {
                 let wanted = outgoing.is_some_and(|o| !o.done && self.owns(&o.delivery.model));
                 let attempt = Record::Attempt { delivery: id, target, n, at_ms: now_ms };
                 let go = wanted && self.log.append(&attempt);
-                // Its target forgets it now.
-                self.left_over |= wanted && !go;
+                if wanted && !go {
+                    self.waiting.get_or_insert_with(Instant::now);
+                }
                 if ack.send(go).is_err() {
                     warn!("a target stopped waiting for its answer");
                 }
@@ -113,8 +124,10 @@ impl Evaluate {
                     detail: detail.clone(),
                     reference,
                 };
-                if !self.log.append(&outcome) {
-                    self.untold.push(outcome);
+                let known = self.log.ledger().outgoing(&id, &target).is_some();
+                if !self.log.append(&outcome) && known {
+                    self.unwritten.push(outcome);
+                    self.waiting.get_or_insert_with(Instant::now);
                 }
                 self.dirty = true;
                 let next = next_attempt_ms.map(rfc3339).unwrap_or_default();

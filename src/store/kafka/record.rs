@@ -149,7 +149,7 @@ impl Record {
                 let (rules, start) = (p.rules, p.record.pane_start_ms);
                 format!("seal/{}/{rules:016x}/{start}/{writer}/{seq}", p.model)
             }
-            Body::Progress(p) => format!("progress/{}/{writer}", p.model),
+            Body::Progress(p) => format!("progress/{}/{writer}/{}", p.model, p.name),
             Body::Spec(s) => format!("spec/{}/{}/{writer}", s.model, s.seq),
             Body::Incident(i) => format!("incident/{}/{writer}/{seq}", i.model),
             Body::Owner(_) => format!("owner/{writer}/{seq}"),

@@ -485,8 +485,12 @@ fn brokers_that_were_away_cost_nothing() {
     let config =
         |n: i32| stream.shared(&format!("away-{n}"), "all", "away-own", &webhook.url("/retrain"));
     let daemons = [Daemon::start(&config(0)), Daemon::start(&config(1))];
+    // A trigger is on its way that nobody has taken.
+    webhook.answer(500);
     stream.minutes(14, false);
+    stream.minutes(8, true);
     evaluator(&daemons, stream.now_ms() - 2 * MINUTE);
+    until("an attempt", || (!webhook.seen("/retrain").is_empty()).then_some(()));
     cluster.kafka.kill9();
     // Longer than a write waits, so that some have failed.
     thread::sleep(Duration::from_secs(15));
@@ -494,7 +498,8 @@ fn brokers_that_were_away_cost_nothing() {
         assert_eq!(daemon.get_public("/livez").0, 200);
     }
     cluster.kafka.restart();
-    stream.minutes(10, true);
+    webhook.answer(202);
+    stream.minutes(4, true);
     let end_ms = stream.now_ms() - 2 * MINUTE;
     let panes = evaluator(&daemons, end_ms).panes("fraud");
     let id = webhook.accepted("/retrain").id().to_owned();
