@@ -420,6 +420,15 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_are_those_of_the_first_format() {
+        let bytes: Vec<u8> = all().iter().flat_map(Record::encode).collect();
+        let keys: String = all().iter().map(|record| record.key(4)).collect();
+        let hash = xxhash_rust::xxh3::xxh3_64;
+        let first = (0x5e71_5efa_b94a_175d, 0xda6a_06a0_d211_8f5a);
+        assert_eq!((hash(&bytes), hash(keys.as_bytes())), first);
+    }
+
+    #[test]
     fn a_newer_format_is_refused_and_a_newer_kind_left_alone() {
         let mut frame = Vec::new();
         write_frame(&mut frame, STATE, FORMAT + 1, b"");
