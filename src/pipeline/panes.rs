@@ -31,8 +31,9 @@ pub(super) fn seal(seal: &Seal) -> PaneRecord {
 }
 
 /// A seal that needs no partials beside it.
-pub(super) fn sum(seal: &Seal, sum: &Pane) -> PaneRecord {
+pub(super) fn sum(seal: &Seal, rules: u64, sum: &Pane) -> PaneRecord {
     let mut out = Writer::default();
+    out.u64(rules);
     out.bytes(&serde_json::to_vec(seal).expect("a seal is plain integers and strings"));
     sum.encode(&mut out);
     PaneRecord { kind: SUM, pane_start_ms: seal.pane_start_ms, body: out.into_bytes() }
@@ -58,6 +59,9 @@ pub(super) fn read(
         }
         SUM => {
             let mut input = Reader::new(&record.body);
+            if input.u64()? != rules {
+                return Ok(None);
+            }
             let seal = serde_json::from_slice(input.bytes()?).map_err(|_| Truncated)?;
             Ok(Some(Logged::Sum(seal, Pane::decode(&mut input, shape)?)))
         }

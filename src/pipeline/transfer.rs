@@ -131,7 +131,7 @@ fn panes_of(store: &FileStore, spec: &Spec, watched: &Watched) -> anyhow::Result
             .collect();
         let covered: Vec<Partial> = covered.into_values().cloned().collect();
         let sum = merge.sum(seal.pane_start_ms, &covered);
-        let record = panes::sum(&seal, &sum);
+        let record = panes::sum(&seal, rules, &sum);
         let (model, of) = (name.to_owned(), String::new());
         bodies.push(Body::Seal(Pane { model, rules, of, record }));
     }

@@ -105,6 +105,11 @@ impl Merge {
         panes
     }
 
+    /// Whether a pane that ends at `end_ms` or before is there to be closed.
+    pub fn reaches(&self, end_ms: i64) -> bool {
+        self.next_start().is_some_and(|start| start + self.pane_ms <= end_ms)
+    }
+
     /// End of the newest pane that a stored partial is for.
     pub fn newest_end_ms(&self) -> Option<i64> {
         self.pending.keys().next_back().map(|start| start + self.pane_ms)
@@ -214,7 +219,8 @@ impl Merge {
         self.closed_end_ms.or_else(|| {
             let first = self.sources.values().filter_map(|s| s.progress.first_pane_ms).min();
             let pending = self.pending.keys().next().copied();
-            first.into_iter().chain(pending).min()
+            let sealed = self.sums.keys().next().copied();
+            first.into_iter().chain(pending).chain(sealed).min()
         })
     }
 
@@ -351,6 +357,12 @@ mod tests {
         let sum = merge.sum(0, &sealed);
         merge.freeze(seal.clone(), sum);
         merge.add(partial(0, 0, 3, 10));
+        // A process that knows nothing else begins with it.
+        let mut taken_over = merge_of(&[None, None]);
+        let sum = merge.sum(0, &sealed);
+        taken_over.freeze(seal.clone(), sum);
+        assert!(taken_over.reaches(1000) && !taken_over.reaches(999));
+        assert_eq!(taken_over.resume(1000)[0].records, 7);
         let late = Seal { partitions: Vec::new(), complete: false, ..seal };
         merge.freeze(late, Pane::empty(0, &[1]));
         let Next::Close(pane) = merge.next(2) else { panic!("must close") };

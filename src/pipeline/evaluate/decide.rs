@@ -49,8 +49,14 @@ impl Evaluate {
         if let Some(notice) = watched.baseline.season_notice(self.specs[model].season()) {
             info!(model = name, "{notice}");
         }
+        let digest = watched.baseline.digest.clone();
         self.models[model].watch(watched, now_ms);
-        if let Err(error) = self.models[model].restore(kept, &self.metrics, new) {
+        // Shared partials are of panes that some partition may not have closed yet: as long as nothing was
+        // decided from them, they are no history.
+        let undecided =
+            self.store.kafka().is_some() && self.log.ledger().next_ordinal(&name, &digest) == 1;
+        let first = new || undecided;
+        if let Err(error) = self.models[model].restore(kept, &self.metrics, first) {
             error!(model = name, %error, "the stored window can't be used; it starts anew");
         }
         self.models[model].save(&self.store);

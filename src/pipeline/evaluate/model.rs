@@ -208,27 +208,18 @@ impl ModelEvaluator {
         let Some(watched) = self.watched.clone() else { return Ok(()) };
         let name = self.spec.name().to_owned();
         let (rules, shape) = (watched.rules.hash, watched.rules.shape());
-        let mut partials = Vec::new();
         let mut damaged = 0;
-        for record in kept.panes {
+        let (mut partials, seals): (Vec<_>, Vec<_>) =
+            kept.panes.into_iter().partition(panes::is_partial);
+        for record in seals {
             match panes::read(&record, rules, &shape) {
-                Ok(Some(Logged::Partial(partial))) => partials.push(partial),
                 Ok(Some(Logged::Seal(seal))) => self.merge.sealed(seal),
                 Ok(Some(Logged::Sum(seal, sum))) => self.merge.freeze(seal, sum),
-                Ok(None) => {}
+                Ok(Some(Logged::Partial(_)) | None) => {}
                 Err(Truncated) => damaged += 1,
             }
         }
-        if damaged + kept.rejected > 0 {
-            warn!(
-                model = name,
-                damaged,
-                torn = kept.rejected,
-                "parts of the pane log can't be read"
-            );
-            metrics.state_rejected("panes", (damaged + kept.rejected) as u64);
-        }
-        partials.into_iter().for_each(|partial| self.merge.add(partial));
+        partials.sort_by_key(|record| record.pane_start_ms);
         let decided = match self.stored_state(&kept.test, rules)? {
             Found::Levels(state, remembered) => {
                 self.state = *state;
@@ -255,9 +246,20 @@ impl ModelEvaluator {
                     model = name,
                     "the model's state is lost; its window stays, its levels start anew"
                 );
+                damaged += self.refill(std::mem::take(&mut partials), i64::MIN);
                 self.merge.newest_end_ms()
             }
         };
+        damaged += self.refill(partials, decided.unwrap_or(i64::MIN));
+        if damaged + kept.rejected > 0 {
+            warn!(
+                model = name,
+                damaged,
+                torn = kept.rejected,
+                "parts of the pane log can't be read"
+            );
+            metrics.state_rejected("panes", (damaged + kept.rejected) as u64);
+        }
         if let Some(end_ms) = decided {
             let resumed: Vec<ClosedPane> = self.merge.resume(end_ms).into_iter().collect();
             self.resume_history(resumed);
@@ -272,6 +274,32 @@ impl ModelEvaluator {
             );
         }
         Ok(())
+    }
+
+    /// Takes in partials, sorted by their panes. Those up to `decided_end_ms` are closed one after the
+    /// other, so that no more than one of them is held decoded. Says how many can't be read.
+    fn refill(&mut self, partials: Vec<PaneRecord>, decided_end_ms: i64) -> usize {
+        let Some(rules) = self.watched.as_ref().map(|watched| watched.rules.clone()) else {
+            return 0;
+        };
+        let (shape, pane_ms) = (rules.shape(), self.spec.policy.pane_ms);
+        let mut damaged = 0;
+        let mut records = partials.into_iter().peekable();
+        while let Some(record) = records.next() {
+            match panes::read(&record, rules.hash, &shape) {
+                Ok(Some(Logged::Partial(partial))) => self.merge.add(partial),
+                Ok(Some(Logged::Seal(_) | Logged::Sum(..)) | None) => {}
+                Err(Truncated) => damaged += 1,
+            }
+            let end_ms = record.pane_start_ms + pane_ms;
+            let more = records.peek().is_some_and(|r| r.pane_start_ms == record.pane_start_ms);
+            if !more && end_ms <= decided_end_ms && self.merge.reaches(end_ms) {
+                for pane in self.merge.resume(end_ms) {
+                    self.push(pane);
+                }
+            }
+        }
+        damaged
     }
 
     fn stored_state(&self, loaded: &Loaded, rules: u64) -> Result<Found, store::Error> {

@@ -99,7 +99,7 @@ impl Evaluate {
         };
         if self.store.kafka().is_some() {
             let sum = self.models[model].merge.sum(seal.pane_start_ms, partials);
-            let record = panes::sum(&seal, &sum);
+            let record = panes::sum(&seal, rules, &sum);
             self.models[model].sealing = Some(Sealing { record, written: false });
             self.write_seal(model);
             return false;
