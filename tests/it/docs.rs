@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 mod configuration;
 mod links;
+mod metrics;
 mod quickstart;
 
 fn root() -> &'static Path {
