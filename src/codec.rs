@@ -94,6 +94,11 @@ impl Writer {
         self.u64(((value << 1) ^ (value >> 63)).cast_unsigned());
     }
 
+    /// By its bits.
+    pub fn f64(&mut self, value: f64) {
+        self.u64(value.to_bits());
+    }
+
     pub fn i128(&mut self, value: i128) {
         let mut value = ((value << 1) ^ (value >> 127)).cast_unsigned();
         while value >= 0x80 {
@@ -139,6 +144,12 @@ impl<'a> Reader<'a> {
     pub fn i64(&mut self) -> Result<i64, Truncated> {
         let value = self.u64()?;
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// A number; what is none has never been written.
+    pub fn f64(&mut self) -> Result<f64, Truncated> {
+        let value = f64::from_bits(self.u64()?);
+        if value.is_nan() { Err(Truncated) } else { Ok(value) }
     }
 
     pub fn i128(&mut self) -> Result<i128, Truncated> {

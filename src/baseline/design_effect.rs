@@ -56,11 +56,11 @@ impl Effects {
 
     pub fn encode(&self, out: &mut Writer) {
         let Self { body, missing, low, high, unseen } = *self;
-        [body, missing, low, high, unseen].into_iter().for_each(|effect| out.u64(effect.to_bits()));
+        [body, missing, low, high, unseen].into_iter().for_each(|effect| out.f64(effect));
     }
 
     pub fn decode(input: &mut Reader<'_>) -> Result<Self, Truncated> {
-        let mut effect = || Ok(f64::from_bits(input.u64()?));
+        let mut effect = || input.f64();
         let (body, missing, low) = (effect()?, effect()?, effect()?);
         Ok(Self { body, missing, low, high: effect()?, unseen: effect()? })
     }

@@ -148,10 +148,10 @@ impl Detector {
         for track in &self.tracks {
             out.u64(track.now.len() as u64);
             out.u64(track.at.len() as u64);
-            track.now.iter().for_each(|&sum| out.u64(sum.to_bits()));
+            track.now.iter().for_each(|&sum| out.f64(sum));
             for (start, sums) in &track.at {
                 out.u64(*start);
-                sums.iter().for_each(|&sum| out.u64(sum.to_bits()));
+                sums.iter().for_each(|&sum| out.f64(sum));
             }
         }
     }
@@ -169,13 +169,13 @@ impl Detector {
             }
             let n_starts = input.len_at_most(starts::MOST)?;
             let mut sums = || -> Result<Vec<f64>, Truncated> {
-                (0..columns).map(|_| Ok(f64::from_bits(input.u64()?))).collect()
+                (0..columns).map(|_| input.f64()).collect()
             };
             let now = sums()?;
             let mut at = Vec::with_capacity(n_starts);
             for _ in 0..n_starts {
                 let start = input.u64()?;
-                let sums = (0..columns).map(|_| Ok(f64::from_bits(input.u64()?)));
+                let sums = (0..columns).map(|_| input.f64());
                 at.push((start, sums.collect::<Result<_, Truncated>>()?));
             }
             tracks.push(Track { now, at });

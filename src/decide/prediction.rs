@@ -147,7 +147,7 @@ impl PredictionDrift {
         out.u64(self.statistic as u64);
         out.u64(u64::from(self.noise_floor.is_some()));
         for number in [self.score, self.noise_floor.unwrap_or(0.0), self.p_value, self.threshold] {
-            out.u64(number.to_bits());
+            out.f64(number);
         }
         out.u64(self.records);
         out.i64(self.end_ms);
@@ -161,7 +161,7 @@ impl PredictionDrift {
         let statistic = usize::try_from(input.u64()?).map_err(|_| Truncated)?;
         let statistic = *Statistic::ALL.get(statistic).ok_or(Truncated)?;
         let has_floor = input.u64()? != 0;
-        let mut number = || Ok(f64::from_bits(input.u64()?));
+        let mut number = || input.f64();
         let (score, floor, p_value, threshold) = (number()?, number()?, number()?, number()?);
         let (records, end_ms, drifted) = (input.u64()?, input.i64()?, input.u64()? != 0);
         let (has_first, first_ms) = (input.u64()? != 0, input.i64()?);

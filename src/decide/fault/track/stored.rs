@@ -18,7 +18,7 @@ impl Track {
         out.u64(self.varied);
         out.u64(self.still);
         out.i64(self.block_from_ms);
-        out.u64(self.log_evidence.to_bits());
+        out.f64(self.log_evidence);
         out.u64(u64::from(self.run.is_some()));
         if let Some(run) = &self.run {
             out.u64(run.cell as u64);
@@ -44,7 +44,7 @@ impl Track {
             varied: input.u64()?,
             still: input.u64()?,
             block_from_ms: input.i64()?,
-            log_evidence: f64::from_bits(input.u64()?),
+            log_evidence: input.f64()?,
             ..Self::default()
         };
         if input.u64()? != 0 {
@@ -72,8 +72,8 @@ impl Active {
         out.u64(position(kind));
         out.u64(self.other.map_or(0, |other| position(other) + 1));
         out.u64(records);
-        out.u64(share.to_bits());
-        out.u64(expected.to_bits());
+        out.f64(share);
+        out.f64(expected);
         write_number(out, number);
         out.i64(self.since_ms);
         out.i64(self.from_ms);
@@ -96,8 +96,8 @@ impl Active {
         let finding = Finding {
             kind: FaultKind::ALL[kind],
             records: input.u64()?,
-            share: f64::from_bits(input.u64()?),
-            expected: f64::from_bits(input.u64()?),
+            share: input.f64()?,
+            expected: input.f64()?,
             number: read_number(input)?,
         };
         let (since_ms, from_ms, looks) = (input.i64()?, input.i64()?, input.u64()?);
@@ -129,11 +129,11 @@ fn position(kind: FaultKind) -> u64 {
 
 fn write_number(out: &mut Writer, number: Option<f64>) {
     out.u64(u64::from(number.is_some()));
-    out.u64(number.unwrap_or_default().to_bits());
+    out.f64(number.unwrap_or_default());
 }
 
 fn read_number(input: &mut Reader<'_>) -> Result<Option<f64>, Truncated> {
     let is_some = input.u64()? != 0;
-    let bits = input.u64()?;
-    Ok(is_some.then_some(f64::from_bits(bits)))
+    let number = input.f64()?;
+    Ok(is_some.then_some(number))
 }
