@@ -168,9 +168,8 @@ impl Detector {
                 return Err(Truncated);
             }
             let n_starts = input.len_at_most(starts::MOST)?;
-            let mut sums = || -> Result<Vec<f64>, Truncated> {
-                (0..columns).map(|_| input.f64()).collect()
-            };
+            let mut sums =
+                || -> Result<Vec<f64>, Truncated> { (0..columns).map(|_| input.f64()).collect() };
             let now = sums()?;
             let mut at = Vec::with_capacity(n_starts);
             for _ in 0..n_starts {

@@ -220,6 +220,7 @@ impl ModelEvaluator {
             }
         }
         partials.sort_by_key(|record| record.pane_start_ms);
+        let first_ms = partials.first().map(|record| record.pane_start_ms);
         let decided = match self.stored_state(&kept.test, rules)? {
             Found::Levels(state, remembered) => {
                 self.state = *state;
@@ -261,8 +262,9 @@ impl ModelEvaluator {
             metrics.state_rejected("panes", (damaged + kept.rejected) as u64);
         }
         if let Some(end_ms) = decided {
-            let resumed: Vec<ClosedPane> = self.merge.resume(end_ms).into_iter().collect();
-            self.resume_history(resumed);
+            for pane in self.merge.resume(end_ms) {
+                self.resume_pane(pane, first_ms.unwrap_or(end_ms), end_ms);
+            }
             self.state.decided_end_ms = Some(end_ms);
             self.refill_faults();
             self.score();
@@ -284,6 +286,7 @@ impl ModelEvaluator {
         };
         let (shape, pane_ms) = (rules.shape(), self.spec.policy.pane_ms);
         let mut damaged = 0;
+        let first_ms = partials.first().map_or(decided_end_ms, |record| record.pane_start_ms);
         let mut records = partials.into_iter().peekable();
         while let Some(record) = records.next() {
             match panes::read(&record, rules.hash, &shape) {
@@ -295,7 +298,7 @@ impl ModelEvaluator {
             let more = records.peek().is_some_and(|r| r.pane_start_ms == record.pane_start_ms);
             if !more && end_ms <= decided_end_ms && self.merge.reaches(end_ms) {
                 for pane in self.merge.resume(end_ms) {
-                    self.push(pane);
+                    self.resume_pane(pane, first_ms, decided_end_ms);
                 }
             }
         }

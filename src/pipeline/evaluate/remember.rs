@@ -37,22 +37,21 @@ impl ModelEvaluator {
         self.history.push(seen, std::mem::take(&mut self.replaced), &self.verdicts);
     }
 
-    /// Fills the window from the panes that are stored; as many of them are scored again as takes no
-    /// time to speak of, evenly.
-    pub(super) fn resume_history(&mut self, panes: Vec<ClosedPane>) {
+    /// Puts a stored pane back into the window. Of all that come back, from `first_ms` to `end_ms`, as many
+    /// are scored again as takes no time to speak of, evenly.
+    pub(super) fn resume_pane(&mut self, pane: ClosedPane, first_ms: i64, end_ms: i64) {
+        let seen = self.seen(&pane);
+        let pane_ms = self.spec.policy.pane_ms;
+        let panes = |ms: i64| usize::try_from(ms.max(0) / pane_ms).unwrap_or(0);
         let features = self.watched.as_ref().map_or(0, |w| w.baseline.features.len());
-        let step = (panes.len() * features).div_ceil(SCORED_AGAIN).max(1);
-        let last = panes.len().saturating_sub(1);
-        for (at, pane) in panes.into_iter().enumerate() {
-            let seen = self.seen(&pane);
-            self.push(pane);
-            // The newest one is always scored: it is what the page shows.
-            if (last - at).is_multiple_of(step) {
-                self.score();
-            } else {
-                self.verdicts.clear();
-            }
-            self.history.push(seen, false, &self.verdicts);
+        let step = (panes(end_ms - first_ms) * features).div_ceil(SCORED_AGAIN).max(1);
+        self.push(pane);
+        // The newest one is always scored: it is what the page shows.
+        if panes(end_ms - seen.end_ms).is_multiple_of(step) {
+            self.score();
+        } else {
+            self.verdicts.clear();
         }
+        self.history.push(seen, false, &self.verdicts);
     }
 }

@@ -163,6 +163,23 @@ log: {{level: debug}}
         )
 }
 
+/// Every page and every answer of the API.
+fn search_routes(daemon: &Daemon, found: &mut Found) {
+    let incident = daemon.incidents()[0]["id"].as_str().unwrap().to_owned();
+    for route in driftd::http::routes().iter().filter(|route| route.method == "GET") {
+        for model in ["written", "filed"] {
+            let path = route
+                .path
+                .replace("{model}", model)
+                .replace("{feature}", "amount")
+                .replace("{id}", &incident);
+            let (status, body) = daemon.get(&path);
+            assert_eq!(status, 200, "{path}");
+            found.search(&path, &body);
+        }
+    }
+}
+
 #[test]
 fn no_secret_comes_out_of_a_running_daemon() {
     let mut world = World::new();
@@ -206,14 +223,7 @@ fn no_secret_comes_out_of_a_running_daemon() {
     assert_eq!(daemon.put("/api/v1/models/written/baseline", &format!("guess-{CANARY}"), ""), 401);
     let body = format!("{{\"uri\": \"s3://k:{CANARY}@b/x.parquet\"}}");
     assert_ne!(daemon.put("/api/v1/models/written/baseline", &token, &body), 200);
-    for route in driftd::http::routes().iter().filter(|route| route.method == "GET") {
-        for model in ["written", "filed"] {
-            let path = route.path.replace("{model}", model).replace("{feature}", "amount");
-            let (status, body) = daemon.get(&path);
-            assert_eq!(status, 200, "{path}");
-            found.search(&path, &body);
-        }
-    }
+    search_routes(&daemon, &mut found);
     let (_, out, err) = daemon.command(&["incidents", "list", "--format", "json"]);
     found.search("incidents", &(out + &err));
     // A proxy of the environment is not asked.
