@@ -211,6 +211,17 @@ impl Client {
         self.send(url, request, (timeout, most)).await
     }
 
+    /// The client itself, for a library that asks `url` and others of its host by its own ways:
+    /// addresses are refused and certificates trusted as by `get`.
+    ///
+    /// # Errors
+    /// A refused address.
+    pub fn lend(&self, url: &Url) -> Result<reqwest::Client, Error> {
+        check_url(url).map_err(|why| Error::Refused { place: shown(url), why })?;
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(current.http.clone())
+    }
+
     async fn send(
         &self,
         url: &Url,

@@ -1,34 +1,33 @@
 //! Baselines from disk and object stores, read in a worker process with limits.
 //!
 //! A location is a Parquet file, a folder of parts, a profile (JSON), or any of them at
-//! `s3://bucket/key`. A hostile file can make a Parquet reader abort or allocate without end, so
+//! `s3://bucket/key` and in other stores (docs/baselines.md). A hostile file can make a Parquet reader abort or allocate without end, so
 //! it is read by the same binary in a process of its own, never in this one.
 
-use std::path::PathBuf;
 use std::time::Duration;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Baseline, Overrides};
 use crate::histogram::Counts;
-use crate::setting::ByteSize;
-use crate::setting::Span;
 
-mod dependence;
 mod columns;
+mod config;
+mod dependence;
 mod digest;
 mod error;
 mod limits;
 mod local;
 mod object;
+mod origin;
 mod parquet;
 mod process;
+mod provider;
 mod season;
 mod worker;
 
+pub use config::{AzureConfig, Config, GcsConfig, HttpConfig, S3Config};
 pub use digest::digest;
 pub use error::Error;
+pub use origin::is_remote;
 pub use process::WorkerCommand;
 pub use worker::main as worker_main;
 pub use worker::read_here;
@@ -39,48 +38,6 @@ use worker::{Job, Reply, Request};
 /// How often a file that changes while it is read is read again before that is an error.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
-
-/// Where baselines may come from and what reading one may cost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Local baselines must lie in this folder; unset: any readable regular file.
-    pub baseline_root: Option<PathBuf>,
-    /// Memory of the process that reads Parquet.
-    pub memory_limit: ByteSize,
-    /// How long it may take.
-    pub time_limit: Span,
-    /// How often a baseline is looked at for changes.
-    pub refresh_interval: Span,
-    /// The S3-compatible store, where the environment (`AWS_*`) does not say.
-    pub s3: Option<S3Config>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            baseline_root: None,
-            memory_limit: ByteSize(2 << 30),
-            time_limit: Span::from_secs(600),
-            refresh_interval: Span::from_secs(60),
-            s3: None,
-        }
-    }
-}
-
-/// An S3-compatible store; credentials come from the environment only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct S3Config {
-    /// Such as `https://minio.internal:9000`.
-    pub endpoint: Option<String>,
-    /// Such as `eu-central-1`.
-    pub region: Option<String>,
-    /// Allow an `http://` endpoint.
-    pub allow_http: bool,
-    /// `bucket.host/key` in place of `host/bucket/key`.
-    pub virtual_hosted_style: bool,
-}
 
 /// Reads the baseline at `location`: a profile as it is, Parquet through the worker.
 ///

@@ -109,7 +109,7 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
     }
     for (i, model) in config.models.iter().enumerate().filter(|(_, model)| wanted(model)) {
         let location = &model.drift_config.reference_dataset;
-        if args.offline && location.contains("://") && !location.starts_with("file://") {
+        if args.offline && fetch::is_remote(location) {
             findings.skipped.push(format!("{}: the baseline {location}", model.name));
             continue;
         }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::fetch::config::Config;
 use crate::fetch::error::Error;
-use crate::fetch::local::{self, Opened, Stamp};
-use crate::fetch::object::{Bucket, Part, is_url};
-use crate::fetch::{Config, worker};
+use crate::fetch::local::{Opened, Stamp};
+use crate::fetch::object::{Part, version};
+use crate::fetch::origin::Origin;
 
 /// Digests of files that have not changed since; small, but not without end.
 const CACHED_MAX: usize = 4096;
@@ -30,39 +30,17 @@ struct OfProfile {
 /// # Errors
 /// As `load`, as far as it looks.
 pub async fn digest(config: &Config, location: &str) -> Result<String, Error> {
-    if is_url(location) {
-        let bucket = Bucket::open(config.s3.as_ref(), location)?;
-        let parts = bucket.parts().await?;
-        return match parts.as_slice() {
-            [only] if worker::is_profile_name(&only.name) => {
-                of_profile(location, &bucket.whole(only, worker::PROFILE_MAX).await?)
-            }
-            parts => Ok(of_objects(parts)),
-        };
-    }
-    let (path, root) = (PathBuf::from(location), config.baseline_root.clone());
-    let hashed = tokio::task::spawn_blocking(move || of_path(&path, root.as_deref())).await;
-    hashed.map_err(|error| Error::worker(location, &error))?
+    let (config, place) = (config.clone(), location.to_owned());
+    let looked =
+        tokio::task::spawn_blocking(move || Origin::open(&config, &place)?.digest(&place)).await;
+    looked.map_err(|error| Error::worker(location, &error))?
 }
 
-fn of_path(path: &Path, root: Option<&Path>) -> Result<String, Error> {
-    let parts = local::parts(path, root)?;
-    let mut opened = Vec::with_capacity(parts.len());
-    for (name, path) in parts {
-        opened.push((name, local::open(&path, root)?));
-    }
-    of_local(path, &opened)
-}
-
-/// Of a file or folder whose parts are open.
-pub(super) fn of_local(path: &Path, parts: &[(String, Opened)]) -> Result<String, Error> {
+/// Of Parquet files that are open.
+pub(super) fn of_local(is_folder: bool, parts: &[(String, Opened)]) -> Result<String, Error> {
     if let [(_, only)] = parts
-        && !path.is_dir()
+        && !is_folder
     {
-        if worker::looks_like_profile(&only.head(worker::HEAD)?) {
-            let json = worker::read_profile(only)?;
-            return of_profile(&only.path, &json);
-        }
         return of_file(only);
     }
     let mut list = Listing::default();
@@ -75,13 +53,13 @@ pub(super) fn of_local(path: &Path, parts: &[(String, Opened)]) -> Result<String
 pub(super) fn of_objects(parts: &[Part]) -> String {
     let mut list = Listing::default();
     for Part { name, meta } in parts {
-        let version = meta.version.as_deref().or(meta.e_tag.as_deref()).unwrap_or_default();
-        list.add(name, meta.size, version);
+        let (size, version) = version(meta);
+        list.add(name, size, &version);
     }
     list.finish()
 }
 
-fn of_profile(location: &str, json: &[u8]) -> Result<String, Error> {
+pub(super) fn of_profile(location: &str, json: &[u8]) -> Result<String, Error> {
     let profile: OfProfile = serde_json::from_slice(json).map_err(|error| Error::Profile {
         location: location.to_owned(),
         cause: format!("not a baseline profile: {error}"),

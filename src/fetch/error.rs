@@ -22,11 +22,15 @@ pub enum Error {
     Unreadable { location: String, cause: String },
     #[error("{location}: the store can't be reached: {cause}")]
     Unreachable { location: String, cause: String },
+    #[error("{location}: refused: {cause}")]
+    Refused { location: String, cause: String },
     #[error("{location}: lies outside baseline_root {root}; move it there or change the setting")]
     OutsideRoot { location: String, root: String },
     #[error("{location}: is {what}, not a regular file; a baseline is a file or a folder of parts")]
     NotAFile { location: String, what: String },
-    #[error("{location}: no store of this kind; use a path or s3://bucket/key")]
+    #[error(
+        "{location}: no store of this kind; use a path, s3://bucket/key, gs://bucket/key, az://container/key or https://host/file"
+    )]
     UnknownStore { location: String },
     #[error(
         "{place} must not hold a user name or password; credentials of a store come from its usual environment"

@@ -1,4 +1,4 @@
-//! Objects of an S3-compatible store: listed, read in ranges, and seen to change.
+//! Objects of a store: listed, read in ranges, and seen to change.
 //!
 //! Ranges rather than a copy on disk: a container with a read-only root has no room for one, only
 //! the columns that are wanted are transferred, and `If-Match` on every range means that all bytes
@@ -7,32 +7,26 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::path::Path;
-use object_store::{
-    ClientConfigKey, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
-};
+use object_store::{GetOptions, ObjectMeta, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-use crate::fetch::S3Config;
+use crate::fetch::config::Config;
 use crate::fetch::error::Error;
 use crate::fetch::local::{PARTS_MAX, is_part};
+use crate::fetch::provider::Provider;
 
-const SCHEMES: [&str; 2] = ["s3://", "s3a://"];
 const BLOCK: u64 = 8 << 20;
 /// Small files of many columns stay whole in the cache, large ones cost a bounded amount.
 const BLOCKS_MAX: usize = 8;
 
-/// One bucket, and what to read in it.
+/// A store, and what to read in it.
 #[derive(Debug)]
 pub(super) struct Bucket {
-    store: Arc<AmazonS3>,
+    provider: Provider,
     location: String,
-    key: String,
 }
 
 /// One object of a listing, by its name below the location.
@@ -42,79 +36,31 @@ pub(super) struct Part {
     pub(super) meta: ObjectMeta,
 }
 
-/// The location is of an object store, known or not.
-pub(super) fn is_url(location: &str) -> bool {
-    location.contains("://")
-}
-
 impl Bucket {
-    pub(super) fn open(config: Option<&S3Config>, location: &str) -> Result<Self, Error> {
-        let rest = SCHEMES.iter().find_map(|scheme| location.strip_prefix(scheme));
-        let (bucket, key) = rest
-            .and_then(|rest| rest.split_once('/'))
-            .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-            .ok_or_else(|| Error::UnknownStore { location: location.to_owned() })?;
-        if bucket.contains('@') {
-            return Err(Error::Userinfo { place: "the location of a baseline".to_owned() });
-        }
-        let mut builder =
-            AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RetryConfig {
-                max_retries: 3,
-                retry_timeout: Duration::from_secs(30),
-                ..RetryConfig::default()
-            });
-        for (key, value) in [
-            (ClientConfigKey::ConnectTimeout, "5 seconds"),
-            (ClientConfigKey::Timeout, "2 minutes"),
-        ] {
-            builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
-        }
-        if let Some(config) = config {
-            builder = builder.with_virtual_hosted_style_request(config.virtual_hosted_style);
-            if config.allow_http {
-                builder = builder.with_allow_http(true);
-            }
-            if let Some(endpoint) = &config.endpoint {
-                builder = builder.with_endpoint(endpoint);
-            }
-            if let Some(region) = &config.region {
-                builder = builder.with_region(region);
-            }
-        }
-        if builder.get_config_value(&AmazonS3ConfigKey::Region).is_none() {
-            builder = builder.with_region("us-east-1");
-        }
-        // Errors of the store repeat it.
-        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
-        if endpoint.is_some_and(|endpoint| endpoint.contains('@')) {
-            return Err(Error::Userinfo { place: "the endpoint of the object store".to_owned() });
-        }
-        let store = builder.build().map_err(|error| fault(location, &error))?;
-        Ok(Self { store: Arc::new(store), location: location.to_owned(), key: key.to_owned() })
+    pub(super) fn open(config: &Config, location: &str) -> Result<Self, Error> {
+        let provider = Provider::open(config, location)?;
+        Ok(Self { provider, location: location.to_owned() })
     }
 
     /// The object of that key; without one, the Parquet files under it as a prefix.
     pub(super) async fn parts(&self) -> Result<Vec<Part>, Error> {
-        let path = Path::parse(self.key.trim_end_matches('/'))
-            .map_err(|error| fault(&self.location, &error.into()))?;
-        if !self.key.ends_with('/') {
-            match self.store.head(&path).await {
+        let Provider { store, key, is_prefix, lists, .. } = &self.provider;
+        if !is_prefix {
+            match store.head(key).await {
                 Ok(meta) => {
-                    let name = path.filename().unwrap_or_default().to_owned();
-                    return Ok(vec![Part { name, meta }]);
+                    let name = key.filename().unwrap_or_default().to_owned();
+                    return Ok(vec![self.checked(Part { name, meta })?]);
                 }
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(fault(&self.location, &error)),
+                Err(object_store::Error::NotFound { .. }) if *lists => {}
+                Err(error) => return Err(self.fault(&error)),
             }
         }
-        let mut listing = self.store.list(Some(&path));
+        let mut listing = store.list(Some(key));
         let mut parts = Vec::new();
-        let prefix = format!("{path}/");
-        while let Some(meta) =
-            listing.try_next().await.map_err(|error| fault(&self.location, &error))?
-        {
-            let key = meta.location.as_ref();
-            let name = key.strip_prefix(&prefix).unwrap_or(key).to_owned();
+        let prefix = format!("{key}/");
+        while let Some(meta) = listing.try_next().await.map_err(|error| self.fault(&error))? {
+            let found = meta.location.as_ref();
+            let name = found.strip_prefix(&prefix).unwrap_or(found).to_owned();
             if name.starts_with("_delta_log/") {
                 return Err(Error::DeltaTable { location: self.location.clone() });
             }
@@ -134,13 +80,37 @@ impl Bucket {
         Ok(parts)
     }
 
+    /// Without any sign of its version, two reads of an object could be of two.
+    fn checked(&self, part: Part) -> Result<Part, Error> {
+        if part.meta.e_tag.is_some() || part.meta.last_modified.timestamp() != 0 {
+            return Ok(part);
+        }
+        let cause = "its server sends neither ETag nor Last-Modified, so that a change could not \
+                     be seen; serve it from one that does";
+        Err(Error::Unreadable { location: self.location.clone(), cause: cause.to_owned() })
+    }
+
+    fn fault(&self, error: &object_store::Error) -> Error {
+        fault(&self.location, error)
+    }
+
+    /// Fails if an object is not what it was when it was listed; where every range was asked for by its
+    /// version, it is.
+    pub(super) async fn check_unchanged(&self, part: &Part) -> Result<(), Error> {
+        if strong(&part.meta).is_some() {
+            return Ok(());
+        }
+        let now = self.provider.store.head(&part.meta.location).await;
+        let now = now.map_err(|error| self.fault(&error))?;
+        if version(&now) == version(&part.meta) {
+            return Ok(());
+        }
+        Err(Error::Changed { location: self.url_of(part) })
+    }
+
     /// What people call one part.
     pub(super) fn url_of(&self, part: &Part) -> String {
-        let bucket = self.location.find("://").and_then(|at| {
-            let key = at + 3 + self.location[at + 3..].find('/')?;
-            Some(&self.location[..key])
-        });
-        format!("{}/{}", bucket.unwrap_or_default(), part.meta.location)
+        format!("{}/{}", self.provider.root, part.meta.location)
     }
 
     /// A whole object of at most `max` bytes.
@@ -155,16 +125,28 @@ impl Bucket {
     async fn range(&self, part: &Part, start: u64, end: u64) -> Result<Bytes, Error> {
         let options = GetOptions {
             range: Some((start..end).into()),
-            if_match: part.meta.e_tag.clone(),
+            if_match: strong(&part.meta).map(str::to_owned),
             ..GetOptions::default()
         };
-        let fault = |error: object_store::Error| fault(&self.location, &error);
-        let answer = self.store.get_opts(&part.meta.location, options).await.map_err(fault)?;
+        let fault = |error: object_store::Error| self.fault(&error);
+        let answer =
+            self.provider.store.get_opts(&part.meta.location, options).await.map_err(fault)?;
         answer.bytes().await.map_err(fault)
     }
 }
 
-fn fault(location: &str, error: &object_store::Error) -> Error {
+/// An ETag that stands for the very bytes; a weak one never matches in `If-Match`.
+fn strong(meta: &ObjectMeta) -> Option<&str> {
+    meta.e_tag.as_deref().filter(|tag| !tag.starts_with("W/"))
+}
+
+/// What tells two versions of an object apart.
+pub(super) fn version(meta: &ObjectMeta) -> (u64, String) {
+    let stamp = || meta.last_modified.to_rfc3339();
+    (meta.size, meta.version.clone().or_else(|| meta.e_tag.clone()).unwrap_or_else(stamp))
+}
+
+pub(super) fn fault(location: &str, error: &object_store::Error) -> Error {
     let location = location.to_owned();
     let cause = chain(error);
     match error {
@@ -173,6 +155,10 @@ fn fault(location: &str, error: &object_store::Error) -> Error {
         | object_store::Error::Unauthenticated { .. } => Error::Denied { location, cause },
         object_store::Error::Precondition { .. } => Error::Changed { location },
         object_store::Error::InvalidPath { .. } => Error::Unreadable { location, cause },
+        object_store::Error::NotSupported { .. } => Error::Unreadable {
+            location,
+            cause: "its server does not answer ranges; serve it from one that does".to_owned(),
+        },
         _ => Error::Unreachable { location, cause },
     }
 }
@@ -216,6 +202,12 @@ impl Remote {
 
     pub(super) fn size(&self) -> u64 {
         self.inner.part.meta.size
+    }
+
+    /// Fails if the object has changed since it was listed.
+    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
+        let Inner { runtime, bucket, part, .. } = self.inner.as_ref();
+        runtime.block_on(bucket.check_unchanged(part))
     }
 
     /// The store's own error behind a failed read, once.

@@ -168,8 +168,7 @@ impl Table {
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
         self.parts.iter().try_for_each(|part| match &part.input {
             Input::Local(opened) => opened.check_unchanged(),
-            // Every range was asked for with `If-Match`.
-            Input::Remote(_) => Ok(()),
+            Input::Remote(remote) => remote.check_unchanged(),
         })
     }
 }

@@ -15,7 +15,7 @@ const REPLY_MAX: u64 = 1 << 30;
 const STDERR_MAX: u64 = 64 << 10;
 /// What a library may need to find the store and its certificates. Nothing else of the
 /// environment, where the daemon's own secrets may be, goes to a process that reads hostile files.
-const ENVIRONMENT: [&str; 12] = [
+const ENVIRONMENT: [&str; 23] = [
     "PATH",
     "HOME",
     "TZ",
@@ -28,7 +28,21 @@ const ENVIRONMENT: [&str; 12] = [
     "NO_PROXY",
     "RUST_BACKTRACE",
     "LLVM_PROFILE_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_BASE_URL",
+    "GOOGLE_BEARER_TOKEN",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SKIP_SIGNATURE",
+    "STORAGE_EMULATOR_HOST",
+    // Managed identities of Azure.
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "MSI_ENDPOINT",
 ];
+/// All variables of a store whose clients read many.
+const PREFIXES: [&str; 2] = ["AWS_", "AZURE_"];
 
 /// How to start a worker: driftd itself, with the hidden command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +95,7 @@ fn spawn(worker: &WorkerCommand) -> std::io::Result<Child> {
     command.args(&worker.args).env_clear();
     for (name, value) in std::env::vars_os() {
         let keep = name.to_str().is_some_and(|name| {
-            name.starts_with("AWS_")
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix))
                 || ENVIRONMENT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
         });
         if keep {

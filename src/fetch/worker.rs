@@ -2,26 +2,23 @@
 
 use std::io::{self, Read, Write};
 use std::panic;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Runtime;
 
 use crate::baseline::{Baseline, FeatureBaseline, Layout, Overrides, SeasonRule};
 use crate::histogram::Counts;
 
 use crate::fetch::columns;
+use crate::fetch::config::Config;
 use crate::fetch::dependence::PaneClock;
-use crate::fetch::digest::{of_local, of_objects};
 use crate::fetch::error::Error;
 use crate::fetch::limits;
-use crate::fetch::local::{self, Opened};
-use crate::fetch::object::{Bucket, Part, Remote, is_url};
-use crate::fetch::parquet::{Input, Table};
-use crate::fetch::{Config, S3Config};
+use crate::fetch::local::Opened;
+use crate::fetch::origin::Origin;
+use crate::fetch::parquet::Table;
 
 /// A profile of a thousand features, each with a million categories beyond those listed, is less.
 pub(super) const PROFILE_MAX: u64 = 256 << 20;
@@ -120,13 +117,14 @@ fn reply(request: &Request) -> Result<Reply, Error> {
         Job::Build { overrides, digest: true } => {
             // Where there is a second core, hashing costs no time.
             let (built, digest) = thread::scope(|scope| {
-                let hashing = thread::Builder::new().spawn_scoped(scope, || source.digest());
+                let hashing =
+                    thread::Builder::new().spawn_scoped(scope, || source.digest(&request.location));
                 let built = build(request, &table, overrides);
                 let digest = match hashing {
                     Ok(hashing) => {
                         hashing.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
                     }
-                    Err(_) => source.digest(),
+                    Err(_) => source.digest(&request.location),
                 };
                 (built, digest)
             });
@@ -217,82 +215,4 @@ pub(super) fn read_profile(opened: &Opened) -> Result<Vec<u8>, Error> {
     let json = opened.head(length)?;
     opened.check_unchanged()?;
     Ok(json)
-}
-
-/// Where the bytes are, with everything opened.
-enum Origin {
-    Local { path: PathBuf, parts: Vec<(String, Opened)> },
-    Remote { runtime: Arc<Runtime>, bucket: Arc<Bucket>, parts: Vec<Part> },
-}
-
-impl Origin {
-    fn open(config: &Config, location: &str) -> Result<Self, Error> {
-        if is_url(location) {
-            return Self::open_remote(config.s3.as_ref(), location);
-        }
-        let (path, root) = (PathBuf::from(location), config.baseline_root.as_deref());
-        let parts = local::parts(&path, root)?
-            .into_iter()
-            .map(|(name, path)| Ok((name, local::open(&path, root)?)))
-            .collect::<Result<_, Error>>()?;
-        Ok(Origin::Local { path, parts })
-    }
-
-    fn open_remote(config: Option<&S3Config>, location: &str) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::worker(location, &error))?;
-        // Clients look for a reactor when they are built.
-        let guard = runtime.enter();
-        let bucket = Bucket::open(config, location)?;
-        drop(guard);
-        let parts = runtime.block_on(bucket.parts())?;
-        Ok(Origin::Remote { runtime: Arc::new(runtime), bucket: Arc::new(bucket), parts })
-    }
-
-    /// The JSON, if what is there is a profile.
-    fn profile(&self) -> Result<Option<Vec<u8>>, Error> {
-        match self {
-            Origin::Local { path, parts } => match parts.as_slice() {
-                [(_, only)] if !path.is_dir() && looks_like_profile(&only.head(HEAD)?) => {
-                    read_profile(only).map(Some)
-                }
-                _ => Ok(None),
-            },
-            Origin::Remote { runtime, bucket, parts } => match parts.as_slice() {
-                [only] if is_profile_name(&only.name) => {
-                    let json = runtime.block_on(bucket.whole(only, PROFILE_MAX))?;
-                    Ok(Some(json.to_vec()))
-                }
-                _ => Ok(None),
-            },
-        }
-    }
-
-    fn digest(&self) -> Result<String, Error> {
-        match self {
-            Origin::Local { path, parts } => of_local(path, parts),
-            Origin::Remote { parts, .. } => Ok(of_objects(parts)),
-        }
-    }
-
-    /// Every part with the location that errors name.
-    fn inputs(&self) -> Vec<(String, Input)> {
-        match self {
-            Origin::Local { parts, .. } => parts
-                .iter()
-                .map(|(_, opened)| (opened.path.clone(), Input::Local(opened.clone())))
-                .collect(),
-            Origin::Remote { runtime, bucket, parts } => parts
-                .iter()
-                .map(|part| {
-                    let location = bucket.url_of(part);
-                    let (runtime, bucket) = (Arc::clone(runtime), Arc::clone(bucket));
-                    let remote = Remote::new(runtime, bucket, part.clone());
-                    (location, Input::Remote(remote))
-                })
-                .collect(),
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod baseline_s3;
+mod baseline_stores;
 mod certificates;
 mod compare;
 mod config;

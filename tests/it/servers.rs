@@ -222,6 +222,73 @@ impl Moto {
     }
 }
 
+/// Azure Blob Storage, which checks signatures.
+pub(crate) struct Azurite {
+    server: Started,
+}
+
+impl Azurite {
+    pub(crate) const ACCOUNT: &str = "devstoreaccount1";
+    /// The key that every Azurite has.
+    pub(crate) const KEY: &str =
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+    pub(crate) fn start() -> Option<Self> {
+        Started::new("azurite", &[]).map(|server| Self { server })
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}/{}", self.server.address, Self::ACCOUNT)
+    }
+
+    pub(crate) fn create_container(&self, name: &str) {
+        let dir = self.server.dir.path().as_os_str();
+        run("azurite", [OsStr::new("container"), dir, OsStr::new(name)]);
+    }
+
+    pub(crate) fn put(&self, container: &str, key: &str, bytes: &[u8]) {
+        let store = object_store::azure::MicrosoftAzureBuilder::new()
+            .with_account(Self::ACCOUNT)
+            .with_access_key(Self::KEY)
+            .with_endpoint(self.endpoint())
+            .with_allow_http(true)
+            .with_container_name(container);
+        block_on(async {
+            let (store, key) = (store.build().unwrap(), object_store::path::Path::from(key));
+            object_store::ObjectStoreExt::put(&store, &key, bytes.to_vec().into()).await.unwrap();
+        });
+    }
+}
+
+/// Google Cloud Storage, for anybody.
+pub(crate) struct Gcs {
+    server: Started,
+}
+
+impl Gcs {
+    pub(crate) fn start() -> Option<Self> {
+        Started::new("gcs", &[]).map(|server| Self { server })
+    }
+
+    /// For `STORAGE_EMULATOR_HOST`.
+    pub(crate) fn address(&self) -> &str {
+        &self.server.address
+    }
+
+    pub(crate) fn create_bucket(&self, bucket: &str) {
+        let body = format!(r#"{{"name":"{bucket}"}}"#);
+        let answer = http(self.address(), "POST", "/storage/v1/b?project=p", body.as_bytes());
+        assert!(answer.status == 200, "{}: {}", answer.status, answer.body);
+    }
+
+    pub(crate) fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        let name: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        let path = format!("/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}");
+        let answer = http(self.address(), "POST", &path, bytes);
+        assert!(answer.status == 200, "{}: {}", answer.status, answer.body);
+    }
+}
+
 /// A Prometheus that scrapes `targets` (`host:port`) every second.
 pub(crate) struct Prometheus {
     server: Started,

@@ -1,0 +1,250 @@
+//! Baselines in Azure (Azurite), Google Cloud Storage (fake-gcs-server), and on a web server.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use driftd::baseline::Baseline;
+
+use crate::servers::{Azurite, Gcs};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+pub(crate) fn fixture(name: &str) -> String {
+    format!("{ROOT}/fixtures/baseline/{name}")
+}
+
+pub(crate) fn body(name: &str) -> Vec<u8> {
+    fs::read(fixture(name)).unwrap()
+}
+
+/// A run of driftd with nothing but `env`.
+pub(crate) fn driftd(env: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftd"));
+    command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    for name in ["LLVM_PROFILE_FILE", "LD_LIBRARY_PATH"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.envs(env.iter().copied()).output().unwrap()
+}
+
+pub(crate) fn build(env: &[(&str, &str)], location: &str) -> Baseline {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("profile.json");
+    let done = driftd(env, &["baseline", "build", location, "-o", output.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    Baseline::from_json(&fs::read(output).unwrap()).unwrap()
+}
+
+/// What is said of a location that cannot be used, and the exit code.
+pub(crate) fn refused(env: &[(&str, &str)], location: &str) -> (String, Option<i32>) {
+    let done = driftd(env, &["baseline", "show", location]);
+    (String::from_utf8_lossy(&done.stderr).into_owned(), done.status.code())
+}
+
+/// A file, a folder of parts and a profile, at any store, by its `put`.
+fn fill(put: impl Fn(&str, &[u8])) {
+    put("v1/reference.parquet", &body("pandas_zstd.parquet"));
+    put("v2/part-00000.parquet", &body("parts/part-00000.parquet"));
+    put("v2/part-00001.parquet", &body("parts/part-00001.parquet"));
+    put("v2/_SUCCESS", b"");
+    put("bad.parquet", b"PAR1 nothing");
+    let local = build(&[], &fixture("pandas_zstd.parquet"));
+    put("profile.json", local.to_json().as_bytes());
+}
+
+/// All that `fill` put there is the baseline that the files are.
+fn check(env: &[(&str, &str)], root: &str) {
+    let local = build(&[], &fixture("pandas_zstd.parquet"));
+    let object = build(env, &format!("{root}/v1/reference.parquet"));
+    assert_eq!(object.features, local.features);
+    assert_eq!(object.source, format!("{root}/v1/reference.parquet"));
+    let prefix = build(env, &format!("{root}/v2"));
+    assert_eq!(prefix.features, local.features);
+    assert_ne!(prefix.digest, object.digest);
+    assert_eq!(build(env, &format!("{root}/v2/")).digest, prefix.digest);
+    assert_eq!(build(env, &format!("{root}/profile.json")), local);
+    for (key, word) in
+        [("nowhere", "no such file"), ("bad.parquet", "the Parquet file is truncated")]
+    {
+        let (said, code) = refused(env, &format!("{root}/{key}"));
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains(&format!("{root}/{key}: ")) && said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn blobs_of_azure_are_the_same_baseline_as_files() {
+    let Some(azurite) = Azurite::start() else { return };
+    azurite.create_container("ml-data");
+    fill(|key, bytes| azurite.put("ml-data", key, bytes));
+    let endpoint = azurite.endpoint();
+    let at = [("AZURE_STORAGE_ENDPOINT", &*endpoint), ("AZURE_ALLOW_HTTP", "true")];
+    let account = ("AZURE_STORAGE_ACCOUNT_NAME", Azurite::ACCOUNT);
+    let key = ("AZURE_STORAGE_ACCOUNT_KEY", Azurite::KEY);
+    let env = [&at[..], &[account, key]].concat();
+    check(&env, "az://ml-data");
+
+    let hadoop = "abfss://ml-data@devstoreaccount1.dfs.core.windows.net/v1/reference.parquet";
+    let named = build(&[&at[..], &[key]].concat(), hadoop);
+    assert_eq!(named.source, hadoop);
+    assert_eq!(named.digest, build(&env, "az://ml-data/v1/reference.parquet").digest);
+
+    let wrong = "d3Jvbmcta2V5LW9mLWEtdGVzdA==";
+    let wrong_key = [&at[..], &[account, ("AZURE_STORAGE_ACCOUNT_KEY", wrong)]].concat();
+    let (said, code) = refused(&wrong_key, "az://ml-data/v1/reference.parquet");
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("az://ml-data/v1/reference.parquet: access denied"), "{said}");
+    assert!(!said.contains(wrong), "{said}");
+}
+
+#[test]
+fn objects_of_google_are_the_same_baseline_as_files() {
+    let Some(gcs) = Gcs::start() else { return };
+    gcs.create_bucket("ml-data");
+    fill(|key, bytes| gcs.put("ml-data", key, bytes));
+    let env = [("STORAGE_EMULATOR_HOST", gcs.address())];
+    check(&env, "gs://ml-data");
+    let before = build(&env, "gs://ml-data/v1/reference.parquet").digest;
+    gcs.put("ml-data", "v1/reference.parquet", &body("parts/part-00000.parquet"));
+    assert_ne!(build(&env, "gs://ml-data/v1/reference.parquet").digest, before);
+}
+
+/// A web server with one file, which changes after so many requests.
+struct Web {
+    address: String,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Tag {
+    Strong,
+    Weak,
+    None,
+}
+
+impl Web {
+    fn start(bytes: Vec<u8>, tag: Tag, changes_after: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let requests = log.lock().unwrap().len();
+                let version = if requests < changes_after { 1 } else { 1 + requests };
+                let head = answer(stream.unwrap(), &bytes, tag, version);
+                log.lock().unwrap().push(head);
+            }
+        });
+        Self { address, seen }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+fn answer(mut stream: TcpStream, bytes: &[u8], tag: Tag, version: usize) -> String {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let head = head.join("\n").to_ascii_lowercase();
+    let etag = match tag {
+        Tag::Strong => format!("ETag: \"v{version}\"\r\n"),
+        Tag::Weak => format!("ETag: W/\"v{version}\"\r\n"),
+        Tag::None => String::new(),
+    };
+    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+    let (status, more, body) = match header("range: bytes=").and_then(|r| r.split_once('-')) {
+        _ if !head.contains(" /data/reference.parquet ") => {
+            ("404 Not Found", String::new(), &[][..])
+        }
+        _ if header("if-match: ").is_some_and(|m| m != format!("\"v{version}\"")) => {
+            ("412 Precondition Failed", String::new(), &[][..])
+        }
+        Some((from, to)) => {
+            let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+            let range = format!("Content-Range: bytes {from}-{to}/{}\r\n", bytes.len());
+            ("206 Partial Content", range, &bytes[from..=to])
+        }
+        None => ("200 OK", String::new(), bytes),
+    };
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\n{etag}{more}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(answer.as_bytes()).unwrap();
+    if !head.starts_with("head") {
+        stream.write_all(body).unwrap();
+    }
+    head
+}
+
+/// A configuration with one model whose baseline is at `location`.
+pub(crate) fn config(folder: &std::path::Path, location: &str, baselines: &str) -> String {
+    let file = folder.join("driftd.yaml");
+    let yaml = format!(
+        "kafka: {{brokers: '127.0.0.1:1'}}\ntopic: fraud\n\
+         reference_dataset: '{location}'\nbaselines: {baselines}\n"
+    );
+    fs::write(&file, yaml).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// What `validate` says of a baseline at `location`.
+pub(crate) fn validate(env: &[(&str, &str)], location: &str, baselines: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = config(folder.path(), location, baselines);
+    let done = driftd(env, &["validate", "-c", &file]);
+    let said = [done.stdout, done.stderr].concat();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn a_file_of_a_web_server_is_read_by_ranges_of_one_version() {
+    let allowed = "{http: {allow_http: true}}";
+    let bytes = body("pandas_zstd.parquet");
+    for tag in [Tag::Strong, Tag::Weak] {
+        let web = Web::start(bytes.clone(), tag, usize::MAX);
+        let url = web.url("/data/reference.parquet");
+        let said = validate(&[], &url, allowed);
+        assert!(said.contains("features") && !said.contains("reference.parquet: "), "{said}");
+        let seen = web.seen.lock().unwrap().clone();
+        let ranges: Vec<_> = seen.iter().filter(|head| head.contains("range: ")).collect();
+        assert!(!ranges.is_empty(), "{seen:?}");
+        let matched = ranges.iter().filter(|head| head.contains("if-match: \"v1\"")).count();
+        assert_eq!(matched, if tag == Tag::Strong { ranges.len() } else { 0 }, "{seen:?}");
+    }
+    for tag in [Tag::Strong, Tag::Weak] {
+        let web = Web::start(bytes.clone(), tag, 1);
+        let said = validate(&[], &web.url("/data/reference.parquet"), allowed);
+        assert!(said.contains("changed while it was read"), "{said}");
+    }
+    let web = Web::start(bytes, Tag::None, usize::MAX);
+    let said = validate(&[], &web.url("/data/reference.parquet"), allowed);
+    assert!(said.contains("neither ETag nor Last-Modified"), "{said}");
+    let said = validate(&[], &web.url("/data/other.parquet"), allowed);
+    assert!(said.contains("other.parquet: no such file"), "{said}");
+}
+
+#[test]
+fn a_web_server_that_must_not_be_asked_is_not() {
+    let allowed = "{http: {allow_http: true}}";
+    for (location, baselines, word) in [
+        ("http://127.0.0.1:1/x.parquet", "{}", "plain http needs `allow_http: true`"),
+        ("http://169.254.169.254/x.parquet", allowed, "never connected to"),
+        ("https://[fd00:ec2::254]/x.parquet", "{}", "never connected to"),
+        ("https://user:SECRET@host/x.parquet", "{}", "must not hold a user name or password"),
+        ("https://host/x.parquet?sig=SECRET", "{}", "a URL with a query"),
+        ("https://host/folder/", "{}", "name one"),
+        ("ftp://host/x.parquet", "{}", "no store of this kind"),
+    ] {
+        let said = validate(&[], location, baselines);
+        assert!(said.contains(word) && !said.contains("SECRET"), "{location}: {said}");
+    }
+}
