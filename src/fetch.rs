@@ -11,20 +11,27 @@ use crate::histogram::Counts;
 
 mod columns;
 mod config;
+mod delta;
 mod dependence;
 mod digest;
+mod dvc;
 mod error;
+mod folder;
 mod limits;
 mod local;
+mod mlflow;
 mod object;
 mod origin;
 mod parquet;
 mod process;
 mod provider;
 mod season;
+mod shelf;
 mod worker;
 
-pub use config::{AzureConfig, Config, GcsConfig, HttpConfig, S3Config};
+pub use config::{
+    AzureConfig, Config, GcsConfig, HttpConfig, LakefsConfig, MlflowConfig, S3Config,
+};
 pub use digest::digest;
 pub use error::Error;
 pub use origin::is_remote;

@@ -28,6 +28,10 @@ pub struct Config {
     pub azure: Option<AzureConfig>,
     /// Baselines at `https://`.
     pub http: Option<HttpConfig>,
+    /// MLflow's registry, where the environment (`MLFLOW_TRACKING_*`) does not say.
+    pub mlflow: Option<MlflowConfig>,
+    /// lakeFS, where the environment (`LAKECTL_*`) does not say.
+    pub lakefs: Option<LakefsConfig>,
 }
 
 impl Default for Config {
@@ -41,6 +45,8 @@ impl Default for Config {
             gcs: None,
             azure: None,
             http: None,
+            mlflow: None,
+            lakefs: None,
         }
     }
 }
@@ -86,5 +92,27 @@ pub struct AzureConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Allow baselines at `http://`, which anyone on the way can read and change.
+    pub allow_http: bool,
+}
+
+/// MLflow's tracking server; credentials come from the environment only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MlflowConfig {
+    /// Such as `https://mlflow.internal`.
+    pub tracking_uri: Option<String>,
+    /// The baseline among the artifacts of a version's run, such as `drift/baseline.parquet`.
+    pub artifact: Option<String>,
+    /// Allow an `http://` tracking server.
+    pub allow_http: bool,
+}
+
+/// lakeFS by its S3 gateway; credentials come from the environment only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LakefsConfig {
+    /// Such as `https://lakefs.internal`.
+    pub endpoint: Option<String>,
+    /// Allow an `http://` endpoint.
     pub allow_http: bool,
 }

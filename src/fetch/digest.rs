@@ -24,15 +24,15 @@ struct OfProfile {
 }
 
 /// The digest that `load` would give the baseline at `location`, without reading its columns:
-/// SHA-256 of a file's bytes, of the sorted list of a folder's or prefix's parts, or what a
-/// profile says of the data it was built from.
+/// SHA-256 of a file's bytes, of the sorted list of a folder's or prefix's parts, of what a table's log,
+/// a `.dvc` file or a registry says, or what a profile says of the data it was built from.
 ///
 /// # Errors
 /// As `load`, as far as it looks.
 pub async fn digest(config: &Config, location: &str) -> Result<String, Error> {
     let (config, place) = (config.clone(), location.to_owned());
     let looked =
-        tokio::task::spawn_blocking(move || Origin::open(&config, &place)?.digest(&place)).await;
+        tokio::task::spawn_blocking(move || Origin::find(&config, &place)?.digest(&place)).await;
     looked.map_err(|error| Error::worker(location, &error))?
 }
 
@@ -57,6 +57,16 @@ pub(super) fn of_objects(parts: &[Part]) -> String {
         list.add(name, size, &version);
     }
     list.finish()
+}
+
+/// Of named values, in this order.
+pub(super) fn of_list(values: &[(&str, &[u8])]) -> String {
+    let mut sha = Sha256::new();
+    for (name, value) in values {
+        sha.update(format!("{name}:{}\n", value.len()));
+        sha.update(value);
+    }
+    hex(sha)
 }
 
 pub(super) fn of_profile(location: &str, json: &[u8]) -> Result<String, Error> {

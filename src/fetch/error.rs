@@ -40,11 +40,8 @@ pub enum Error {
     NoParts { location: String },
     #[error("{location}: a folder of more than {max} files; write it as fewer, larger parts")]
     TooManyParts { location: String, max: usize },
-    #[error(
-        "{location}: a Delta Lake table, whose folder also holds replaced rows; \
-         write the version that was trained on as plain Parquet"
-    )]
-    DeltaTable { location: String },
+    #[error("{location}: the Delta table {cause}")]
+    DeltaTable { location: String, cause: String },
     #[error("{location}: the file is empty; write the baseline again")]
     Empty { location: String },
     #[error("{location}: has no rows; a baseline needs the rows that the model was trained on")]
@@ -96,6 +93,31 @@ impl Error {
     /// The store did not answer: trying again may help, and nothing is known to be wrong.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Error::Unreachable { .. })
+    }
+
+    /// The same of a place that `outer` led to.
+    pub(super) fn within(self, outer: &str) -> Self {
+        match self {
+            Error::Missing { location } => {
+                let cause = format!("{location} is not there; check what names it");
+                Error::Unreadable { location: outer.to_owned(), cause }
+            }
+            Error::Denied { location, cause } => {
+                Error::Denied { location: format!("{outer}: {location}"), cause }
+            }
+            Error::Unreachable { location, cause } => {
+                Error::Unreachable { location: format!("{outer}: {location}"), cause }
+            }
+            Error::UnknownStore { location } => {
+                Error::UnknownStore { location: format!("{outer}: {location}") }
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn too_large(location: &str, size: u64, max: u64) -> Self {
+        let cause = format!("it has {size} bytes, and {max} is the most");
+        Error::Unreadable { location: location.to_owned(), cause }
     }
 
     pub(super) fn io(location: &str, error: &io::Error) -> Self {

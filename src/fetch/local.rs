@@ -133,9 +133,6 @@ pub(super) fn parts(path: &Path, root: Option<&Path>) -> Result<Vec<(String, Pat
     if let Some(root) = root {
         check_within(&fs::canonicalize(path), &shown, root)?;
     }
-    if path.join("_delta_log").is_dir() {
-        return Err(Error::DeltaTable { location: shown });
-    }
     let mut parts = Vec::new();
     walk(path, "", 0, &mut parts).map_err(|error| Error::io(&shown, &error))?;
     if parts.is_empty() {

@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
@@ -18,6 +19,7 @@ use crate::fetch::error::Error;
 use crate::fetch::local::{PARTS_MAX, is_part};
 use crate::fetch::provider::Provider;
 
+const HEADS_AT_ONCE: usize = 16;
 const BLOCK: u64 = 8 << 20;
 /// Small files of many columns stay whole in the cache, large ones cost a bounded amount.
 const BLOCKS_MAX: usize = 8;
@@ -61,9 +63,6 @@ impl Bucket {
         while let Some(meta) = listing.try_next().await.map_err(|error| self.fault(&error))? {
             let found = meta.location.as_ref();
             let name = found.strip_prefix(&prefix).unwrap_or(found).to_owned();
-            if name.starts_with("_delta_log/") {
-                return Err(Error::DeltaTable { location: self.location.clone() });
-            }
             let hidden = name.split('/').any(|part| part.starts_with(['_', '.']));
             if !hidden && is_part(&name) {
                 parts.push(Part { name, meta });
@@ -78,6 +77,54 @@ impl Bucket {
         }
         parts.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(parts)
+    }
+
+    /// The objects of these keys below the location, each with the name that it goes by.
+    pub(super) async fn files(&self, files: Vec<(String, String)>) -> Result<Vec<Part>, Error> {
+        let look =
+            |(name, key): (String, String)| async move {
+                let path = self.below(&key)?;
+                let meta =
+                    self.provider.store.head(&path).await.map_err(|error| {
+                        fault(&format!("{}/{path}", self.provider.root), &error)
+                    })?;
+                self.checked(Part { name, meta })
+            };
+        futures_util::stream::iter(files.into_iter().map(look))
+            .buffered(HEADS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// The names of the objects in a folder below the location.
+    pub(super) async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let folder = self.below(folder)?;
+        let listed = self.provider.store.list_with_delimiter(Some(&folder)).await;
+        let objects = listed.map_err(|error| self.fault(&error))?.objects;
+        Ok(objects.iter().filter_map(|meta| meta.location.filename().map(str::to_owned)).collect())
+    }
+
+    /// A whole object below the location.
+    pub(super) async fn read(&self, key: &str, max: u64) -> Result<Bytes, Error> {
+        let path = self.below(key)?;
+        let place = format!("{}/{path}", self.provider.root);
+        let answer = self.provider.store.get(&path).await.map_err(|error| fault(&place, &error))?;
+        if answer.meta.size > max {
+            return Err(Error::too_large(&place, answer.meta.size, max));
+        }
+        answer.bytes().await.map_err(|error| fault(&place, &error))
+    }
+
+    fn below(&self, key: &str) -> Result<Path, Error> {
+        Path::parse(format!("{}/{key}", self.provider.key))
+            .map_err(|error| self.fault(&error.into()))
+    }
+
+    /// One object of these bytes, at a location of another kind.
+    pub(super) async fn holding(location: &str, name: &str, bytes: Bytes) -> Result<Self, Error> {
+        let provider = Provider::holding(location, name, bytes).await;
+        let provider = provider.map_err(|error| fault(location, &error))?;
+        Ok(Self { provider, location: location.to_owned() })
     }
 
     /// Without any sign of its version, two reads of an object could be of two.

@@ -15,7 +15,7 @@ const REPLY_MAX: u64 = 1 << 30;
 const STDERR_MAX: u64 = 64 << 10;
 /// What a library may need to find the store and its certificates. Nothing else of the
 /// environment, where the daemon's own secrets may be, goes to a process that reads hostile files.
-const ENVIRONMENT: [&str; 23] = [
+const ENVIRONMENT: [&str; 30] = [
     "PATH",
     "HOME",
     "TZ",
@@ -40,6 +40,13 @@ const ENVIRONMENT: [&str; 23] = [
     "IDENTITY_ENDPOINT",
     "IDENTITY_HEADER",
     "MSI_ENDPOINT",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "LAKECTL_SERVER_ENDPOINT_URL",
+    "LAKECTL_CREDENTIALS_ACCESS_KEY_ID",
+    "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY",
 ];
 /// All variables of a store whose clients read many.
 const PREFIXES: [&str; 2] = ["AWS_", "AZURE_"];

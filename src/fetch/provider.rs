@@ -4,13 +4,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
+use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 
 use crate::client::{Client, ClientConfig, Refused, parse_url};
 use crate::fetch::config::{Config, S3Config};
@@ -52,6 +54,7 @@ impl Provider {
         let built = match scheme {
             "s3" | "s3a" => s3(config.s3.as_ref(), bucket)?,
             "gs" | "gcs" => gcs(config, bucket)?,
+            "lakefs" => lakefs(config, location, bucket)?,
             "az" | "azure" | "abfs" | "abfss" => azure(config, bucket)?,
             _ => return Err(unknown()),
         };
@@ -64,6 +67,18 @@ impl Provider {
             is_prefix,
             lists: true,
         })
+    }
+
+    /// One object that is in memory.
+    pub(super) async fn holding(
+        location: &str,
+        name: &str,
+        bytes: Bytes,
+    ) -> object_store::Result<Self> {
+        let (store, key) = (InMemory::new(), Path::from(name));
+        store.put(&key, bytes.into()).await?;
+        let root = location.to_owned();
+        Ok(Self { store: Arc::new(store), root, key, is_prefix: false, lists: false })
     }
 
     /// One file of a web server. Names that lead to link-local or metadata addresses are refused as they
@@ -179,6 +194,33 @@ fn s3_from(
     }
     check_endpoint(builder.get_config_value(&AmazonS3ConfigKey::Endpoint).as_deref())?;
     Ok(builder.build().map(|store| Arc::new(store) as _))
+}
+
+/// By lakeFS's S3 gateway: the repository is a bucket, and a key begins with a branch, tag or commit.
+fn lakefs(config: &Config, location: &str, repository: &str) -> Result<Built, Error> {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let missing =
+        |what: &str| Error::Unreadable { location: location.to_owned(), cause: what.to_owned() };
+    let settings = config.lakefs.clone().unwrap_or_default();
+    let endpoint = settings.endpoint.or_else(|| env("LAKECTL_SERVER_ENDPOINT_URL"));
+    let endpoint = endpoint.ok_or_else(|| {
+        missing("which lakeFS? set `baselines.lakefs.endpoint` or LAKECTL_SERVER_ENDPOINT_URL")
+    })?;
+    let endpoint = endpoint.trim_end_matches('/').trim_end_matches("/api/v1");
+    let (Some(key), Some(secret)) =
+        (env("LAKECTL_CREDENTIALS_ACCESS_KEY_ID"), env("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"))
+    else {
+        return Err(missing(
+            "no credentials; set LAKECTL_CREDENTIALS_ACCESS_KEY_ID and _SECRET_ACCESS_KEY",
+        ));
+    };
+    let builder = AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret);
+    let gateway = S3Config {
+        endpoint: Some(endpoint.to_owned()),
+        allow_http: settings.allow_http,
+        ..S3Config::default()
+    };
+    s3_from(builder, Some(&gateway), repository)
 }
 
 fn gcs(config: &Config, bucket: &str) -> Result<Built, Error> {

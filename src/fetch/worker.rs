@@ -107,12 +107,13 @@ fn answer(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
 fn reply(request: &Request) -> Result<Reply, Error> {
     let source = Origin::open(&request.config, &request.location)?;
     if let Some(json) = source.profile()? {
-        return from_profile(request, &json);
+        return from_profile(request, &source, &json);
     }
     let table = Table::open(&request.location, source.inputs())?;
     let reply = match &request.job {
         Job::Build { overrides, digest: false } => {
-            Reply::Baseline(Box::new(build(request, &table, overrides)?))
+            let built = build(request, &table, overrides)?;
+            Reply::Baseline(Box::new(Baseline { source: source.source.clone(), ..built }))
         }
         Job::Build { overrides, digest: true } => {
             // Where there is a second core, hashing costs no time.
@@ -128,7 +129,11 @@ fn reply(request: &Request) -> Result<Reply, Error> {
                 };
                 (built, digest)
             });
-            Reply::Baseline(Box::new(Baseline { digest: digest?, ..built? }))
+            Reply::Baseline(Box::new(Baseline {
+                digest: digest?,
+                source: source.source.clone(),
+                ..built?
+            }))
         }
         Job::Count { reference } => Reply::Counts(columns::count_into(&table, reference)?),
     };
@@ -164,7 +169,7 @@ fn build(request: &Request, table: &Table, overrides: &Overrides) -> Result<Base
     })
 }
 
-fn from_profile(request: &Request, json: &[u8]) -> Result<Reply, Error> {
+fn from_profile(request: &Request, origin: &Origin, json: &[u8]) -> Result<Reply, Error> {
     let location = &request.location;
     let mut profile = Baseline::from_json(json)
         .map_err(|error| Error::Profile { location: location.clone(), cause: error.to_string() })?;
@@ -174,6 +179,8 @@ fn from_profile(request: &Request, json: &[u8]) -> Result<Reply, Error> {
             profile.configure(overrides).map_err(columns)?;
             let season = |fault| Error::Season { location: location.clone(), fault };
             profile.configure_season(overrides).map_err(season)?;
+            profile.digest = origin.digest_of_profile(&profile.digest);
+            profile.source = origin.source_of_profile(profile.source);
             Ok(Reply::Baseline(Box::new(profile)))
         }
         Job::Count { reference } => {

@@ -371,13 +371,13 @@ fn bad_files_are_refused_by_name_with_what_to_do() {
         ("text.parquet", "not a Parquet file"),
         ("footer.parquet", "corrupt"),
         ("nothing", "without .parquet files"),
-        ("delta", "Delta Lake"),
+        ("delta", "the Delta table has no version in its log"),
     ] {
         let text = refused(path(name).to_str().unwrap());
         assert!(text.contains(wanted), "{name}: {text}");
     }
     assert!(refused(&fixture("no_rows.parquet")).contains("no rows"));
-    assert!(refused("gs://bucket/key").contains("no store of this kind"));
+    assert!(refused("ftp://bucket/key").contains("no store of this kind"));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use driftd::baseline::Baseline;
+use driftd::baseline::{Baseline, Overrides};
+use driftd::fetch::{self, WorkerCommand};
 
 use crate::servers::{Azurite, Gcs};
 
@@ -196,24 +197,40 @@ pub(crate) fn config(folder: &std::path::Path, location: &str, baselines: &str) 
     file.to_str().unwrap().to_owned()
 }
 
-/// What `validate` says of a baseline at `location`.
-pub(crate) fn validate(env: &[(&str, &str)], location: &str, baselines: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let file = config(folder.path(), location, baselines);
-    let done = driftd(env, &["validate", "-c", &file]);
-    let said = [done.stdout, done.stderr].concat();
-    String::from_utf8_lossy(&said).into_owned()
+/// What comes of reading a baseline at `location`, with these settings (JSON) and with `env` for the
+/// process that reads: where it is from, its rows and digest, or what is wrong. The digest that a daemon
+/// looks at is held to the one of the whole, where it needs no `env`.
+pub(crate) fn read(env: &[(&str, &str)], location: &str, settings: &str) -> String {
+    let config: fetch::Config = serde_json::from_str(settings).unwrap();
+    let variables = env.iter().map(|(name, value)| format!("{name}={value}"));
+    let fixed = [env!("CARGO_BIN_EXE_driftd").to_owned(), "baseline-worker".to_owned()];
+    let worker =
+        WorkerCommand { program: "/usr/bin/env".into(), args: variables.chain(fixed).collect() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        match fetch::load(&config, location, &Overrides::default(), &worker).await {
+            Ok(baseline) => {
+                if env.is_empty() {
+                    let digest = fetch::digest(&config, location).await.unwrap();
+                    assert_eq!(digest, baseline.digest, "{location}");
+                }
+                let Baseline { source, rows, digest, .. } = baseline;
+                format!("baseline {source}: {rows} rows, sha256 {digest}")
+            }
+            Err(error) => error.to_string(),
+        }
+    })
 }
 
 #[test]
 fn a_file_of_a_web_server_is_read_by_ranges_of_one_version() {
-    let allowed = "{http: {allow_http: true}}";
+    let allowed = r#"{"http": {"allow_http": true}}"#;
     let bytes = body("pandas_zstd.parquet");
     for tag in [Tag::Strong, Tag::Weak] {
         let web = Web::start(bytes.clone(), tag, usize::MAX);
         let url = web.url("/data/reference.parquet");
-        let said = validate(&[], &url, allowed);
-        assert!(said.contains("features") && !said.contains("reference.parquet: "), "{said}");
+        let said = read(&[], &url, allowed);
+        assert!(said.contains("reference.parquet: 1200 rows"), "{said}");
         let seen = web.seen.lock().unwrap().clone();
         let ranges: Vec<_> = seen.iter().filter(|head| head.contains("range: ")).collect();
         assert!(!ranges.is_empty(), "{seen:?}");
@@ -222,19 +239,19 @@ fn a_file_of_a_web_server_is_read_by_ranges_of_one_version() {
     }
     for tag in [Tag::Strong, Tag::Weak] {
         let web = Web::start(bytes.clone(), tag, 1);
-        let said = validate(&[], &web.url("/data/reference.parquet"), allowed);
+        let said = read(&[], &web.url("/data/reference.parquet"), allowed);
         assert!(said.contains("changed while it was read"), "{said}");
     }
     let web = Web::start(bytes, Tag::None, usize::MAX);
-    let said = validate(&[], &web.url("/data/reference.parquet"), allowed);
+    let said = read(&[], &web.url("/data/reference.parquet"), allowed);
     assert!(said.contains("neither ETag nor Last-Modified"), "{said}");
-    let said = validate(&[], &web.url("/data/other.parquet"), allowed);
+    let said = read(&[], &web.url("/data/other.parquet"), allowed);
     assert!(said.contains("other.parquet: no such file"), "{said}");
 }
 
 #[test]
 fn a_web_server_that_must_not_be_asked_is_not() {
-    let allowed = "{http: {allow_http: true}}";
+    let allowed = r#"{"http": {"allow_http": true}}"#;
     for (location, baselines, word) in [
         ("http://127.0.0.1:1/x.parquet", "{}", "plain http needs `allow_http: true`"),
         ("http://169.254.169.254/x.parquet", allowed, "never connected to"),
@@ -244,7 +261,27 @@ fn a_web_server_that_must_not_be_asked_is_not() {
         ("https://host/folder/", "{}", "name one"),
         ("ftp://host/x.parquet", "{}", "no store of this kind"),
     ] {
-        let said = validate(&[], location, baselines);
+        let said = read(&[], location, baselines);
         assert!(said.contains(word) && !said.contains("SECRET"), "{location}: {said}");
     }
+}
+
+/// Every configuration of the page is one that `validate` takes, and every kind of place has one.
+#[test]
+fn every_configuration_of_the_page_is_valid() {
+    let page = fs::read_to_string(format!("{ROOT}/docs/baselines.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("driftd.yaml");
+    let mut places = Vec::new();
+    for block in page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        assert!(block.starts_with("# driftd.yaml"), "{block}");
+        fs::write(&file, block).unwrap();
+        let done = driftd(&[], &["validate", "--offline", "-c", file.to_str().unwrap()]);
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        places.extend(block.lines().filter_map(|line| line.strip_prefix("reference_dataset: ")));
+    }
+    for place in ["s3://", "gs://", "az://", "lakefs://", "https://", "dvc:", "mlflow:models:/"] {
+        assert!(places.iter().any(|found| found.starts_with(place)), "no example of {place}");
+    }
+    assert!(places.iter().any(|found| found.contains("@v")), "no example of Delta");
 }

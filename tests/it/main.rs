@@ -4,8 +4,10 @@
 #![expect(clippy::float_cmp, reason = "counts on /metrics are whole numbers")]
 
 mod baseline;
+mod baseline_mlflow;
 mod baseline_s3;
 mod baseline_stores;
+mod baseline_tables;
 mod certificates;
 mod compare;
 mod config;

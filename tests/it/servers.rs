@@ -289,6 +289,47 @@ impl Gcs {
     }
 }
 
+/// MLflow's tracking server; only where `DRIFTD_TEST_MLFLOW=1` asks for it.
+pub(crate) struct Mlflow {
+    server: Started,
+}
+
+impl Mlflow {
+    pub(crate) fn start() -> Option<Self> {
+        if std::env::var("DRIFTD_TEST_MLFLOW").is_ok_and(|value| value == "1") {
+            if !spawn("mlflow", ["installed"]).status.success() {
+                run("mlflow", ["install"]);
+            }
+            return Started::new("mlflow", &[]).map(|server| Self { server });
+        }
+        // Not `skip`: whoever requires every test does not mean this one.
+        let line = b"SKIPPED MLflow itself: DRIFTD_TEST_MLFLOW=1 starts it (700 MB, minutes)\n";
+        io::stderr().write_all(line).unwrap();
+        None
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    /// A call of the REST API.
+    pub(crate) fn post(&self, call: &str, body: &str) -> serde_json::Value {
+        self.send("POST", &format!("/api/2.0/mlflow/{call}"), "application/json", body.as_bytes())
+    }
+
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        let path = format!("/api/2.0/mlflow-artifacts/artifacts/{path}");
+        self.send("PUT", &path, "application/octet-stream", bytes);
+    }
+
+    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> serde_json::Value {
+        let header = format!("Content-Type: {kind}");
+        let answer = http_with(&self.server.address, method, path, (&header, body));
+        assert!(answer.status == 200, "{path}: {}: {}", answer.status, answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+}
+
 /// A Prometheus that scrapes `targets` (`host:port`) every second.
 pub(crate) struct Prometheus {
     server: Started,
@@ -435,9 +476,13 @@ struct Answer {
 
 /// One request over HTTP/1.0, so that the body ends with the connection.
 fn http(address: &str, method: &str, path: &str, body: &[u8]) -> Answer {
+    http_with(address, method, path, (SIGNED, body))
+}
+
+fn http_with(address: &str, method: &str, path: &str, (header, body): (&str, &[u8])) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{SIGNED}\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{header}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -1,0 +1,229 @@
+//! Baselines that something else names: Delta tables, data under DVC, and lakeFS.
+
+use std::fs;
+use std::path::Path;
+
+use crate::baseline_stores::{body, build, fixture, read, refused};
+use crate::servers::Moto;
+
+/// A folder with all below it, as the files of a store.
+fn put_folder(folder: &Path, prefix: &str, put: &dyn Fn(&str, &[u8])) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let key = format!("{prefix}/{}", path.file_name().unwrap().to_str().unwrap());
+        if path.is_dir() {
+            put_folder(&path, &key, put);
+        } else {
+            put(&key, &fs::read(&path).unwrap());
+        }
+    }
+}
+
+fn s3(endpoint: &str) -> Vec<(&str, &str)> {
+    vec![
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "only-for-this-test"),
+    ]
+}
+
+/// The rows of each version, as delta-rs counts them (`make_delta.py`).
+const ROWS: [(u64, u64); 5] = [(0, 700), (1, 1200), (2, 594), (3, 694), (4, 694)];
+
+#[test]
+fn a_delta_table_is_the_rows_of_a_version() {
+    let table = fixture("delta");
+    for (version, rows) in ROWS {
+        assert_eq!(build(&[], &format!("{table}@v{version}")).rows, rows, "version {version}");
+    }
+    let newest = build(&[], &table);
+    assert!(read(&[], &table, "{}").ends_with(&newest.digest));
+    assert_eq!(newest.rows, 694);
+    let digest = |version: u64| build(&[], &format!("{table}@v{version}")).digest;
+    assert_eq!(newest.digest, digest(3), "to rewrite the same rows is no new baseline");
+    assert_ne!(digest(3), digest(2));
+    let (said, code) = refused(&[], &format!("{table}@v9"));
+    assert_eq!(code, Some(78));
+    assert!(said.contains("delta@v9: the Delta table has no version 9; its newest is 4"), "{said}");
+
+    let Some(moto) = Moto::start() else { return };
+    moto.create_bucket("lake");
+    put_folder(Path::new(&table), "tables/train", &|key, bytes| moto.put("lake", key, bytes));
+    let endpoint = moto.endpoint();
+    let env = s3(&endpoint);
+    let remote = build(&env, "s3://lake/tables/train");
+    assert_eq!(remote.features, newest.features);
+    assert_eq!(remote.digest, newest.digest, "the same table wherever it is");
+    assert_eq!(build(&env, "s3://lake/tables/train@v1").rows, 1200);
+}
+
+/// A table whose log is `lines`, beside one Parquet file.
+fn table(folder: &Path, lines: &[&str]) -> String {
+    fs::create_dir_all(folder.join("_delta_log")).unwrap();
+    fs::write(folder.join("a b.parquet"), body("pandas_zstd.parquet")).unwrap();
+    fs::write(folder.join("_delta_log/00000000000000000000.json"), lines.join("\n")).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_plain_reader_would_get_wrong_of_a_delta_table_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#;
+    let add = r#"{"add":{"path":"a%20b.parquet","dataChange":true}}"#;
+    let location = table(folder.path(), &[plain, add]);
+    assert_eq!(build(&[], &location).rows, 1200, "a path is escaped");
+    let deleted = concat!(
+        r#"{"add":{"path":"a%20b.parquet","dataChange":true,"#,
+        r#""deletionVector":{"storageType":"u","pathOrInlineDv":"x","cardinality":1}}}"#
+    );
+    // An update of a deletion vector adds the file before it removes it.
+    let updated = r#"{"remove":{"path":"a%20b.parquet","dataChange":true}}"#;
+    let mapped = r#"{"metaData":{"configuration":{"delta.columnMapping.mode":"name"}}}"#;
+    let variant = concat!(
+        r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"#,
+        r#""readerFeatures":["deletionVectors","variantType"]}}"#
+    );
+    for (lines, word) in [
+        (vec![plain, deleted], "has a deletion vector for a%20b.parquet"),
+        (vec![plain, deleted, updated], "has a deletion vector for a%20b.parquet"),
+        (vec![plain, mapped, add], "delta.columnMapping.mode = name"),
+        (vec![variant, add], "needs a reader of version 3 with variantType"),
+        (vec![plain, r#"{"add":{"path":"s3://other/x.parquet"}}"#], "has a file elsewhere"),
+        (vec![plain, r#"{"add":{"path":"../x.parquet"}}"#], "has a file elsewhere"),
+        (vec![plain, r#"{"add":{"path":"%2e%2e/x.parquet"}}"#], "has a file elsewhere"),
+        (vec![plain, "{"], "no commit"),
+        (vec![plain], "no rows"),
+    ] {
+        let location = table(folder.path(), &lines);
+        let (said, code) = refused(&[], &location);
+        assert_eq!(code, Some(78), "{lines:?}: {said}");
+        assert!(said.contains(word) && said.contains(&location), "{lines:?}: {said}");
+    }
+    fs::rename(
+        folder.path().join("_delta_log/00000000000000000000.json"),
+        folder.path().join("_delta_log/00000000000000000007.json"),
+    )
+    .unwrap();
+    let (said, _) = refused(&[], folder.path().to_str().unwrap());
+    assert!(said.contains("_delta_log/00000000000000000000.json is gone"), "{said}");
+}
+
+/// A repository with a file and a folder under DVC, as `dvc add` and `dvc push` of DVC 3.67 leave it.
+fn repository(folder: &Path, url: &str) {
+    fs::create_dir_all(folder.join(".dvc")).unwrap();
+    fs::create_dir_all(folder.join("data")).unwrap();
+    let config = format!(
+        "[core]\n    no_scm = True\n    remote = store\n['remote \"store\"']\n    url = {url}\n"
+    );
+    fs::write(folder.join(".dvc/config"), config).unwrap();
+    fs::write(
+        folder.join("data/reference.parquet.dvc"),
+        "outs:\n- md5: bda5865b2e750db46cbef37f1d834edf\n  size: 72174\n  hash: md5\n  \
+         path: reference.parquet\n",
+    )
+    .unwrap();
+    fs::write(
+        folder.join("data/parts.dvc"),
+        "outs:\n- md5: da91b62af332aaf3c779a4ef307ae100.dir\n  size: 75293\n  nfiles: 2\n  \
+         hash: md5\n  path: parts\n",
+    )
+    .unwrap();
+}
+
+fn push(put: &dyn Fn(&str, &[u8])) {
+    let listing = concat!(
+        r#"[{"md5": "1561d97e50c17784a3c0f9f92741ee0c", "relpath": "part-00000.parquet"}, "#,
+        r#"{"md5": "472ebb345e5d278df4e2f51ee842e747", "relpath": "part-00001.parquet"}]"#
+    );
+    put("files/md5/bd/a5865b2e750db46cbef37f1d834edf", &body("pandas_zstd.parquet"));
+    put("files/md5/da/91b62af332aaf3c779a4ef307ae100.dir", listing.as_bytes());
+    put("files/md5/15/61d97e50c17784a3c0f9f92741ee0c", &body("parts/part-00000.parquet"));
+    put("files/md5/47/2ebb345e5d278df4e2f51ee842e747", &body("parts/part-00001.parquet"));
+}
+
+#[test]
+fn data_under_dvc_are_found_by_their_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = folder.path().join("repo");
+    repository(&repo, "../../store");
+    let store = folder.path().join("store");
+    push(&|key, bytes| {
+        fs::create_dir_all(store.join(key).parent().unwrap()).unwrap();
+        fs::write(store.join(key), bytes).unwrap();
+    });
+    let file = format!("dvc:{}/data/reference.parquet.dvc", repo.display());
+    let parts = format!("dvc:{}/data/parts", repo.display());
+    let local = build(&[], &fixture("pandas_zstd.parquet"));
+    let tracked = build(&[], &file);
+    assert_eq!((&tracked.features, &tracked.source), (&local.features, &file));
+    assert_eq!(build(&[], &parts).features, local.features);
+    assert!(read(&[], &parts, "{}").contains("parts: 1200 rows"));
+    let limits = format!(r#"{{"baseline_root": "{}"}}"#, repo.display());
+    let said = read(&[], &file, &limits);
+    assert!(said.contains("lies outside baseline_root"), "{said}");
+
+    let change = |from: &str, to: &str| {
+        for name in ["data/reference.parquet.dvc", ".dvc/config"] {
+            let text = fs::read_to_string(repo.join(name)).unwrap();
+            fs::write(repo.join(name), text.replace(from, to)).unwrap();
+        }
+    };
+    for (from, to, word) in [
+        ("bda5865b", "00000000", "is not there"),
+        ("md5: 00000000", "md5: ../../..", "has no md5"),
+        ("remote = store", "remote = other", "has no md5"),
+        ("md5: ../../..", "md5: bda5865b", "has no url of the remote other"),
+        ("remote = other", "", "names no default remote"),
+        ("no_scm", "remote = store\n    no_scm", ""),
+        ("../../store", "ssh://host/store", "the remote store is ssh://"),
+    ] {
+        change(from, to);
+        let (said, code) = refused(&[], &file);
+        match word {
+            "" => assert_eq!(code, Some(0), "{said}"),
+            word => assert!(said.contains(word) && said.contains(&file), "{from} {to}: {said}"),
+        }
+    }
+    let (said, _) = refused(&[], "dvc:nowhere/reference.parquet");
+    assert!(said.contains("nowhere/reference.parquet.dvc: no such file"), "{said}");
+}
+
+#[test]
+fn a_remote_of_dvc_and_a_repository_of_lakefs_are_read_from_s3() {
+    let Some(moto) = Moto::start() else { return };
+    moto.create_bucket("ml-data");
+    let endpoint = moto.endpoint();
+    let folder = tempfile::tempdir().unwrap();
+    repository(folder.path(), &format!("s3://ml-data/dvc\n    endpointurl = {endpoint}"));
+    push(&|key, bytes| moto.put("ml-data", &format!("dvc/{key}"), bytes));
+    let local = build(&[], &fixture("pandas_zstd.parquet"));
+    // Where the store is comes from the remote; who asks, from the environment.
+    let env = &s3(&endpoint)[1..];
+    for name in ["reference.parquet", "parts"] {
+        let location = format!("dvc:{}/data/{name}.dvc", folder.path().display());
+        let tracked = build(env, &location);
+        assert_eq!((&tracked.features, &tracked.source), (&local.features, &location));
+    }
+
+    // The gateway of lakeFS: a bucket is a repository, a key begins with a ref.
+    moto.create_bucket("features");
+    moto.put("features", "main/train/reference.parquet", &body("pandas_zstd.parquet"));
+    let location = "lakefs://features/main/train/reference.parquet";
+    let url = format!("{endpoint}/api/v1");
+    let env = [
+        ("LAKECTL_SERVER_ENDPOINT_URL", &*url),
+        ("LAKECTL_CREDENTIALS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", "only-for-this-test"),
+    ];
+    let allowed = r#"{"lakefs": {"allow_http": true}}"#;
+    let said = read(&env, location, allowed);
+    assert!(said.contains(&format!("baseline {location}: 1200 rows")), "{said}");
+    let said = read(&env, "lakefs://features/dev/x.parquet", allowed);
+    assert!(said.contains("lakefs://features/dev/x.parquet: no such file"), "{said}");
+    let (said, code) = refused(&env[..1], location);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("set LAKECTL_CREDENTIALS_ACCESS_KEY_ID"), "{said}");
+    let (said, _) = refused(&[], location);
+    assert!(said.contains("set `baselines.lakefs.endpoint`"), "{said}");
+}
