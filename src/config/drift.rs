@@ -27,7 +27,8 @@ const DAY: u64 = 86_400;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DriftConfig {
-    /// The training data, or a profile of it: a path, or `s3://bucket/key`; a file or a folder.
+    /// The training data, or a profile of it: a file or a folder at a path, `s3://bucket/key`, or another
+    /// place of docs/baselines.md.
     pub reference_dataset: String,
     /// The length of the window in hours; 24 if neither this nor `window` is given.
     #[serde(default)]

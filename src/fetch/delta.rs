@@ -15,8 +15,10 @@ use crate::fetch::folder::Folder;
 
 mod checkpoint;
 
-/// Of one file of the log.
-const LOG_FILE_MAX: u64 = 256 << 20;
+/// Of one part of a checkpoint, which only the worker reads.
+const CHECKPOINT_MAX: u64 = 256 << 20;
+/// Of one commit: more than any of a table with as few files as a baseline has.
+const COMMIT_MAX: u64 = 32 << 20;
 pub(super) const LOG: &str = "_delta_log";
 /// What changes nothing about which rows a plain reader finds.
 const FEATURES: [&str; 8] = [
@@ -160,7 +162,7 @@ impl Table {
     /// (`OPTIMIZE`) is no new baseline.
     pub(super) fn last_change(&self, folder: &Folder) -> Result<(String, Bytes), Error> {
         for (_, name) in self.commits.range(..=self.version).rev() {
-            let bytes = folder.read(&format!("{LOG}/{name}"), LOG_FILE_MAX)?;
+            let bytes = folder.read(&format!("{LOG}/{name}"), COMMIT_MAX)?;
             let changes = self.actions(name, &bytes)?.into_iter().any(|action| {
                 action.add.is_some_and(|add| add.data_change)
                     || action.remove.is_some_and(|remove| remove.data_change)
@@ -200,7 +202,7 @@ impl Table {
         let mut next = 0;
         if let Some((number, parts)) = self.checkpoints.range(..=self.version).next_back() {
             for name in parts {
-                let bytes = folder.read(&format!("{LOG}/{name}"), LOG_FILE_MAX)?;
+                let bytes = folder.read(&format!("{LOG}/{name}"), CHECKPOINT_MAX)?;
                 let actions = read_checkpoint(bytes).map_err(|cause| {
                     self.fault(format!("has a checkpoint {LOG}/{name} that can't be read: {cause}"))
                 })?;
@@ -216,7 +218,7 @@ impl Table {
                     self.version
                 ))
             })?;
-            let bytes = folder.read(&format!("{LOG}/{name}"), LOG_FILE_MAX)?;
+            let bytes = folder.read(&format!("{LOG}/{name}"), COMMIT_MAX)?;
             // A commit has no order: one that deletes rows of a file removes it and adds it again.
             let (removes, others): (Vec<_>, Vec<_>) =
                 self.actions(name, &bytes)?.into_iter().partition(|action| action.remove.is_some());

@@ -45,7 +45,7 @@ pub(super) struct Resolved {
 pub(super) enum Target {
     /// In a store that is read without the tracking server.
     Store(String),
-    Artifact(Artifact),
+    Artifact(Box<Artifact>),
 }
 
 /// A file that the tracking server hands out.
@@ -81,6 +81,7 @@ impl Artifact {
 }
 
 /// The tracking server, and for which location it is asked.
+#[derive(Clone)]
 struct Registry {
     location: String,
     base: Url,
@@ -196,7 +197,7 @@ impl Registry {
         };
         let files = self.list(&folder).await?;
         let found = files.into_iter().find(|file| !file.is_dir && file.path == name);
-        found.map(|file| self.artifact(&folder, file)).ok_or_else(|| {
+        found.map(|file| self.artifact(&folder, &file)).ok_or_else(|| {
             self.fault(&format!(
                 "run {} of version {} has no artifact {path}; log it there, or tag the version with {TAG}:",
                 version.run_id, version.version
@@ -227,7 +228,7 @@ impl Registry {
         files.retain(|file| !file.is_dir && is_part(&file.path));
         match files.len() {
             0 => Ok(None),
-            1 => Ok(files.pop().map(|file| self.artifact(&folder, file))),
+            1 => Ok(files.pop().map(|file| self.artifact(&folder, &file))),
             several => Err(self.several(&uri, several)),
         }
     }
@@ -238,15 +239,9 @@ impl Registry {
         ))
     }
 
-    fn artifact(&self, folder: &str, file: File) -> Target {
-        let registry = Self {
-            location: self.location.clone(),
-            base: self.base.clone(),
-            client: self.client.clone(),
-            authorization: self.authorization.clone(),
-        };
-        let path = format!("{folder}/{}", file.path);
-        Target::Artifact(Artifact { registry, path, size: file.file_size })
+    fn artifact(&self, folder: &str, file: &File) -> Target {
+        let (registry, path) = (self.clone(), format!("{folder}/{}", file.path));
+        Target::Artifact(Box::new(Artifact { registry, path, size: file.file_size }))
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<File>, Error> {

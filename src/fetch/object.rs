@@ -44,6 +44,12 @@ impl Bucket {
         Ok(Self { provider, location: location.to_owned() })
     }
 
+    /// A place of which something else says what is in it.
+    pub(super) fn open_folder(config: &Config, location: &str) -> Result<Self, Error> {
+        let provider = Provider::open_folder(config, location)?;
+        Ok(Self { provider, location: location.to_owned() })
+    }
+
     /// The object of that key; without one, the Parquet files under it as a prefix.
     pub(super) async fn parts(&self) -> Result<Vec<Part>, Error> {
         let Provider { store, key, is_prefix, lists, .. } = &self.provider;

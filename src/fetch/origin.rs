@@ -147,7 +147,11 @@ impl Origin {
         } else {
             return Ok(None);
         };
-        let log = folder.names(delta::LOG)?;
+        let log = match folder.names(delta::LOG) {
+            // Who may read an object need not be allowed to list.
+            Err(Error::Denied { .. }) if is_remote(location) => return Ok(None),
+            log => log?,
+        };
         if log.is_empty() && is_remote(location) {
             return Ok(None);
         }
@@ -258,7 +262,7 @@ fn open_tracked(config: &Config, location: &str, tracked: &Tracked) -> Result<Ki
             Folder::Local { path: path.clone(), root: config.baseline_root.clone() }
         }
         dvc::Remote::Store { url, .. } => {
-            Folder::Remote(Shelf::open(&tracked.config(config), &format!("{url}/"))?)
+            Folder::Remote(Shelf::open_folder(&tracked.config(config), &format!("{url}/"))?)
         }
     };
     let files = if tracked.is_folder() {

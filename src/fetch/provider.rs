@@ -39,14 +39,24 @@ pub(super) struct Provider {
 
 impl Provider {
     pub(super) fn open(config: &Config, location: &str) -> Result<Self, Error> {
+        Self::of(config, location, false)
+    }
+
+    /// As `open`, for a place of which something else says what is in it: a whole bucket will do, and a
+    /// folder of a web server.
+    pub(super) fn open_folder(config: &Config, location: &str) -> Result<Self, Error> {
+        Self::of(config, location, true)
+    }
+
+    fn of(config: &Config, location: &str, is_folder: bool) -> Result<Self, Error> {
         let unknown = || Error::UnknownStore { location: location.to_owned() };
         let (scheme, rest) = location.split_once("://").ok_or_else(unknown)?;
         if matches!(scheme, "https" | "http") {
-            return Self::open_web(config, location);
+            return Self::open_web(config, location, is_folder);
         }
         let (bucket, key) = rest
             .split_once('/')
-            .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+            .filter(|(bucket, key)| !bucket.is_empty() && (is_folder || !key.is_empty()))
             .ok_or_else(unknown)?;
         if bucket.contains('@') && !is_account(scheme, bucket) {
             return Err(userinfo("the location of a baseline"));
@@ -83,7 +93,7 @@ impl Provider {
 
     /// One file of a web server. Names that lead to link-local or metadata addresses are refused as they
     /// are for webhooks, and redirects are not followed.
-    fn open_web(config: &Config, location: &str) -> Result<Self, Error> {
+    fn open_web(config: &Config, location: &str, is_folder: bool) -> Result<Self, Error> {
         let refused = |cause: &dyn Display| Error::Refused {
             location: place_of(location).to_owned(),
             cause: cause.to_string(),
@@ -101,7 +111,7 @@ impl Provider {
         }
         let key =
             Path::from_url_path(url.path()).map_err(|error| fault(location, &error.into()))?;
-        if key.as_ref().is_empty() || url.path().ends_with('/') {
+        if !is_folder && (key.as_ref().is_empty() || url.path().ends_with('/')) {
             return Err(refused(&"a web server lists no files; name one"));
         }
         let client = Client::new(&ClientConfig::default())

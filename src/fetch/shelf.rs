@@ -17,10 +17,18 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn open(config: &Config, location: &str) -> Result<Self, Error> {
+        Self::with(location, || Bucket::open(config, location))
+    }
+
+    pub(super) fn open_folder(config: &Config, location: &str) -> Result<Self, Error> {
+        Self::with(location, || Bucket::open_folder(config, location))
+    }
+
+    fn with(location: &str, open: impl FnOnce() -> Result<Bucket, Error>) -> Result<Self, Error> {
         let runtime = runtime(location)?;
         // Clients look for a reactor when they are built.
         let guard = runtime.enter();
-        let bucket = Bucket::open(config, location)?;
+        let bucket = open()?;
         drop(guard);
         Ok(Self { runtime, bucket: Arc::new(bucket) })
     }

@@ -117,20 +117,24 @@ fn objects_of_google_are_the_same_baseline_as_files() {
 }
 
 /// A web server with one file, which changes after so many requests.
-struct Web {
+pub(crate) struct Web {
     address: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
+/// Where the file is: by name, and by its hash as DVC keeps it.
+const PATHS: [&str; 2] =
+    [" /data/reference.parquet ", " /store/files/md5/bd/a5865b2e750db46cbef37f1d834edf "];
+
 #[derive(Clone, Copy, PartialEq)]
-enum Tag {
+pub(crate) enum Tag {
     Strong,
     Weak,
     None,
 }
 
 impl Web {
-    fn start(bytes: Vec<u8>, tag: Tag, changes_after: usize) -> Self {
+    pub(crate) fn start(bytes: Vec<u8>, tag: Tag, changes_after: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -146,7 +150,7 @@ impl Web {
         Self { address, seen }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
@@ -162,7 +166,7 @@ fn answer(mut stream: TcpStream, bytes: &[u8], tag: Tag, version: usize) -> Stri
     };
     let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
     let (status, more, body) = match header("range: bytes=").and_then(|r| r.split_once('-')) {
-        _ if !head.contains(" /data/reference.parquet ") => {
+        _ if !PATHS.iter().any(|path| head.contains(path)) => {
             ("404 Not Found", String::new(), &[][..])
         }
         _ if header("if-match: ").is_some_and(|m| m != format!("\"v{version}\"")) => {

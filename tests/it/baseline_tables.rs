@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::baseline_stores::{body, build, fixture, read, refused};
+use crate::baseline_stores::{Tag, Web, body, build, fixture, read, refused};
 use crate::servers::Moto;
 
 /// A folder with all below it, as the files of a store.
@@ -205,6 +205,17 @@ fn a_remote_of_dvc_and_a_repository_of_lakefs_are_read_from_s3() {
         let tracked = build(env, &location);
         assert_eq!((&tracked.features, &tracked.source), (&local.features, &location));
     }
+
+    // A whole bucket, and a folder of a web server.
+    moto.create_bucket("dvc-store");
+    repository(folder.path(), &format!("s3://dvc-store\n    endpointurl = {endpoint}"));
+    push(&|key, bytes| moto.put("dvc-store", key, bytes));
+    let file = format!("dvc:{}/data/reference.parquet", folder.path().display());
+    assert_eq!(build(env, &file).features, local.features);
+    let web = Web::start(body("pandas_zstd.parquet"), Tag::Strong, usize::MAX);
+    repository(folder.path(), &web.url("/store"));
+    let said = read(&[], &file, r#"{"http": {"allow_http": true}}"#);
+    assert!(said.contains("1200 rows"), "{said}");
 
     // The gateway of lakeFS: a bucket is a repository, a key begins with a ref.
     moto.create_bucket("features");

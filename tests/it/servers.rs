@@ -314,7 +314,9 @@ impl Mlflow {
 
     /// A call of the REST API.
     pub(crate) fn post(&self, call: &str, body: &str) -> serde_json::Value {
-        self.send("POST", &format!("/api/2.0/mlflow/{call}"), "application/json", body.as_bytes())
+        let path = format!("/api/2.0/mlflow/{call}");
+        let answer = self.send("POST", &path, "application/json", body.as_bytes());
+        serde_json::from_str(&answer).unwrap()
     }
 
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
@@ -322,11 +324,11 @@ impl Mlflow {
         self.send("PUT", &path, "application/octet-stream", bytes);
     }
 
-    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> serde_json::Value {
+    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> String {
         let header = format!("Content-Type: {kind}");
         let answer = http_with(&self.server.address, method, path, (&header, body));
         assert!(answer.status == 200, "{path}: {}: {}", answer.status, answer.body);
-        serde_json::from_str(&answer.body).unwrap()
+        answer.body
     }
 }
 
