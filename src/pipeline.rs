@@ -61,6 +61,8 @@ mod profile;
 mod publish;
 pub mod replay;
 mod shared;
+#[cfg(test)]
+mod simulator;
 mod snapshot;
 mod spec;
 pub mod transfer;

@@ -360,7 +360,7 @@ impl Exchange {
 }
 
 /// Where a partition stands, by the furthest that anybody has said: what closed for one is closed.
-fn furthest(frontiers: &mut BTreeMap<TopicPartition, i64>, head: &Head) -> Progress {
+pub(super) fn furthest(frontiers: &mut BTreeMap<TopicPartition, i64>, head: &Head) -> Progress {
     let mut progress = head.progress.clone();
     let known = frontiers.get(&progress.partition).copied();
     progress.frontier_ms = progress.frontier_ms.max(known);

@@ -1,0 +1,157 @@
+//! The input topic, and an account of it that knows nothing of how driftd counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::Float64Array;
+
+use crate::decode::Batch;
+use crate::feature::Column;
+use crate::histogram::{Cells, NumericCells, Scale, Storage};
+use crate::offsets::TopicPartition;
+use crate::pipeline::simulator::dice::Dice;
+use crate::window::Rules;
+
+pub(super) const PANE: i64 = 1000;
+pub(super) const LATENESS: i64 = 1500;
+/// Records that must agree before a watermark counts.
+const SUPPORT: usize = 8;
+
+pub(super) fn partition(n: usize) -> TopicPartition {
+    TopicPartition::new("in", i32::try_from(n).unwrap())
+}
+
+pub(super) fn number(partition: &TopicPartition) -> usize {
+    usize::try_from(partition.partition).unwrap()
+}
+
+/// One feature with two cells: what is expected, and what drift looks like.
+pub(super) fn rules() -> Rules {
+    let scale = Scale { center: 0.0, unit: 1.0 };
+    let cells = NumericCells::new(vec![0.0], -1.0, 1.0, scale, Storage::F64);
+    Rules {
+        hash: 7,
+        pane_ms: PANE,
+        lateness_ms: LATENESS,
+        active_from_ms: i64::MIN,
+        cells: vec![Cells::Numeric(cells)],
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    offset: i64,
+    event_ms: i64,
+    drifted: bool,
+}
+
+/// Partitions with records; offsets have holes, as transactions and compaction leave them.
+#[derive(Clone)]
+pub(super) struct Stream {
+    partitions: Vec<Vec<Row>>,
+    /// What retention has left begins here.
+    low: Vec<i64>,
+    clock: Vec<i64>,
+}
+
+impl Stream {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self {
+            partitions: vec![Vec::new(); partitions],
+            low: vec![0; partitions],
+            clock: vec![100 * PANE; partitions],
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Event time goes on for about so many panes; from `onset_ms` on all values have drifted.
+    pub(super) fn extend(&mut self, dice: &mut Dice, panes: i64, onset_ms: i64) {
+        let end = self.now() + panes * PANE;
+        for (rows, clock) in self.partitions.iter_mut().zip(&mut self.clock) {
+            // Some partitions stop early: nobody closes their panes but the clock.
+            let end = if dice.in_hundred(25) { end - 3 * PANE } else { end };
+            while *clock < end {
+                *clock += dice.up_to(600);
+                let straggles = dice.in_hundred(20);
+                let event_ms = *clock - if straggles { dice.up_to(4 * PANE) } else { 0 };
+                let behind = rows.last().map_or(0, |row| row.offset + 1);
+                let offset = behind + if dice.in_hundred(10) { 2 } else { 0 };
+                rows.push(Row { offset, event_ms, drifted: event_ms >= onset_ms });
+            }
+        }
+    }
+
+    /// How far event time has come in any partition.
+    pub(super) fn now(&self) -> i64 {
+        self.clock.iter().copied().max().unwrap()
+    }
+
+    pub(super) fn low(&self, partition: usize) -> i64 {
+        self.low[partition]
+    }
+
+    pub(super) fn high(&self, partition: usize) -> i64 {
+        self.partitions[partition].last().map_or(0, |row| row.offset + 1)
+    }
+
+    /// Records below this offset are gone.
+    pub(super) fn expire(&mut self, partition: usize, below: i64) {
+        self.low[partition] = self.low[partition].max(below);
+    }
+
+    /// At most `most` records from an offset on, and the offset behind them.
+    pub(super) fn read(&self, partition: usize, from: i64, most: usize) -> Option<(Batch, i64)> {
+        let rows = &self.partitions[partition];
+        let at = rows.partition_point(|row| row.offset < from.max(self.low[partition]));
+        let rows = &rows[at..(at + most).min(rows.len())];
+        let next = rows.last()?.offset + 1;
+        let values = rows.iter().map(|row| if row.drifted { 0.5 } else { -0.5 });
+        let array = Arc::new(Float64Array::from_iter_values(values));
+        let batch = Batch {
+            offsets: rows.iter().map(|row| row.offset).collect(),
+            kafka_ms: vec![i64::MAX; rows.len()],
+            event_ms: rows.iter().map(|row| row.event_ms).collect(),
+            fingerprints: Vec::new(),
+            strangers: Vec::new(),
+            columns: vec![Column { array, absent: Vec::new() }],
+            rejects: Vec::new(),
+            duplicate_keys: 0,
+            other_models: 0,
+            imprecise: 0,
+            looked_up: 0,
+        };
+        Some((batch, next))
+    }
+
+    /// Counts a partition again, record by record, by the definition: what each pane has of expected and of
+    /// drifted values below `through`, and where panes end that are closed then.
+    pub(super) fn account(&self, partition: usize, through: i64) -> Account {
+        let mut account = Account::default();
+        let mut highest = i64::MIN;
+        let rows = self.partitions[partition].iter().take_while(|row| row.offset < through);
+        for (seen, row) in rows.enumerate() {
+            highest = highest.max(row.event_ms);
+            let start = row.event_ms.div_euclid(PANE) * PANE;
+            if seen + 1 >= SUPPORT {
+                account.frontier = Some(highest - LATENESS);
+            }
+            if account.frontier.is_some_and(|frontier| start + PANE <= frontier) {
+                continue;
+            }
+            let cells = account.panes.entry(start).or_default();
+            cells[usize::from(row.drifted)] += 1;
+        }
+        account
+    }
+}
+
+/// What a partition has by the definition.
+#[derive(Default)]
+pub(super) struct Account {
+    pub panes: BTreeMap<i64, [u64; 2]>,
+    /// Panes that end here or earlier are closed.
+    pub frontier: Option<i64>,
+}
