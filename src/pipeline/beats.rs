@@ -28,6 +28,9 @@ pub(super) struct Beats {
     number: usize,
     models: BTreeMap<usize, Beat>,
     partitions: HashMap<(usize, TopicPartition), Told>,
+    /// How far what this process has written of a partition was counted. It is written under one key: a
+    /// partition that came back is behind that at first, and must not put less in its place.
+    written: HashMap<(usize, TopicPartition), i64>,
 }
 
 #[derive(Default)]
@@ -64,6 +67,17 @@ impl Beats {
         beat.in_topic = in_topic.or(beat.in_topic);
     }
 
+    /// Closed panes of a partition were written, counted through this offset.
+    pub(super) fn published(&mut self, model: usize, partition: &TopicPartition, through: i64) {
+        let written = self.written.entry((model, partition.clone())).or_insert(through);
+        *written = through.max(*written);
+    }
+
+    /// The partition's log has begun anew: offsets of before do not compare.
+    pub(super) fn begun_anew(&mut self, partition: &TopicPartition) {
+        self.written.retain(|(_, of), _| of != partition);
+    }
+
     /// Where a model's partition stands; every one of ours is noted before each `flush`.
     pub(super) fn note(&mut self, model: usize, state: &PartitionState, progress: Progress) {
         let now = Instant::now();
@@ -74,7 +88,11 @@ impl Beats {
         if told.progress.as_ref() != Some(&progress) {
             *told = Told { progress: Some(progress.clone()), since: now, quiet: false, ..*told };
             beat.changed = true;
-        } else if !told.quiet && now.duration_since(told.since) >= QUIET {
+        } else if !told.quiet
+            && now.duration_since(told.since) >= QUIET
+            && self.written.get(&key).is_none_or(|&through| state.next_offset >= through)
+        {
+            self.written.insert(key, state.next_offset);
             told.quiet = true;
             beat.changed = true;
             beat.open.extend(state.open().map(|pane| {

@@ -104,6 +104,7 @@ impl Exchange {
             };
             let event = connected.next(POLL);
             self.apply(event, &mut source);
+            self.look_at_owners();
             self.take_due();
         }
         self.leave(&mut source);
@@ -174,6 +175,20 @@ impl Exchange {
                 warn!(partition, %error, "the partials of some models can't be taken; trying again");
                 self.give_up(partition, Instant::now() + AGAIN);
             }
+        }
+    }
+
+    /// Another may have come to announce itself in the incident log alone: then what we decide would never
+    /// count, and nobody would say so.
+    fn look_at_owners(&mut self) {
+        let Some(store) = self.store.kafka() else { return };
+        let other = |(partition, held): (&i32, &Held)| {
+            (held.through.is_some() && !store.decides(*partition)).then_some(*partition)
+        };
+        let lost: Vec<i32> = self.held.iter().filter_map(other).collect();
+        for partition in lost {
+            warn!(partition, "another decides about these models by now");
+            self.give_up(partition, Instant::now() + AGAIN);
         }
     }
 

@@ -101,6 +101,9 @@ impl Publisher {
             match self.desk.store.append_panes(name, rules, records) {
                 Ok(_) => {
                     self.desk.metrics.partials_published(name, partials.len() as u64);
+                    for partial in &partials {
+                        self.beats.published(model, &partial.partition, partial.applied_through);
+                    }
                     self.tell(Counted::Partials { model, partials });
                 }
                 Err(error) => {
@@ -166,6 +169,11 @@ impl Publisher {
     /// A partition is ours; its log ended at `high` then.
     pub(super) fn taken(&mut self, model: usize, partition: &TopicPartition, high: i64) {
         self.beats.taken(model, partition, high);
+    }
+
+    /// The partition's log has begun anew.
+    pub(super) fn begun_anew(&mut self, partition: &TopicPartition) {
+        self.beats.begun_anew(partition);
     }
 
     /// How many partitions the model's topic has.

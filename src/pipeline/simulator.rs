@@ -5,6 +5,7 @@
 //! first one.
 
 use std::env;
+use std::thread;
 
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::world::{Outcome, run};
@@ -26,36 +27,53 @@ const RULES: u64 = 7;
 /// Schedules of an ordinary run.
 const SCHEDULES: u64 = 3_000;
 /// So many failures are told before it ends.
-const SHOWN: u64 = 10;
+const SHOWN: usize = 5;
 /// A mutation must be caught within so many.
-const CAUGHT_WITHIN: u64 = 3_000;
+const CAUGHT_WITHIN: u64 = 20_000;
 
 fn number(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
 }
 
+/// Runs schedules, shared out over the cores; each of them is one thread's alone.
+fn run_all(first: u64, n: u64) -> (Outcome, Vec<String>) {
+    let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let share = move |at: u64| {
+        let mut sum = Outcome::default();
+        let mut failed = Vec::new();
+        for seed in (first + at..first + n).step_by(usize::try_from(threads).unwrap()) {
+            let outcome = run(seed, Mutation::None);
+            if !outcome.faults.is_empty() && failed.len() < SHOWN {
+                let again = format!("just simulate-again {seed}");
+                failed.push(format!("seed {seed} ({again}): {:#?}", outcome.faults));
+            }
+            sum.add(&outcome);
+        }
+        (sum, failed)
+    };
+    let mut all = (Outcome::default(), Vec::new());
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|at| scope.spawn(move || share(at))).collect();
+        for thread in running {
+            let (sum, failed) = thread.join().unwrap();
+            all.0.add(&sum);
+            all.1.extend(failed);
+        }
+    });
+    all
+}
+
 #[test]
-fn whatever_the_schedule_counts_incidents_and_ids_are_those_of_an_undisturbed_run() {
+fn whatever_the_schedule_counts_and_incidents_are_those_of_an_undisturbed_run() {
     let first = number("DRIFTD_SIM_SEED").unwrap_or(0);
     let n = number("DRIFTD_SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let mut sum = Outcome::default();
-    let mut failed = 0;
-    for seed in first..first + n {
-        let outcome = run(seed, Mutation::None);
-        if !outcome.faults.is_empty() {
-            failed += 1;
-            println!("seed {seed}: {:#?}", outcome.faults);
-            println!("again: DRIFTD_SIM_SEED={seed} DRIFTD_SIM_SCHEDULES=1 cargo test --lib simulator::");
-        }
-        assert!(failed < SHOWN, "{failed} of {} schedules failed", seed + 1 - first);
-        sum.kills += outcome.kills;
-        sum.panes += outcome.panes;
-        sum.seals += outcome.seals;
-        sum.incidents += outcome.incidents;
-    }
-    assert_eq!(failed, 0, "of {n} schedules from seed {first}");
+    let (sum, failed) = run_all(first, n);
     println!("{n} schedules from seed {first}: {sum:?}");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    // What never happens is not tested.
+    let all_happened = sum.kills.min(sum.seals).min(sum.panes).min(sum.incidents) > 0;
+    assert!(all_happened || n < 100, "{sum:?}");
 }
 
 #[test]

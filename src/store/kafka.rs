@@ -293,6 +293,12 @@ impl KafkaStore {
         lock(&self.incidents).catch_up(self)
     }
 
+    /// Whether the incident log, as far as it was read, has no other who decides in a partition.
+    pub fn decides(&self, partition: i32) -> bool {
+        let incidents = lock(&self.incidents);
+        incidents.fold.owner(partition).is_none_or(|(writer, _)| *writer == self.writer)
+    }
+
     /// Who decides about a model, as far as the log was read; and whether that is us.
     pub fn owner(&self, model: &str) -> Option<(Owner, bool)> {
         let incidents = lock(&self.incidents);

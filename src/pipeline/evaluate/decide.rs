@@ -44,6 +44,8 @@ impl Evaluate {
         let name = self.specs[model].name().to_owned();
         let new = self.log.ledger().baseline(&name) != Some(&watched.baseline.digest);
         if new {
+            // First: a log that knows the baseline, and no levels, would say that levels were lost.
+            self.models[model].begin(&self.store, &watched);
             self.replace_baseline(model, &watched, now_ms);
         }
         if let Some(notice) = watched.baseline.season_notice(self.specs[model].season()) {
@@ -85,8 +87,14 @@ impl Evaluate {
             return;
         }
         let started = Instant::now();
-        let mut closed = 0;
+        let (mut closed, late) = (0, self.models[model].unopened.is_some());
         loop {
+            if let Some((decision, end_ms)) = self.models[model].unopened.take() {
+                self.open_incident(model, &decision, end_ms, now_ms);
+                if self.models[model].unopened.is_some() {
+                    break;
+                }
+            }
             if self.models[model].sealing.is_some() {
                 self.write_seal(model);
                 break;
@@ -105,10 +113,13 @@ impl Evaluate {
                 }
             }
         }
-        if closed == 0 {
+        if closed == 0 && !late {
             return;
         }
-        self.models[model].save(&self.store);
+        // Else whoever goes on from it would take the trigger for done.
+        if self.models[model].unopened.is_none() {
+            self.models[model].save(&self.store);
+        }
         self.expire(model);
         let name = self.specs[model].name();
         self.metrics.panes_closed(name, closed);

@@ -88,8 +88,13 @@ impl Evaluate {
             deliver::Event::Attempting { id, target, n, ack } => {
                 let outgoing = self.log.ledger().outgoing(&id, &target);
                 let wanted = outgoing.is_some_and(|o| !o.done && self.owns(&o.delivery.model));
-                let attempt = Record::Attempt { delivery: id, target, n, at_ms: now_ms };
-                let go = wanted && self.log.append(&attempt);
+                let (delivery, to) = (id.clone(), target.clone());
+                let attempt = Record::Attempt { delivery, target: to, n, at_ms: now_ms };
+                let counts = wanted && self.log.append(&attempt);
+                // With it came what another replica has learnt of an earlier attempt.
+                let go =
+                    counts && self.log.ledger().outgoing(&id, &target).is_some_and(|o| !o.done);
+                // Its target forgets it now.
                 if wanted && !go {
                     self.waiting.get_or_insert_with(Instant::now);
                 }

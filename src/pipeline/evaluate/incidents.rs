@@ -46,12 +46,22 @@ impl Evaluate {
         self.tell_recovered(model, &decision.explanation, (end_ms, now_ms));
     }
 
-    fn open_incident(&mut self, model: usize, decision: &Decision, end_ms: i64, now_ms: i64) {
+    pub(super) fn open_incident(
+        &mut self,
+        model: usize,
+        decision: &Decision,
+        end_ms: i64,
+        now_ms: i64,
+    ) {
         let Some(digest) = self.models[model].watched.as_ref().map(|w| w.baseline.digest.clone())
         else {
             return;
         };
         let name = self.specs[model].name().to_owned();
+        // An earlier try was written though it failed.
+        if self.log.ledger().open(&name).is_some() {
+            return self.send_pending();
+        }
         let ordinal = self.log.ledger().next_ordinal(&name, &digest);
         let id = incident_id(&name, &digest, ordinal);
         let held = !self.models[model].is_caught_up();
@@ -75,6 +85,7 @@ impl Evaluate {
             deliveries: deliveries.clone(),
         };
         if !self.log.append(&opened) {
+            self.models[model].unopened = Some((decision.clone(), end_ms));
             return;
         }
         info!(

@@ -72,6 +72,8 @@ pub(crate) struct ModelEvaluator {
     pub owned: bool,
     /// Its partitions are counted by others, who give signs of life.
     pub remote: bool,
+    /// A trigger that is not in the log yet, and the end of its pane: nothing else is decided before.
+    pub unopened: Option<(Decision, i64)>,
     /// A seal on its way through the log: until it is read back nothing closes.
     pub sealing: Option<Sealing>,
     partitions: BTreeMap<TopicPartition, Seen>,
@@ -122,6 +124,7 @@ impl ModelEvaluator {
             stale: false,
             owned: true,
             remote: false,
+            unopened: None,
             sealing: None,
             partitions: BTreeMap::new(),
             in_topic: 0,
@@ -150,6 +153,7 @@ impl ModelEvaluator {
         self.references = Vec::new();
         self.decision = None;
         self.partitions.clear();
+        self.unopened = None;
         self.sealing = None;
         self.watch_history(&watched.baseline);
         self.watched = Some(watched);
@@ -322,14 +326,24 @@ impl ModelEvaluator {
 
     /// Stores the levels; they belong to the panes up to `decided_end_ms`.
     pub(crate) fn save(&self, store: &Store) {
-        let Some(watched) = &self.watched else { return };
+        if let Some(watched) = &self.watched {
+            self.save_state(store, watched.rules.hash, &self.state);
+        }
+    }
+
+    /// Stores that nothing has been decided by a baseline.
+    pub(crate) fn begin(&self, store: &Store, watched: &Watched) {
+        self.save_state(store, watched.rules.hash, &ModelState::default());
+    }
+
+    fn save_state(&self, store: &Store, rules: u64, state: &ModelState) {
         let mut out = Writer::default();
-        out.u64(watched.rules.hash);
-        out.bytes(&self.state.encode());
+        out.u64(rules);
+        out.bytes(&state.encode());
         let mut remembered = Writer::default();
-        self.state.sequential.iter().for_each(|state| state.encode(&mut remembered));
+        state.sequential.iter().for_each(|state| state.encode(&mut remembered));
         out.bytes(&remembered.into_bytes());
-        let (name, rules) = (self.spec.name(), watched.rules.hash);
+        let name = self.spec.name();
         if let Err(error) = store.save_test(name, rules, VERSION, out.into_bytes()) {
             error!(model = self.spec.name(), %error, "the model's state can't be written; a restart decides its last panes again");
         }

@@ -118,6 +118,7 @@ impl Ingest<'_> {
         self.desk.metrics.records_lost(&partition.topic, cause.as_str(), lost);
         if cause == LossCause::BeyondEnd {
             self.desk.store.begun_anew(partition);
+            self.publisher.begun_anew(partition);
         }
         for state in self.partitions.get_mut(partition).into_iter().flat_map(BTreeMap::values_mut) {
             match cause {

@@ -36,11 +36,13 @@ struct Held {
 pub(super) struct Counter {
     pub writer: u64,
     partitions: BTreeMap<usize, Held>,
+    /// How far what was written of a partition was counted, as long as the process lives.
+    written: BTreeMap<usize, i64>,
 }
 
 impl Counter {
     pub(super) fn new(writer: u64) -> Self {
-        Self { writer, partitions: BTreeMap::new() }
+        Self { writer, partitions: BTreeMap::new(), written: BTreeMap::new() }
     }
 
     pub(super) fn holds(&self, n: usize) -> bool {
@@ -61,9 +63,7 @@ impl Counter {
         let stored = stored(n, store);
         let known = stored.is_some();
         let mut state = match stored {
-            Some(stored) => {
-                PartitionState::decode(&mut Reader::new(&stored.state), rules).unwrap()
-            }
+            Some(stored) => PartitionState::decode(&mut Reader::new(&stored.state), rules).unwrap(),
             None => PartitionState::new(rules, stream.low(n)),
         };
         if store.mutation == Mutation::OffsetApart {
@@ -190,6 +190,9 @@ impl Counter {
             let others: Vec<String> = others.map(|(key, _)| key.to_owned()).collect();
             self.partitions.get_mut(&n).unwrap().doomed.extend(others);
         }
+        let through = self.partitions[&n].state.next_offset;
+        let written = self.written.entry(n).or_insert(through);
+        *written = through.max(*written);
         store.write(Name::Partials, record, dice).map(|_| ())
     }
 
@@ -250,7 +253,9 @@ impl Counter {
             if held.state.has_closed() && !too_early {
                 continue;
             }
-            if held.still && !held.quiet {
+            let behind = self.written.get(&n).is_some_and(|&w| held.state.next_offset < w)
+                && store.mutation != Mutation::OpenGoesBack;
+            if held.still && !held.quiet && !behind {
                 held.quiet = true;
                 open.extend(held.state.open().map(|pane| (n, pane.clone())));
             }
@@ -275,7 +280,9 @@ impl Counter {
         let told = self.record(body, store);
         let late = store.mutation == Mutation::QuietFirst;
         if late {
-            store.write(Name::Partials, told.clone(), dice).or_else(|f| unless_killed(f).map(|()| 0))?;
+            store
+                .write(Name::Partials, told.clone(), dice)
+                .or_else(|f| unless_killed(f).map(|()| 0))?;
         }
         for (n, pane) in &open {
             if let Err(fault) = self.write_pane(*n, pane, store, dice) {

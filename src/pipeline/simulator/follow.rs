@@ -7,7 +7,7 @@ use crate::pipeline::simulator::RULES;
 use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::judge::{Heard, Judge, Stage};
 use crate::pipeline::simulator::mutation::Mutation;
-use crate::pipeline::simulator::stream::{number, partition};
+use crate::pipeline::simulator::stream::{SHAPE, number, partition};
 use crate::pipeline::simulator::topics::{Entry, Store};
 use crate::store::PaneRecord;
 use crate::store::kafka::record::{Body, Head};
@@ -31,7 +31,7 @@ impl Judge {
     pub(super) fn take_pane(&mut self, record: &PaneRecord, store: &Store, at: Option<i64>) {
         let otherwise =
             matches!(store.mutation, Mutation::LastWins | Mutation::Changelog | Mutation::Deltas);
-        match panes::read(record, RULES, &[2]).unwrap() {
+        match panes::read(record, RULES, &SHAPE).unwrap() {
             Some(Logged::Partial(_)) if otherwise && at.is_none() => {}
             Some(Logged::Partial(mut partial)) => {
                 if let (Some(at), true) = (at, otherwise) {

@@ -147,11 +147,7 @@ impl Judge {
 }
 
 /// What a target does with a request: all of it, nothing, or all of it without an answer.
-fn send(
-    mut flight: Flight,
-    (store, referee): (&Store, &mut Referee),
-    dice: &mut Dice,
-) -> Flight {
+fn send(mut flight: Flight, (store, referee): (&Store, &mut Referee), dice: &mut Dice) -> Flight {
     let result = match dice.below(10) {
         0..2 => DeliveryResult::Retry,
         2..4 => {

@@ -13,10 +13,10 @@ use crate::pipeline::simulator::counter::{MODEL, unless_killed};
 use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::incidents::Flight;
 use crate::pipeline::simulator::mutation::Mutation;
-use crate::pipeline::simulator::stream::PANE;
+use crate::pipeline::simulator::referee::Referee;
+use crate::pipeline::simulator::stream::{PANE, SHAPE};
 use crate::pipeline::simulator::topics::{Fault, Name, Store};
 use crate::pipeline::simulator::verdicts::{self, DIGEST, STATE_VERSION};
-use crate::pipeline::simulator::referee::Referee;
 use crate::store::PaneRecord;
 use crate::store::kafka::fold::{Assembly, Journal, Owners};
 use crate::store::kafka::record::{Body, Head, Owner, Pane as PaneOf, Record, Test};
@@ -78,7 +78,7 @@ impl Judge {
             owners: Owners::default(),
             through: 0,
             frontiers: BTreeMap::new(),
-            merge: Merge::new(vec![2], PANE),
+            merge: Merge::new(SHAPE.to_vec(), PANE),
             ring: verdicts::ring(),
             state: ModelState::default(),
             heard: BTreeMap::new(),
@@ -164,7 +164,11 @@ impl Judge {
         self.follow_incidents(store);
         let new = self.ledger.baseline(MODEL) != Some(DIGEST);
         if new {
-            let orders = if store.mutation == Mutation::BaselineFirst { [false, true] } else { [true, false] };
+            let orders = if store.mutation == Mutation::BaselineFirst {
+                [false, true]
+            } else {
+                [true, false]
+            };
             for state_now in orders {
                 let durable = match state_now {
                     true => self.save(store, dice)?,
@@ -203,7 +207,7 @@ impl Judge {
 
     pub(super) fn forget(&mut self) {
         self.frontiers.clear();
-        self.merge = Merge::new(vec![2], PANE);
+        self.merge = Merge::new(SHAPE.to_vec(), PANE);
         (self.ring, self.state) = (verdicts::ring(), ModelState::default());
         self.heard.clear();
         self.sums.clear();

@@ -37,6 +37,8 @@ pub(super) enum Mutation {
     NoSeal,
     /// A seal counts before it was read back.
     SealNotReadBack,
+    /// A process that is given a partition again writes open panes over what it wrote of it before.
+    OpenGoesBack,
     /// It is said that a partition is quiet before its open panes are written.
     QuietFirst,
     /// How far a partition has come is told while closed panes of it are not written.
@@ -52,7 +54,7 @@ pub(super) enum Mutation {
 }
 
 impl Mutation {
-    pub(super) const ALL: [Mutation; 22] = [
+    pub(super) const ALL: [Mutation; 23] = [
         Mutation::SnapshotFirst,
         Mutation::OffsetApart,
         Mutation::Deltas,
@@ -69,6 +71,7 @@ impl Mutation {
         Mutation::SentFirst,
         Mutation::NoSeal,
         Mutation::SealNotReadBack,
+        Mutation::OpenGoesBack,
         Mutation::QuietFirst,
         Mutation::ProgressFirst,
         Mutation::DecidedAnyway,

@@ -8,7 +8,7 @@ use crate::decide::record::{DeliveryResult, Record as Told};
 use crate::pipeline::panes::{self, Logged};
 use crate::pipeline::simulator::RULES;
 use crate::pipeline::simulator::counter::MODEL;
-use crate::pipeline::simulator::stream::{Account, PANE, Stream};
+use crate::pipeline::simulator::stream::{Account, PANE, SHAPE, Stream};
 use crate::pipeline::simulator::topics::Store;
 use crate::pipeline::simulator::verdicts;
 use crate::store::kafka::record::Body;
@@ -65,7 +65,7 @@ impl Referee {
             match &entry.record.body {
                 Body::Owner(_) => self.owner = Some(entry.record.writer),
                 Body::Seal(pane) if self.owner == Some(entry.record.writer) => {
-                    let read = panes::read(&pane.record, RULES, &[2]).unwrap();
+                    let read = panes::read(&pane.record, RULES, &SHAPE).unwrap();
                     let Some(Logged::Sum(seal, _)) = read else { continue };
                     self.seals.entry(seal.pane_start_ms).or_insert(seal);
                 }
@@ -103,8 +103,8 @@ impl Referee {
             }
             None => self.full.iter().for_each(|account| add(account.panes.get(&start))),
         }
-        let counts = pane.counts(&[2]).unwrap();
-        let right = counts[0].cells == cells
+        let counts = pane.counts(&SHAPE).unwrap();
+        let right = counts[0].cells[..2] == cells
             && pane.records == cells[0] + cells[1]
             && pane.complete == complete;
         if !right {
@@ -172,8 +172,7 @@ impl Referee {
         for (start, pane) in self.closed.range(from..) {
             self.ring.push(pane.clone()).unwrap();
             let end_ms = start + PANE;
-            let decision =
-                verdicts::decide(&mut self.state, &self.ring, &self.expected, end_ms);
+            let decision = verdicts::decide(&mut self.state, &self.ring, &self.expected, end_ms);
             if decision.trigger {
                 let opened = verdicts::opened(&self.expected, end_ms, None);
                 self.expected.apply(&opened);
@@ -218,6 +217,6 @@ impl Referee {
 }
 
 fn told(pane: &ClosedPane) -> String {
-    let cells = pane.counts(&[2]).unwrap()[0].cells.clone();
+    let cells = pane.counts(&SHAPE).unwrap()[0].cells.clone();
     format!("{cells:?} of {}, complete: {}", pane.records, pane.complete)
 }

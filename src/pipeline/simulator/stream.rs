@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::Float64Array;
+use arrow::array::StringArray;
 
 use crate::decode::Batch;
 use crate::feature::Column;
-use crate::histogram::{Cells, NumericCells, Scale, Storage};
+use crate::histogram::{CategoricalCells, Cells};
 use crate::offsets::TopicPartition;
 use crate::pipeline::simulator::dice::Dice;
 use crate::window::Rules;
@@ -25,16 +25,18 @@ pub(super) fn number(partition: &TopicPartition) -> usize {
     usize::try_from(partition.partition).unwrap()
 }
 
-/// One feature with two cells: what is expected, and what drift looks like.
+/// Cells of the one feature: what is expected, what drift looks like, and anything else.
+pub(super) const SHAPE: [usize; 1] = [3];
+
 pub(super) fn rules() -> Rules {
-    let scale = Scale { center: 0.0, unit: 1.0 };
-    let cells = NumericCells::new(vec![0.0], -1.0, 1.0, scale, Storage::F64);
+    let categories = vec!["expected".to_owned(), "drifted".to_owned()];
+    let cells = CategoricalCells::new(categories, Vec::new(), false);
     Rules {
         hash: 7,
         pane_ms: PANE,
         lateness_ms: LATENESS,
         active_from_ms: i64::MIN,
-        cells: vec![Cells::Numeric(cells)],
+        cells: vec![Cells::Categorical(cells)],
     }
 }
 
@@ -108,8 +110,8 @@ impl Stream {
         let at = rows.partition_point(|row| row.offset < from.max(self.low[partition]));
         let rows = &rows[at..(at + most).min(rows.len())];
         let next = rows.last()?.offset + 1;
-        let values = rows.iter().map(|row| if row.drifted { 0.5 } else { -0.5 });
-        let array = Arc::new(Float64Array::from_iter_values(values));
+        let values = rows.iter().map(|row| if row.drifted { "drifted" } else { "expected" });
+        let array = Arc::new(StringArray::from_iter_values(values));
         let batch = Batch {
             offsets: rows.iter().map(|row| row.offset).collect(),
             kafka_ms: vec![i64::MAX; rows.len()],

@@ -16,7 +16,7 @@ use crate::decide::{
 };
 use crate::feature::{Kind as FeatureKind, Role};
 use crate::pipeline::simulator::counter::MODEL;
-use crate::pipeline::simulator::stream::PANE;
+use crate::pipeline::simulator::stream::{PANE, SHAPE};
 use crate::window::Ring;
 
 pub(super) const DIGEST: &str = "digest";
@@ -47,7 +47,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
 });
 
 pub(super) fn ring() -> Ring {
-    Ring::new(vec![2], PANE, WINDOW, WINDOW, 1)
+    Ring::new(SHAPE.to_vec(), PANE, WINDOW, WINDOW, 1)
 }
 
 /// Decides the pane that has just entered the ring.
@@ -148,12 +148,7 @@ pub(super) fn opened(ledger: &Ledger, event_ms: i64, drawn: Option<u64>) -> Told
     }
 }
 
-pub(super) fn outcome(
-    delivery: String,
-    target: String,
-    n: u32,
-    result: DeliveryResult,
-) -> Told {
+pub(super) fn outcome(delivery: String, target: String, n: u32, result: DeliveryResult) -> Told {
     let (status, detail, reference) = (None, String::new(), None);
     Told::Outcome { delivery, target, n, at_ms: 0, status, result, detail, reference }
 }

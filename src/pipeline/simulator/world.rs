@@ -29,6 +29,15 @@ pub(super) struct Outcome {
     pub incidents: usize,
 }
 
+impl Outcome {
+    pub(super) fn add(&mut self, other: &Outcome) {
+        self.kills += other.kills;
+        self.panes += other.panes;
+        self.seals += other.seals;
+        self.incidents += other.incidents;
+    }
+}
+
 pub(super) struct World {
     dice: Dice,
     stream: Stream,
@@ -111,11 +120,7 @@ impl World {
     }
 
     /// Something of a replica that may end in its death.
-    fn act(
-        &mut self,
-        at: usize,
-        what: impl FnOnce(&mut Self, &mut Replica) -> Result<(), Fault>,
-    ) {
+    fn act(&mut self, at: usize, what: impl FnOnce(&mut Self, &mut Replica) -> Result<(), Fault>) {
         if at >= self.replicas.len() {
             return;
         }
@@ -210,7 +215,7 @@ impl World {
                 return Ok(());
             }
             match dice.below(10) {
-                0..5 => {
+                0..4 => {
                     let n = held[dice.below(held.len())];
                     let others = replicas.iter().filter_map(|other| other.counter.highest());
                     let shared = others.chain(counter.highest()).max();
@@ -218,8 +223,8 @@ impl World {
                     counter.count(n, (store, stream, rules), (most, shared));
                     Ok(())
                 }
-                5 => counter.publish(store, dice),
-                6..8 => counter.snapshot(store, dice),
+                4 => counter.publish(store, dice),
+                5..7 => counter.snapshot(store, dice),
                 _ => counter.beat((store, stream), dice),
             }
         });
@@ -237,7 +242,7 @@ impl World {
         self.act(at, |world, replica| {
             let World { dice, store, stream, referee, .. } = world;
             let judge = &mut replica.judge;
-            if judge.flight.is_some() && dice.in_hundred(50) {
+            if judge.flight.is_some() && dice.in_hundred(25) {
                 return judge.deliver((store, referee), dice);
             }
             if !judge.is_owner() {
