@@ -135,8 +135,10 @@ pub struct Assembled {
     panes: BTreeMap<String, PaneRecord>,
     /// In the order of the log: of two for one pane the first counts.
     seals: Vec<PaneRecord>,
-    /// The last one by an owner.
+    /// The last one by an owner. While there is none, the last one: an owner that was late may have written
+    /// it in the place of its own that counted.
     pub test: Option<Test>,
+    is_late: bool,
     /// In the order of the log.
     pub heads: Vec<Heads>,
 }
@@ -168,12 +170,9 @@ impl Assembly {
                 self.models.entry(pane.model).or_default().seals.push(pane.record);
             }
             Body::Test(test) if self.wanted.contains_key(&test.model) => {
-                if self.owners.accepts(writer) {
-                    self.models
-                        .entry(test.model.clone())
-                        .or_default()
-                        .keep_test(test, &self.wanted);
-                }
+                let is_late = !self.owners.accepts(writer);
+                let known = self.models.entry(test.model.clone()).or_default();
+                known.keep_test(test, is_late, &self.wanted);
             }
             Body::Progress(heads) if wanted(&heads.model, heads.rules) => {
                 self.models.entry(heads.model.clone()).or_default().heads.push(heads);
@@ -186,11 +185,14 @@ impl Assembly {
 
 impl Assembled {
     /// One by the rules in force is not given up for one by others.
-    fn keep_test(&mut self, test: Test, wanted: &BTreeMap<String, u64>) {
+    fn keep_test(&mut self, test: Test, is_late: bool, wanted: &BTreeMap<String, u64>) {
+        if is_late && self.test.is_some() && !self.is_late {
+            return;
+        }
         let ours = wanted.get(&test.model).copied();
         let has_ours = self.test.as_ref().is_some_and(|known| Some(known.rules) == ours);
         if Some(test.rules) == ours || !has_ours {
-            self.test = Some(test);
+            (self.test, self.is_late) = (Some(test), is_late);
         }
     }
 }
