@@ -127,7 +127,14 @@ impl Origin {
                 let known =
                     of_list(&[("mlflow", artifact.path.as_bytes()), ("size", size.as_bytes())]);
                 let path = artifact.path.clone();
-                (path, Self::new(location, Some(known), Kind::Artifact { runtime, artifact }))
+                (
+                    path,
+                    Self::new(
+                        location,
+                        Some(known),
+                        Kind::Artifact { runtime, artifact: *artifact },
+                    ),
+                )
             }
         };
         let source = format!("{location} (version {}, {place})", resolved.version);

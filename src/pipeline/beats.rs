@@ -54,7 +54,12 @@ struct Told {
 
 impl Beats {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, models: BTreeMap::new(), partitions: HashMap::new() }
+        Self {
+            number,
+            models: BTreeMap::new(),
+            partitions: HashMap::new(),
+            written: HashMap::new(),
+        }
     }
 
     pub(super) fn taken(&mut self, model: usize, partition: &TopicPartition, high: i64) {

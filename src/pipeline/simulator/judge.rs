@@ -260,7 +260,7 @@ impl Judge {
                     let sum = self.merge.sum(seal.pane_start_ms, &partials);
                     referee.sealing(&seal, sum.records, &furthest);
                     let unsealed = store.mutation == Mutation::NoSeal;
-                    self.sealing = (!unsealed).then(|| (panes::sum(&seal, &sum), false));
+                    self.sealing = (!unsealed).then(|| (panes::sum(&seal, RULES, &sum), false));
                     self.write_seal(store, dice)?;
                     if unsealed || store.mutation == Mutation::SealNotReadBack {
                         self.sealing = None;
