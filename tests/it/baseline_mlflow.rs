@@ -10,13 +10,15 @@ use std::thread;
 use crate::baseline_stores::{body, config, driftd, fixture, read, refused};
 use crate::servers::Mlflow;
 
-/// Answers as MLflow 3.17 did, by path and query.
+/// Status and body, by path and query.
+type Answers = BTreeMap<String, (u16, Vec<u8>)>;
+
+/// Answers as MLflow 3.17 did.
 #[derive(Clone, Default)]
 struct Registry {
     /// Whoever asks must have the token.
     is_guarded: bool,
-    answers: Arc<Mutex<BTreeMap<String, (u16, Vec<u8>)>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 const RUN: &str = "6d3cd43d23c14550ab7d9248ff60c4d5";
@@ -48,7 +50,6 @@ impl Registry {
             Some((status, body)) => (*status, body.clone()),
             None => (404, b"<html>Not Found</html>".to_vec()),
         };
-        self.asked.lock().unwrap().push(path);
         let length = body.len();
         let head =
             format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
