@@ -36,6 +36,14 @@ faults:
     DRIFTD_TEST_CARDINALITY=3300000 DRIFTD_TEST_RECORDS=10000000 \
     cargo test --release --test it -- --nocapture faults:: daemon::flood
 
+# The protocol of replicas under a million random schedules; takes about half an hour of two cores.
+simulate schedules="1000000" seed="0":
+    DRIFTD_SIM_SCHEDULES={{schedules}} DRIFTD_SIM_SEED={{seed}} cargo test --lib simulator::whatever -- --nocapture
+
+# One schedule again, by the seed that a failure has told.
+simulate-again seed:
+    DRIFTD_SIM_SCHEDULES=1 DRIFTD_SIM_SEED={{seed}} cargo test --lib simulator::whatever -- --nocapture
+
 # See it work: an embedded Kafka, a drifting feature, one webhook.
 demo:
     cargo run --release -- demo

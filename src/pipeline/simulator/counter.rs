@@ -278,21 +278,12 @@ impl Counter {
         let body =
             Body::Progress(Heads { model, rules, name, in_topic: Some(stream.len()), heads });
         let told = self.record(body, store);
-        let late = store.mutation == Mutation::QuietFirst;
-        if late {
-            store
-                .write(Name::Partials, told.clone(), dice)
-                .or_else(|f| unless_killed(f).map(|()| 0))?;
-        }
         for (n, pane) in &open {
             if let Err(fault) = self.write_pane(*n, pane, store, dice) {
                 // Said anew the next time.
                 self.partitions.values_mut().for_each(|held| held.quiet = false);
                 return unless_killed(fault);
             }
-        }
-        if late {
-            return Ok(());
         }
         match store.write(Name::Partials, told, dice) {
             Ok(_) => Ok(()),

@@ -91,8 +91,7 @@ impl Judge {
         let at = store.incidents.end();
         let counts = self.append(&attempt, store, dice)?;
         let known = self.ledger.outgoing(&id, &target).is_some_and(|outgoing| outgoing.done);
-        let wanted = !known || store.mutation == Mutation::OutcomeIgnored;
-        if (counts || store.mutation == Mutation::NoFence) && wanted {
+        if (counts || store.mutation == Mutation::NoFence) && !known {
             self.flight = Some(Flight { id, target, n, at: Some(at), outcome: None });
         }
         Ok(())

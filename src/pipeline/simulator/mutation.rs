@@ -27,8 +27,6 @@ pub(super) enum Mutation {
     NoOwners,
     /// The incident log is not folded before deciding.
     NotFolded,
-    /// An outcome that was read back with the attempt is not looked at.
-    OutcomeIgnored,
     /// Ids are drawn, not computed.
     DrawnIds,
     /// What is decided is sent before it is durable.
@@ -39,8 +37,6 @@ pub(super) enum Mutation {
     SealNotReadBack,
     /// A process that is given a partition again writes open panes over what it wrote of it before.
     OpenGoesBack,
-    /// It is said that a partition is quiet before its open panes are written.
-    QuietFirst,
     /// How far a partition has come is told while closed panes of it are not written.
     ProgressFirst,
     /// Deciding is stored though the decision was not counted.
@@ -54,7 +50,7 @@ pub(super) enum Mutation {
 }
 
 impl Mutation {
-    pub(super) const ALL: [Mutation; 23] = [
+    pub(super) const ALL: [Mutation; 21] = [
         Mutation::SnapshotFirst,
         Mutation::OffsetApart,
         Mutation::Deltas,
@@ -66,13 +62,11 @@ impl Mutation {
         Mutation::NoFence,
         Mutation::NoOwners,
         Mutation::NotFolded,
-        Mutation::OutcomeIgnored,
         Mutation::DrawnIds,
         Mutation::SentFirst,
         Mutation::NoSeal,
         Mutation::SealNotReadBack,
         Mutation::OpenGoesBack,
-        Mutation::QuietFirst,
         Mutation::ProgressFirst,
         Mutation::DecidedAnyway,
         Mutation::OneLogWatched,

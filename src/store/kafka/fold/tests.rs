@@ -114,3 +114,19 @@ fn an_evaluator_finds_what_owners_left_and_nothing_of_those_who_came_late() {
     assert_eq!(bodies, [2, 3], "the last of each writer");
     assert_eq!(model.test.map(|test| test.state), Some(vec![6]));
 }
+
+#[test]
+fn where_a_late_owner_has_written_over_what_counted_its_last_word_does_until_another_decides() {
+    let test = |writer, state: u8| {
+        let test = Test { model: "m".to_owned(), rules: 9, version: 3, state: vec![state] };
+        Record { writer, body: Body::Test(test) }
+    };
+    let found = |log: Vec<Record>| {
+        let mut assembly = Assembly::new(BTreeMap::from([("m".to_owned(), 9)]));
+        log.into_iter().for_each(|record| assembly.apply(record));
+        assembly.models.remove("m").unwrap().test.map(|test| test.state[0])
+    };
+    // The test that writer 1 left as an owner had the key of the later one, and is gone by compaction.
+    assert_eq!(found(vec![owner(1), owner(2), test(1, 5)]), Some(5));
+    assert_eq!(found(vec![owner(1), owner(2), test(1, 5), test(2, 6), test(1, 7)]), Some(6));
+}
