@@ -193,7 +193,7 @@ impl Counter {
         let through = self.partitions[&n].state.next_offset;
         let written = self.written.entry(n).or_insert(through);
         *written = through.max(*written);
-        store.write(Name::Partials, record, dice).map(|_| ())
+        store.write(Name::Partials, &record, dice).map(|_| ())
     }
 
     /// `Ingest::snapshot_all`, and the commit behind it.
@@ -237,7 +237,7 @@ impl Counter {
             state: encoded.state,
         });
         let record = self.record(body, store);
-        store.write(Name::State, record, dice).map(|_| ())
+        store.write(Name::State, &record, dice).map(|_| ())
     }
 
     /// `Publisher::progress` and `Beats::flush`: where each partition stands; what quiet ones hold first.
@@ -285,7 +285,7 @@ impl Counter {
                 return unless_killed(fault);
             }
         }
-        match store.write(Name::Partials, told, dice) {
+        match store.write(Name::Partials, &told, dice) {
             Ok(_) => Ok(()),
             Err(fault) => {
                 self.partitions.values_mut().for_each(|held| held.quiet = false);

@@ -108,7 +108,7 @@ impl Judge {
         let json = serde_json::to_vec(told).unwrap();
         let incident = Incident { model: MODEL.to_owned(), fact, version: 1, json };
         let record = Record { writer: self.writer, body: Body::Incident(incident) };
-        let written = store.write(Name::Incidents, record, dice);
+        let written = store.write(Name::Incidents, &record, dice);
         let counts = self.follow_incidents(store);
         match written {
             Ok(at) => Ok(counts.contains(&at)),

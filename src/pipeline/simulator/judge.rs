@@ -139,7 +139,7 @@ impl Judge {
 
     fn own(&self, to: Name, store: &mut Store, dice: &mut Dice) -> Result<Option<i64>, Fault> {
         let record = Record { writer: self.writer, body: Body::Owner(Owner::default()) };
-        match store.write(to, record, dice) {
+        match store.write(to, &record, dice) {
             Ok(at) => Ok(Some(at)),
             Err(fault) => unless_killed(fault).map(|()| None),
         }
@@ -288,7 +288,7 @@ impl Judge {
             record: record.clone(),
         };
         let record = Record { writer: self.writer, body: Body::Seal(pane) };
-        match store.write(Name::Partials, record, dice) {
+        match store.write(Name::Partials, &record, dice) {
             Ok(_) => *written = true,
             Err(fault) => unless_killed(fault)?,
         }
@@ -300,7 +300,7 @@ impl Judge {
         let (model, state) = (MODEL.to_owned(), self.state.encode());
         let test = Test { model, rules: RULES, version: STATE_VERSION, state };
         let record = Record { writer: self.writer, body: Body::Test(test) };
-        match store.write(Name::Partials, record, dice) {
+        match store.write(Name::Partials, &record, dice) {
             Ok(_) => Ok(true),
             Err(fault) => unless_killed(fault).map(|()| false),
         }

@@ -183,7 +183,7 @@ impl Referee {
         let mut found: Vec<(String, i64)> = ledger
             .incidents()
             .iter()
-            .filter_map(|incident| Some(ledger.entry(&incident.id)?))
+            .filter_map(|incident| ledger.entry(&incident.id))
             .map(|entry| (entry.incident.id.clone(), entry.opened_event_ms))
             .collect();
         found.reverse();

@@ -45,7 +45,7 @@ pub(super) struct Topic {
 }
 
 impl Topic {
-    fn append(&mut self, key: String, record: Record) -> i64 {
+    fn append(&mut self, key: String, record: &Record) -> i64 {
         let record = Record::decode(&record.encode()).unwrap().unwrap();
         let told = match &record.body {
             Body::Incident(incident) => Some(serde_json::from_slice(&incident.json).unwrap()),
@@ -137,7 +137,7 @@ impl Store {
     pub(super) fn write(
         &mut self,
         name: Name,
-        record: Record,
+        record: &Record,
         dice: &mut Dice,
     ) -> Result<i64, Fault> {
         self.seq += 1;
@@ -150,7 +150,7 @@ impl Store {
         self.fuse = self.fuse.map(|left| left.saturating_sub(1));
         let Some(fault) = fault else { return Ok(self.topic(name).append(key, record)) };
         if !self.shared && fault == Fault::Killed {
-            self.tear(name, &record, dice);
+            self.tear(name, record, dice);
         } else if dice.in_hundred(50) {
             self.topic(name).append(key, record);
         }
