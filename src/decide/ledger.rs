@@ -21,6 +21,7 @@ use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
 
 mod compact;
+mod past;
 
 pub use compact::compact;
 
@@ -325,20 +326,6 @@ impl Ledger {
     pub fn opened(&self, model: &str) -> u64 {
         let here = self.entries.iter().filter(|e| e.incident.model == model).count();
         self.forgotten.get(model).copied().unwrap_or_default() + here as u64
-    }
-
-    /// Triggers of a model that were decided after `event_ms` and were meant to be sent.
-    pub fn triggers_after(&self, model: &str, event_ms: i64) -> usize {
-        let counts =
-            |e: &&Entry| e.incident.model == model && e.opened_event_ms > event_ms && !e.silent;
-        let sent = |e: &&Entry| e.incident.closed_as != Some(CloseReason::Missed);
-        self.entries.iter().filter(counts).filter(sent).count()
-    }
-
-    /// End of the pane at which the last incident of a model was closed.
-    pub fn last_closed_event_ms(&self, model: &str) -> Option<i64> {
-        let mine = self.entries.iter().filter(|e| e.incident.model == model);
-        mine.filter_map(|e| e.closed_event_ms).max()
     }
 
     /// The digest of the baseline that a model last took up.

@@ -126,7 +126,7 @@ impl ModelState {
             self.warned = decision.drift >= DriftState::Warning;
         }
         if let (true, Some(rule), Some(state)) =
-            (decision.trigger, at.sequential, &mut self.sequential)
+            (has_triggered(&decision, at), at.sequential, &mut self.sequential)
         {
             rule.reset(state);
         }
@@ -307,6 +307,12 @@ fn held_verdict(level: Option<Level>, now: Verdict) -> Verdict {
             Verdict::Stable
         }
     }
+}
+
+/// Whether this pane has triggered, now or before a crash that lost what was decided but not its record:
+/// either way its evidence is used up.
+fn has_triggered(decision: &Decision, at: &Situation<'_>) -> bool {
+    decision.trigger || at.ledger.was_opened_at(at.model, at.pane_end_ms)
 }
 
 #[cfg(test)]

@@ -366,6 +366,7 @@ fn a_damaged_state_is_refused() {
 }
 
 #[cfg(test)]
+mod again;
 mod faults;
 
 #[test]
