@@ -31,7 +31,7 @@ const TOPIC: &str = "inferences";
 const RECORDS: i64 = 300;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a door may take to show that it is closed.
-const LOOK: Duration = Duration::from_secs(8);
+const LOOK: Duration = Duration::from_secs(20);
 
 /// A guarded broker with records, and who may enter.
 struct World {
