@@ -103,7 +103,20 @@ def need_restricted(where, one):
         need("memory" in container["resources"]["limits"], f"{where}: no limit of memory")
 
 
+@functools.cache
+def pair():
+    """A certificate and its key, as PEM."""
+    with folder() as place:
+        key, certificate = (pathlib.Path(place) / name for name in ("key", "certificate"))
+        new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        named = ["-subj", "/CN=driftd", "-addext", "subjectAltName=DNS:driftd", "-keyout", key, "-out", certificate]
+        subprocess.run([*new, *named], check=True, capture_output=True)
+        return certificate.read_text(), key.read_text()
+
+
 def secret(path):
+    if path.endswith(("tls.crt", "tls.key")):
+        return pair()[path.endswith("tls.key")]
     if path.endswith((".crt", ".pem")):
         return pathlib.Path(certifi.where()).read_text()
     return "https://hooks.example/secret\n" if path.endswith("url") else "secret\n"

@@ -28,8 +28,9 @@ install() {
 
 put_templates() {
     [ -e "$templates/default.tmpl" ] && return
-    mkdir -p "$templates" && cp "$1$templates"/*.tmpl "$templates" ||
+    if ! { mkdir -p "$templates" && cp "$1$templates"/*.tmpl "$templates"; }; then
         die "as root, copy $1$templates to $templates"
+    fi
 }
 
 start() {
