@@ -93,6 +93,8 @@ pub enum Error {
     TwoTokens,
     #[error("kafka.oauth.{key}: {message}")]
     OAuth { key: &'static str, message: String },
+    #[error("{0}")]
+    Token(String),
     #[error("`{0}` can't be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249")]
     BadTopic(String),
     #[error("can't subscribe to {topics}: {cause}")]

@@ -1,7 +1,6 @@
 //! The consumer: what librdkafka calls back, kept until its own thread asks for it.
 
 use std::ffi::CStr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -23,7 +22,6 @@ use tokio::time::Instant;
 
 use crate::kafka::Config;
 use crate::kafka::Error;
-use crate::kafka::OAuth;
 use crate::kafka::ffi::Queue;
 use crate::kafka::ffi::cached_watermarks;
 use crate::kafka::message::RawBatch;
@@ -56,8 +54,7 @@ pub(crate) struct Context {
     unanswered: AtomicBool,
     /// Nobody will ask for signals any more: answer by ourselves.
     closing: AtomicBool,
-    token_file: Option<PathBuf>,
-    oauth: Option<OAuth>,
+    tokens: token::Source,
 }
 
 impl Context {
@@ -109,11 +106,7 @@ impl ClientContext for Context {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let token = match (&self.oauth, &self.token_file) {
-            (Some(oauth), _) => oauth.fetch(),
-            (None, Some(path)) => token::read(path),
-            (None, None) => Err("kafka.oauth_token_file is not set".to_owned()),
-        };
+        let token = self.tokens.token();
         if let Err(error) = &token {
             self.tell(Signal::Trouble(error.clone()));
         }
@@ -304,8 +297,7 @@ pub(super) fn create(config: &Config, client: &ClientConfig) -> Result<Consumer,
         cooperative: is_cooperative(config),
         unanswered: AtomicBool::new(false),
         closing: AtomicBool::new(false),
-        token_file: config.oauth_token_file.clone(),
-        oauth: config.oauth.clone(),
+        tokens: token::Source::of(config),
     };
     client.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientCreation(why) => Error::Combination(why),

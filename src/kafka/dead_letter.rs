@@ -4,9 +4,12 @@
 //! and given up.
 
 use std::fmt;
+use std::mem;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -26,7 +29,8 @@ use crate::kafka;
 use crate::kafka::Error;
 use crate::kafka::consumer::log_line;
 use crate::kafka::message::Original;
-use crate::kafka::options;
+use crate::kafka::producer::shared;
+use crate::kafka::renewal::Renewal;
 use crate::kafka::token;
 use crate::metrics::Metrics;
 use crate::setting::ByteSize;
@@ -35,6 +39,8 @@ use crate::setting::ByteSize;
 const OVERHEAD: u64 = 512;
 /// One line in so long says that copies are lost.
 const LINE: Duration = Duration::from_secs(60);
+/// The longest that librdkafka keeps a copy which no broker takes.
+const LAST: Duration = Duration::from_secs(30);
 /// The most that librdkafka lets a message be.
 const MESSAGE_MAX: u64 = 1_000_000_000;
 
@@ -86,14 +92,17 @@ impl Fate {
 
 /// Writes copies from any thread.
 pub struct DeadLetters {
-    topic: String,
-    buffer: u64,
-    client: ThreadedProducer<Context>,
+    kafka: kafka::Config,
+    config: Config,
+    metrics: Metrics,
+    /// Made anew when a password or a certificate has changed.
+    client: Mutex<Arc<ThreadedProducer<Context>>>,
+    renewal: Mutex<Renewal>,
 }
 
 impl fmt::Debug for DeadLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeadLetters").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("DeadLetters").field("topic", &self.config.topic).finish_non_exhaustive()
     }
 }
 
@@ -107,27 +116,27 @@ impl DeadLetters {
         config: &Config,
         metrics: Metrics,
     ) -> Result<Self, Error> {
-        let mut client = options::producer(kafka)?;
-        client
-            .set("acks", "all")
-            .set("linger.ms", "20")
-            .set("compression.type", "zstd")
-            .set("message.timeout.ms", "30000")
-            .set("message.max.bytes", config.buffer.0.clamp(1_000, MESSAGE_MAX).to_string());
         for fate in Fate::ALL {
             metrics.dead_letters(fate.as_str(), 0);
         }
-        let context = Context {
-            token_file: kafka.oauth_token_file.clone(),
-            metrics,
-            waiting: AtomicU64::new(0),
-            told: Mutex::default(),
-        };
-        let client = client.create_with_context(context).map_err(|error| match error {
-            KafkaError::ClientCreation(why) => Error::Combination(why),
-            other => Error::Combination(other.to_string()),
-        })?;
-        Ok(Self { topic: config.topic.clone(), buffer: config.buffer.0, client })
+        // Before the client: a file that changes between the two is then seen to have changed.
+        let renewal = Mutex::new(Renewal::of(kafka));
+        let client = Mutex::new(client(kafka, config, &metrics)?);
+        Ok(Self { kafka: kafka.clone(), config: config.clone(), metrics, client, renewal })
+    }
+
+    /// The client to write with.
+    fn client(&self) -> Arc<ThreadedProducer<Context>> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewal.is_due(Instant::now()) {
+            *renewal = Renewal::of(&self.kafka);
+            match self::client(&self.kafka, &self.config, &self.metrics) {
+                Ok(fresh) => retire(mem::replace(&mut *client, fresh)),
+                Err(error) => tracing::error!(%error, "no new producer for dead letters"),
+            }
+        }
+        client.clone()
     }
 
     /// Copies a record, with why and where from in headers behind its own. Never waits.
@@ -136,9 +145,10 @@ impl DeadLetters {
         let own_bytes = own.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
         let bytes = key.map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
         let cost = (bytes + own_bytes.sum::<usize>()) as u64 + OVERHEAD;
-        let context = self.client.client().context();
+        let client = self.client();
+        let context = client.client().context();
         let before = context.waiting.fetch_add(cost, Ordering::AcqRel);
-        if before.saturating_add(cost) > self.buffer {
+        if before.saturating_add(cost) > self.config.buffer.0 {
             context.end(cost, Fate::Dropped, "its buffer is full");
             return;
         }
@@ -163,25 +173,65 @@ impl DeadLetters {
         if let Some(hint) = verdict.hint {
             headers = headers.insert(Header { key: "driftd.hint", value: Some(hint) });
         }
-        let mut copy: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(&self.topic, usize::try_from(cost).unwrap_or(usize::MAX));
+        let mut copy: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(
+            &self.config.topic,
+            usize::try_from(cost).unwrap_or(usize::MAX),
+        );
         (copy.key, copy.payload, copy.headers) = (key, payload, Some(headers));
-        if let Err((error, _)) = self.client.send(copy) {
+        if let Err((error, _)) = client.send(copy) {
             context.end(cost, Fate::Dropped, &error.to_string());
         }
     }
 
     /// Waits for what is on its way, at most so long.
     pub fn flush(&self, timeout: Duration) {
-        if let Err(error) = self.client.flush(timeout) {
-            tracing::warn!(topic = self.topic, %error, "the last dead letters were not written");
+        if let Err(error) = self.client().flush(timeout) {
+            tracing::warn!(topic = self.config.topic, %error, "the last dead letters were not written");
         }
+    }
+}
+
+fn client(
+    kafka: &kafka::Config,
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<Arc<ThreadedProducer<Context>>, Error> {
+    let mut client = shared(kafka)?;
+    // A copy that comes twice does no harm; an idempotent producer can come to a state in which it
+    // never writes again.
+    client
+        .set("enable.idempotence", "false")
+        .set("linger.ms", "20")
+        .set("message.timeout.ms", LAST.as_millis().to_string())
+        .set("message.max.bytes", config.buffer.0.clamp(1_000, MESSAGE_MAX).to_string());
+    let context = Context {
+        tokens: token::Source::of(kafka),
+        metrics: metrics.clone(),
+        waiting: AtomicU64::new(0),
+        told: Mutex::default(),
+    };
+    let made = client.create_with_context(context).map_err(|error| match error {
+        KafkaError::ClientCreation(why) => Error::Combination(why),
+        other => Error::Combination(other.to_string()),
+    });
+    made.map(Arc::new)
+}
+
+/// Lets a client write what it has taken, and end, while another one goes on.
+fn retire(client: Arc<ThreadedProducer<Context>>) {
+    let flushing = thread::Builder::new().name("dead-letters".to_owned()).spawn(move || {
+        if let Err(error) = client.flush(LAST) {
+            tracing::warn!(%error, "some dead letters were not written");
+        }
+    });
+    if let Err(error) = flushing {
+        tracing::warn!(%error, "some dead letters may not be written");
     }
 }
 
 /// What librdkafka calls back.
 struct Context {
-    token_file: Option<std::path::PathBuf>,
+    tokens: token::Source,
     metrics: Metrics,
     /// Bytes on their way.
     waiting: AtomicU64,
@@ -209,10 +259,7 @@ impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        // The options are the consumer's; what a producer has no use for is no news.
-        if fac != "CONFWARN" {
-            log_line(level, fac, message);
-        }
+        log_line(level, fac, message);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
@@ -225,10 +272,7 @@ impl ClientContext for Context {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let Some(path) = &self.token_file else {
-            return Err("kafka.oauth_token_file is not set".into());
-        };
-        token::read(path).map_err(Into::into)
+        self.tokens.token().map_err(Into::into)
     }
 }
 

@@ -1,11 +1,12 @@
-//! The part of librdkafka that the safe crate lacks: batch consumption from a queue of our own.
+//! The part of librdkafka that the safe crate lacks: batch consumption from a queue of our own, and a
+//! token for a client that nobody polls.
 
 #![expect(
     unsafe_code,
-    reason = "rdkafka has no safe rd_kafka_consume_batch_queue; every call into C is in this file"
+    reason = "rdkafka has no safe calls for these; every call into C is in this file"
 )]
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
@@ -15,12 +16,46 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use rdkafka::bindings;
-use rdkafka::client::{Client, ClientContext};
+use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::consumer::Consumer;
+
+/// Hands a client its token. One that is polled asks for it by itself; an `AdminClient` never looks at the
+/// queue by which librdkafka asks, and would wait for ever.
+///
+/// # Errors
+/// What librdkafka finds wrong with the token.
+pub(super) fn give_token<C: ClientContext>(
+    client: &Client<C>,
+    token: &OAuthToken,
+) -> Result<(), String> {
+    let text = |text: &str| CString::new(text).map_err(|_| "the token holds a NUL".to_owned());
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut why: [c_char; 256] = [0; 256];
+    // SAFETY: the client is live; both strings end with NUL and are copied during the call; no extensions
+    // are given; `why` takes what is said, which librdkafka ends with NUL within the length it is told.
+    let code = unsafe {
+        bindings::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        )
+    };
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    // SAFETY: it was all zeros and the last of them is never written over, so it ends within itself.
+    let why = unsafe { CStr::from_ptr(why.as_ptr()) };
+    Err(why.to_string_lossy().into_owned())
+}
 
 /// A queue of librdkafka's. It keeps its client alive: C wants queues gone before their client.
 pub(super) struct Queue {

@@ -186,22 +186,6 @@ pub(super) fn build(config: &Config) -> Result<ClientConfig, Error> {
     Ok(client)
 }
 
-/// What a producer is told: how the brokers are reached, by the user's options. Those of consumers are
-/// passed over by librdkafka.
-pub(super) fn producer(config: &Config) -> Result<ClientConfig, Error> {
-    let mut client = ClientConfig::new();
-    client.set_log_level(log_level());
-    client.set("client.id", "driftd").set("socket.keepalive.enable", "true");
-    client.set("log.connection.close", "false").set("bootstrap.servers", config.broker_list());
-    for (name, value) in &config.options {
-        match secret_file(name) {
-            Some(base) => client.set(base, read_secret(name, Path::new(value))?),
-            None => client.set(name, value),
-        };
-    }
-    Ok(client)
-}
-
 fn read_secret(name: &str, path: &Path) -> Result<String, Error> {
     let text = fs::read_to_string(path).map_err(|cause| Error::SecretFile {
         name: name.to_owned(),

@@ -2,7 +2,6 @@
 //! replica that is in sync before a call returns.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -26,6 +25,7 @@ use tokio::time::Instant;
 use crate::kafka::Config;
 use crate::kafka::Error;
 use crate::kafka::consumer::log_line;
+use crate::kafka::renewal::Renewal;
 use crate::kafka::token;
 
 /// A record that is larger is refused; the topics are created to take it.
@@ -77,17 +77,17 @@ pub struct Outgoing {
 
 /// Writes records and waits for them. Threads may share it.
 pub struct Producer {
-    config: ClientConfig,
-    token_file: Option<PathBuf>,
-    /// Made anew when librdkafka says that it can't go on.
+    config: Config,
+    /// Made anew when librdkafka says that it can't go on, and when a password or a certificate has changed.
     client: Mutex<Arc<ThreadedProducer<Context>>>,
+    renewal: Mutex<Renewal>,
     /// Until when nothing is tried.
     resting: Mutex<Option<Instant>>,
 }
 
 /// Answers librdkafka and takes its acknowledgements.
 pub(super) struct Context {
-    pub(super) token_file: Option<PathBuf>,
+    pub(super) tokens: token::Source,
 }
 
 impl ClientContext for Context {
@@ -107,10 +107,7 @@ impl ClientContext for Context {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let Some(path) = &self.token_file else {
-            return Err("kafka.oauth_token_file is not set".into());
-        };
-        token::read(path).map_err(Into::into)
+        self.tokens.token().map_err(Into::into)
     }
 }
 
@@ -167,13 +164,10 @@ impl Producer {
     /// # Errors
     /// A configuration that librdkafka refuses.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let mut client = shared(config)?;
-        client
-            .set("message.timeout.ms", PATIENCE.as_millis().to_string())
-            .set("message.max.bytes", RECORD_MAX.to_string());
-        let token_file = config.oauth_token_file.clone();
-        let first = Mutex::new(connect(&client, token_file.clone())?);
-        Ok(Self { config: client, token_file, client: first, resting: Mutex::default() })
+        // Before the client: a file that changes between the two is then seen to have changed.
+        let renewal = Mutex::new(Renewal::of(config));
+        let client = Mutex::new(connect(config)?);
+        Ok(Self { config: config.clone(), client, renewal, resting: Mutex::default() })
     }
 
     /// Writes all records, those of a partition in their order, and waits until all are durable.
@@ -192,6 +186,7 @@ impl Producer {
         }
         *resting = None;
         drop(resting);
+        self.renew();
         let until = Instant::now() + PATIENCE + AFTER;
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let acks = Arc::new(Acks {
@@ -222,7 +217,24 @@ impl Producer {
             return;
         }
         tracing::warn!(%code, reason, "the producer can't go on; a new one is made");
-        match connect(&self.config, self.token_file.clone()) {
+        self.reconnect(&mut client);
+    }
+
+    /// Puts another client in the place of one that was made with files that have changed since. Who
+    /// writes by the old one still does.
+    fn renew(&self) {
+        let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewal.is_due(Instant::now()) {
+            *renewal = Renewal::of(&self.config);
+            tracing::info!(
+                "passwords or certificates of Kafka have changed; a new producer is made"
+            );
+            self.reconnect(&mut self.client.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn reconnect(&self, client: &mut Arc<ThreadedProducer<Context>>) {
+        match connect(&self.config) {
             Ok(fresh) => *client = fresh,
             Err(error) => tracing::error!(%error, "no new producer"),
         }
@@ -254,11 +266,12 @@ pub(super) fn shared(config: &Config) -> Result<ClientConfig, Error> {
     Ok(client)
 }
 
-fn connect(
-    config: &ClientConfig,
-    token_file: Option<PathBuf>,
-) -> Result<Arc<ThreadedProducer<Context>>, Error> {
-    let made = config.create_with_context(Context { token_file });
+fn connect(config: &Config) -> Result<Arc<ThreadedProducer<Context>>, Error> {
+    let mut client = shared(config)?;
+    client
+        .set("message.timeout.ms", PATIENCE.as_millis().to_string())
+        .set("message.max.bytes", RECORD_MAX.to_string());
+    let made = client.create_with_context(Context { tokens: token::Source::of(config) });
     made.map(Arc::new).map_err(|error| Error::Combination(error.to_string()))
 }
 

@@ -16,6 +16,7 @@ use crate::kafka::Config;
 use crate::kafka::Error;
 use crate::kafka::consumer;
 use crate::kafka::consumer::Consumer;
+use crate::kafka::renewal::Renewal;
 
 /// Longest time for the client to be put away; nothing depends on it.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -36,7 +37,10 @@ pub struct Entry<'a> {
 
 /// Reads some partitions of one topic.
 pub struct Tail {
+    config: Config,
+    /// Made anew when a password or a certificate has changed.
     consumer: Option<Arc<Consumer>>,
+    renewal: Renewal,
     topic: String,
     /// Behind the last record that was handed out.
     next: BTreeMap<i32, i64>,
@@ -52,6 +56,19 @@ impl Tail {
         topic: &str,
         partitions: impl IntoIterator<Item = i32>,
     ) -> Result<Self, Error> {
+        let next: BTreeMap<i32, i64> = partitions.into_iter().map(|p| (p, 0)).collect();
+        // Before the client: a file that changes between the two is then seen to have changed.
+        let renewal = Renewal::of(config);
+        let consumer = Some(Self::connect(config, topic, &next)?);
+        Ok(Self { config: config.clone(), consumer, renewal, topic: topic.to_owned(), next })
+    }
+
+    /// A client that goes on with what comes `next`.
+    fn connect(
+        config: &Config,
+        topic: &str,
+        next: &BTreeMap<i32, i64>,
+    ) -> Result<Arc<Consumer>, Error> {
         let mut client = config.client_config()?;
         // What retention or compaction took is gone for good, so there is nothing to be told of it.
         client.set("auto.offset.reset", "earliest");
@@ -59,10 +76,24 @@ impl Tail {
         client.set("fetch.wait.max.ms", "100");
         client.remove("group.instance.id");
         let consumer = Arc::new(consumer::create(config, &client)?);
-        let next: BTreeMap<i32, i64> = partitions.into_iter().map(|p| (p, 0)).collect();
-        let list = list(topic, next.keys().copied(), Offset::Beginning);
+        let starts = next.iter().map(|(&partition, &next)| {
+            (partition, if next == 0 { Offset::Beginning } else { Offset::Offset(next) })
+        });
+        let list = list(topic, starts);
         list.and_then(|list| consumer.assign(&list)).map_err(|cause| request(topic, cause))?;
-        Ok(Self { consumer: Some(consumer), topic: topic.to_owned(), next })
+        Ok(consumer)
+    }
+
+    /// Goes on with another client once passwords or certificates have changed.
+    fn renew(&mut self) {
+        if !self.renewal.is_due(Instant::now()) {
+            return;
+        }
+        self.renewal = Renewal::of(&self.config);
+        match Self::connect(&self.config, &self.topic, &self.next) {
+            Ok(fresh) => retire(self.consumer.replace(fresh), &self.topic),
+            Err(error) => tracing::error!(topic = self.topic, %error, "no new reader"),
+        }
     }
 
     /// Hands out what has come, after waiting for the first of it for at most `timeout`.
@@ -144,7 +175,7 @@ impl Tail {
 
     fn ask(&self, question: Offset) -> Result<BTreeMap<i32, i64>, Error> {
         let Some(consumer) = &self.consumer else { return Ok(BTreeMap::new()) };
-        let found = list(&self.topic, self.next.keys().copied(), question)
+        let found = list(&self.topic, self.next.keys().map(|&partition| (partition, question)))
             .and_then(|list| consumer.offsets_for_times(list, ASK))
             .map_err(|cause| request(&self.topic, cause))?;
         let mut offsets = BTreeMap::new();
@@ -175,17 +206,18 @@ impl Tail {
                 tracing::debug!(topic = self.topic, %error, "reading");
                 false
             }
-            None => false,
+            // Only now: what still comes needs no other client.
+            None => {
+                self.renew();
+                false
+            }
         }
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        let Some(consumer) = self.consumer.take() else { return };
-        if let Err(error) = consumer::retire(move || drop(consumer), CLOSE) {
-            tracing::debug!(topic = self.topic, %error, "a reader is still closing");
-        }
+        retire(self.consumer.take(), &self.topic);
     }
 }
 
@@ -195,13 +227,18 @@ impl std::fmt::Debug for Tail {
     }
 }
 
+fn retire(consumer: Option<Arc<Consumer>>, topic: &str) {
+    if let Err(error) = consumer::retire(move || drop(consumer), CLOSE) {
+        tracing::debug!(topic, %error, "a reader is still closing");
+    }
+}
+
 fn list(
     topic: &str,
-    partitions: impl Iterator<Item = i32>,
-    offset: Offset,
+    partitions: impl Iterator<Item = (i32, Offset)>,
 ) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
-    for partition in partitions {
+    for (partition, offset) in partitions {
         list.add_partition_offset(topic, partition, offset)?;
     }
     Ok(list)

@@ -1,7 +1,8 @@
-//! The bearer token of OAUTHBEARER: from a file that something else keeps fresh, and how long it lives.
+//! The bearer token of OAUTHBEARER: where every client gets it, and how long it lives.
 
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -10,8 +11,34 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 
+use crate::kafka::Config;
+use crate::kafka::OAuth;
+
 /// How long a token is believed that does not say itself when it ends.
 const OPAQUE_LIFETIME_MS: i64 = 300_000;
+
+/// Where the clients of a configuration get their token: an endpoint, or a file that something else
+/// keeps fresh.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Source {
+    oauth: Option<OAuth>,
+    file: Option<PathBuf>,
+}
+
+impl Source {
+    pub(super) fn of(config: &Config) -> Self {
+        Self { oauth: config.oauth.clone(), file: config.oauth_token_file.clone() }
+    }
+
+    /// A token of now; librdkafka asks again at four fifths of its life.
+    pub(super) fn token(&self) -> Result<OAuthToken, String> {
+        match (&self.oauth, &self.file) {
+            (Some(oauth), _) => oauth.fetch(),
+            (None, Some(path)) => read(path),
+            (None, None) => Err("neither kafka.oauth nor kafka.oauth_token_file is set".to_owned()),
+        }
+    }
+}
 
 /// The claims of a JWT that matter here.
 #[derive(Default, Deserialize)]
@@ -23,8 +50,7 @@ struct Claims {
     exp: Option<f64>,
 }
 
-/// The token in the file. librdkafka asks again at four fifths of its life.
-pub(super) fn read(path: &Path) -> Result<OAuthToken, String> {
+fn read(path: &Path) -> Result<OAuthToken, String> {
     let text = fs::read_to_string(path).map_err(|error| {
         format!("kafka.oauth_token_file: can't read {}: {error}", path.display())
     })?;

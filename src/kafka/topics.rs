@@ -12,9 +12,12 @@ use tokio::time::Instant;
 use crate::kafka::Config;
 use crate::kafka::Error;
 use crate::kafka::consumer;
+use crate::kafka::ffi;
+use crate::kafka::options;
 use crate::kafka::producer::Context;
 use crate::kafka::producer::shared;
 use crate::kafka::sample::partitions;
+use crate::kafka::token;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Settings are asked for only to refuse wrong ones: a broker that does not tell them is no reason to wait.
@@ -147,7 +150,12 @@ async fn replication(admin: &AdminClient<Context>) -> Option<u32> {
 }
 
 fn admin(config: &Config) -> Result<AdminClient<Context>, Error> {
-    let context = Context { token_file: config.oauth_token_file.clone() };
-    let made = shared(config)?.create_with_context(context);
-    made.map_err(|error| Error::Combination(error.to_string()))
+    let tokens = token::Source::of(config);
+    let made = shared(config)?.create_with_context(Context { tokens: tokens.clone() });
+    let admin: AdminClient<_> = made.map_err(|error| Error::Combination(error.to_string()))?;
+    if options::needs_token(config) {
+        let given = tokens.token().and_then(|token| ffi::give_token(admin.inner(), &token));
+        given.map_err(Error::Token)?;
+    }
+    Ok(admin)
 }

@@ -16,12 +16,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use driftd::kafka;
 use driftd::kafka::mock::Producer;
+use driftd::kafka::producer::{self, Outgoing};
+use driftd::kafka::tail::Tail;
+use driftd::kafka::topics::{self, Wanted};
 use driftd::kafka::{Config, sample};
 use driftd::source::kafka::KafkaSource;
 use driftd::source::{Event, Start};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task;
 
 use crate::certificates::{Authority, Signed};
 use crate::running::Daemon;
@@ -122,6 +126,14 @@ impl World {
             config.options.insert("ssl.ca.location".to_owned(), self.path("ca.crt"));
         }
         config
+    }
+
+    /// On topics of our own.
+    fn allow_own(&self, user: &str, operations: &[&str]) {
+        let mut rights = vec!["--add", "--allow-principal", user, "--topic", "own."];
+        rights.extend(["--resource-pattern-type", "prefixed"]);
+        rights.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        self.kafka.acl(&rights);
     }
 
     fn oauth(&self, token_file: &Path) -> Config {
@@ -349,17 +361,7 @@ fn a_renewed_certificate_makes_a_new_client() {
 fn tokens_come_from_their_endpoint_and_are_renewed_before_they_end() {
     let Some(world) = World::get() else { return };
     let (url, granted) = endpoint(&world);
-    let secret = world.path("oauth-secret");
-    fs::write(&secret, "s3cret/+\n").unwrap();
-    let mut config = world.oauth(Path::new(""));
-    config.oauth_token_file = None;
-    config.group = "tokens".to_owned();
-    let oauth = |secret: &str| {
-        let oauth = json!({"token_url": url, "client_id": "driftd", "client_secret_file": secret,
-            "scope": "read", "audience": "kafka", "allow_http": true});
-        serde_json::from_value(oauth).unwrap()
-    };
-    config.oauth = Some(oauth(&secret));
+    let mut config = asking(&world, &url, "s3cret/+\n");
     let starts = Box::new(|_: &_| Some(vec![Start::Earliest]));
     let mut source = KafkaSource::connect(&config, &[TOPIC.to_owned()], starts).unwrap();
     let mut read = 0;
@@ -375,11 +377,74 @@ fn tokens_come_from_their_endpoint_and_are_renewed_before_they_end() {
     assert!(read == RECORDS && granted.load(Ordering::SeqCst) >= 3, "{:?}", source.trouble());
     source.close(PATIENCE).unwrap();
 
-    fs::write(world.path("wrong-secret"), "guess").unwrap();
-    config.oauth = Some(oauth(&world.path("wrong-secret")));
+    config = asking(&world, &url, "guess");
     let error = sample(&config, TOPIC, 1, LOOK).unwrap_err().to_string();
     assert!(error.contains("kafka.oauth") && error.contains("401 invalid_client"), "{error}");
     assert!(!error.contains("guess"), "{error}");
+}
+
+/// A configuration whose tokens come from the endpoint at `url`.
+fn asking(world: &World, url: &str, secret: &str) -> Config {
+    let file = tempfile::NamedTempFile::new_in(world.dir.path()).unwrap().into_temp_path();
+    let file = file.keep().unwrap();
+    fs::write(&file, secret).unwrap();
+    let oauth = json!({"token_url": url, "client_id": "driftd", "client_secret_file": file,
+        "scope": "read", "audience": "kafka", "allow_http": true});
+    let mut config = world.oauth(Path::new(""));
+    config.oauth_token_file = None;
+    config.oauth = Some(serde_json::from_value(oauth).unwrap());
+    config.group = "tokens".to_owned();
+    config
+}
+
+/// Who makes topics and writes to them comes in as who reads does.
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_our_own_are_made_and_written_with_tokens_of_the_endpoint() {
+    let Some(world) = World::get() else { return };
+    let operations = ["Create", "Describe", "DescribeConfigs", "Read", "Write"];
+    world.allow_own("User:oauth", &operations);
+    let (url, _granted) = endpoint(&world);
+    let config = asking(&world, &url, "s3cret/+\n");
+    let name = "own.state".to_owned();
+    let settings = vec![("cleanup.policy", "compact".to_owned())];
+    let wanted = Wanted { name: name.clone(), partitions: 1, settings };
+    topics::create(&config, &[wanted]).await.unwrap();
+    let found = topics::find(&config, std::slice::from_ref(&name)).await.unwrap();
+    let settings = found[&name].settings.as_ref().expect("the broker tells them");
+    assert_eq!(settings["cleanup.policy"], "compact");
+    let written = task::spawn_blocking(move || {
+        let producer = producer::Producer::open(&config).unwrap();
+        let (key, value) = (b"k".to_vec(), b"v".to_vec());
+        producer.write(&[Outgoing { topic: name, partition: 0, key, value }])
+    });
+    assert_eq!(written.await.unwrap().unwrap(), [0]);
+}
+
+/// Who writes and who follows topics of our own takes up a changed password, as who reads does.
+#[test]
+fn writers_and_followers_take_up_a_new_password() {
+    let Some(world) = World::get() else { return };
+    world.allow_own("User:scram256", &["Describe", "Read", "Write"]);
+    world.kafka.create_topic("own.log", 1, &[]);
+    let mut config = world.sasl("SASL", "SCRAM-SHA-256", "scram256", "");
+    config.options.remove("sasl.password");
+    let password = world.path("password-of-yesterday");
+    fs::write(&password, "yesterday's").unwrap();
+    config.options.insert("sasl.password_file".to_owned(), password.clone());
+    let producer = producer::Producer::open(&config).unwrap();
+    let mut tail = Tail::open(&config, "own.log", [0]).unwrap();
+    let write = |value: &[u8]| {
+        let (topic, key, value) = ("own.log".to_owned(), b"k".to_vec(), value.to_vec());
+        producer.write(&[Outgoing { topic, partition: 0, key, value }])
+    };
+    write(b"never").unwrap_err();
+    tail.catch_up(Duration::from_secs(1), |_| panic!("nothing can be read")).unwrap_err();
+    fs::write(&password, "secret").unwrap();
+    let offset = (0..30).find_map(|_| write(b"later").ok()).expect("the new password")[0];
+    let mut values = Vec::new();
+    tail.reach((0, offset), PATIENCE, |entry| values.extend(entry.payload.map(<[u8]>::to_vec)))
+        .unwrap();
+    assert_eq!(values.last().unwrap(), b"later");
 }
 
 fn reference(path: &Path) {
