@@ -34,8 +34,6 @@ const SEGMENT: &str = "seg";
 const LOOK: Duration = Duration::from_millis(50);
 /// How often a lock is looked at before it is believed: for a second.
 const LOOKS: u32 = 20;
-/// Begins like no model's directory.
-const CLEARED: &str = ".cleared";
 /// What the codec reads back at most, less room for the name.
 const BODY_MAX: usize = 255 << 20;
 
@@ -81,7 +79,6 @@ impl FileStore {
         }
         store.disk.create_dir(&store.panes_dir())?;
         store.sweep(&store.dir, |name| name == "incidents.tmp")?;
-        store.sweep(&store.panes_dir(), |name| name.starts_with(CLEARED))?;
         Ok(store)
     }
 
@@ -222,20 +219,6 @@ impl FileStore {
             self.disk.sync_dir(&dir)?;
         }
         Ok(gone.len())
-    }
-
-    /// Removes all panes of a model, all at once: after a crash either all are there or none.
-    pub fn clear_panes(&self, model: &str) -> Result<(), Error> {
-        let (dir, panes_dir) = (self.model_dir(model)?, self.panes_dir());
-        let sweep = || self.sweep(&panes_dir, |name| name.starts_with(CLEARED));
-        sweep()?;
-        self.panes.forget(|known| known.starts_with(&dir));
-        if dir.is_dir() {
-            self.disk.rename(&dir, &panes_dir.join(CLEARED))?;
-        }
-        // Also when it was gone: an earlier call may have failed at this very step.
-        self.disk.sync_dir(&panes_dir)?;
-        sweep()
     }
 
     /// Appends to the incident log; durable on return, so what it announces may then be done.

@@ -73,10 +73,6 @@ impl Disk {
         self.step().and_then(|()| fs::remove_file(path)).map_err(Error::io("remove", path))
     }
 
-    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.step().and_then(|()| fs::rename(from, to)).map_err(Error::io("rename", from))
-    }
-
     /// New, renamed and removed names survive a crash only after this.
     pub(super) fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
         self.step()

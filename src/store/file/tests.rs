@@ -221,27 +221,6 @@ fn damaged_moved_and_newer_pane_records_are_told_apart() {
 }
 
 #[test]
-fn clearing_panes_is_all_or_nothing_at_every_crash() {
-    for step in 0..8 {
-        let root = tempfile::tempdir().unwrap();
-        let store = open(&root);
-        let all: Vec<_> = (0..5).map(|hour| record(hour * 60, b"pane")).collect();
-        store.append_panes("m", &all).unwrap();
-        store.disk.faults.plan(step, usize::MAX, 0);
-        let cleared = store.clear_panes("m");
-        drop(store);
-        let store = open(&root);
-        let left = panes(&store, "m", 0);
-        assert!(left.is_empty() || left == all, "step {step}: {}", left.len());
-        if cleared.is_ok() {
-            assert!(left.is_empty());
-        }
-        store.append_panes("m", &all[..1]).unwrap();
-        assert_eq!(panes(&store, "m", 0).len(), left.len() + 1);
-    }
-}
-
-#[test]
 fn panes_that_found_no_room_are_told_and_fit_later() {
     for step in 0..20 {
         let root = tempfile::tempdir().unwrap();
@@ -268,7 +247,6 @@ fn panes_that_found_no_room_are_told_and_fit_later() {
 enum Op {
     Append(Vec<(i64, u8)>),
     Expire(i64),
-    Clear,
     Restart,
     /// Bytes of an append that a crash interrupted.
     Tear(usize),
@@ -278,7 +256,6 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => proptest::collection::vec((-200i64..400, any::<u8>()), 0..6).prop_map(Op::Append),
         1 => (-200i64..400).prop_map(Op::Expire),
-        1 => Just(Op::Clear),
         2 => Just(Op::Restart),
         2 => (1usize..22).prop_map(Op::Tear),
     ]
@@ -304,10 +281,6 @@ proptest! {
                     let before = minute * 60_000;
                     store.expire_panes("m", before).unwrap();
                     model.retain(|r| hour_of(r.pane_start_ms) + HOUR_MS > before);
-                }
-                Op::Clear => {
-                    store.clear_panes("m").unwrap();
-                    model.clear();
                 }
                 Op::Restart => {
                     drop(store);
