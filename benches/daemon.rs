@@ -129,6 +129,7 @@ pub(crate) async fn run(
         worker: WorkerCommand::of(program),
         schedule: Schedule::default(),
         shown: String::new(),
+        file: None,
     };
     pipeline::run(config, options, stop, ready).await
 }

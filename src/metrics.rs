@@ -282,12 +282,16 @@ impl Metrics {
         self.count("driftd_baseline_refresh_failures_total", &[("model", model)], 1);
     }
 
-    /// Also at the first load.
     pub fn config_loaded(&self, warnings: usize, now_ms: i64) {
+        self.config_read(now_ms);
+        self.gauge("driftd_config_warnings", &[]).set(warnings as f64);
+    }
+
+    /// The file was read, at the start or again, and can be used.
+    pub fn config_read(&self, now_ms: i64) {
         self.gauge("driftd_config_last_reload_successful", &[]).set(1.0);
         let name = "driftd_config_last_reload_success_timestamp_seconds";
         self.gauge(name, &[]).set(seconds(now_ms));
-        self.gauge("driftd_config_warnings", &[]).set(warnings as f64);
     }
 
     /// Whether other replicas count a model by another configuration, so that this one waits.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::kafka::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 pub use clock::now_ms;
 
+use crate::pipeline::configured::Configured;
 use crate::pipeline::control::Control;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::evaluate::Evaluate;
@@ -49,6 +51,7 @@ use crate::report::page::encode;
 mod baselines;
 mod beats;
 mod clock;
+mod configured;
 mod control;
 mod counted;
 mod desk;
@@ -85,6 +88,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// The configuration as it may be shown, for the page.
     pub shown: String,
+    /// Its file, which a reload looks at again.
+    pub file: Option<PathBuf>,
 }
 
 /// Where the running program can be reached.
@@ -145,7 +150,7 @@ impl Running {
             health: health.clone(),
             commands,
             exported: config.metrics(),
-            configuration: options.shown.into(),
+            configuration: options.shown.as_str().into(),
         };
         let servers = http::serve(&config.http, shared).await.map_err(|e| BadInput(e.into()))?;
 
@@ -174,12 +179,12 @@ impl Running {
             requests,
             store: store.clone(),
             evaluates: config.role.evaluates(),
+            configured: Configured::of(options.file, &options.shown),
         };
         let desk = Desk::new(specs, store.clone(), metrics.clone(), begun.watched.clone());
         let desk = Arc::new(desk);
-        let orders_of = config.role.counts().then(|| orders.clone());
-        let sharing =
-            Sharing::start(&config, &desk, options.worker, orders_of, (counted.clone(), begun))?;
+        let to = config.role.counts().then(|| orders.clone());
+        let sharing = Sharing::start(&config, &desk, options.worker, to, (counted.clone(), begun))?;
         let parts = ingest::Parts {
             desk,
             dead_letters: dead_letters(&config, &metrics)?,

@@ -106,6 +106,7 @@ async fn tell(args: &Args, folder: &Path) -> anyhow::Result<()> {
             worker: WorkerCommand::current("demo")?,
             schedule: Schedule::default(),
             shown,
+            file: None,
         },
         stop.clone(),
         move |addresses| {

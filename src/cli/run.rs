@@ -37,7 +37,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let worker = WorkerCommand::current("baseline")?;
     let shown = config::to_yaml(&loaded.shown());
-    let options = pipeline::Options { worker, schedule: Schedule::default(), shown };
+    let file = Some(args.source.path().to_owned());
+    let options = pipeline::Options { worker, schedule: Schedule::default(), shown, file };
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -23,7 +23,7 @@ pub(super) const COUNTERS: [(&str, &str); 21] = [
     ("driftd_webhook_deliveries_total", "Attempts to deliver, by target and outcome."),
     ("driftd_retraining_runs_total", "Retrainings, by what the pipeline has said of them."),
     ("driftd_baseline_refresh_failures_total", "New baselines that could not be used."),
-    ("driftd_config_reload_failures_total", "Reloads that were refused."),
+    ("driftd_config_reload_failures_total", "Reloads that found the configuration unusable."),
 ];
 
 pub(super) const GAUGES: [(&str, &str); 10] = [
@@ -33,7 +33,10 @@ pub(super) const GAUGES: [(&str, &str); 10] = [
     ("driftd_state_snapshot_bytes", "Size of the last snapshot, in bytes."),
     ("driftd_last_evaluation_timestamp_seconds", "Wall clock of the model's last evaluation."),
     ("driftd_baseline_last_refresh_timestamp_seconds", "Last time the baseline's source was read."),
-    ("driftd_config_last_reload_successful", "1 when the last reload of the configuration worked."),
+    (
+        "driftd_config_last_reload_successful",
+        "1 when the configuration could be used when it was last read.",
+    ),
     (
         "driftd_config_last_reload_success_timestamp_seconds",
         "Last time a configuration was loaded.",

@@ -32,6 +32,7 @@ use crate::pipeline::baselines::check;
 use crate::pipeline::baselines::location;
 use crate::pipeline::baselines::tell_misfits;
 use crate::pipeline::clock::now_ms;
+use crate::pipeline::configured::Configured;
 use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Closing;
 use crate::pipeline::evaluate::Request;
@@ -76,6 +77,8 @@ pub(super) struct Control {
     pub store: Arc<Store>,
     /// Whether this process evaluates: where replicas share models, its evaluator brings a model's baseline.
     pub evaluates: bool,
+    /// The configuration's file, if it came from one.
+    pub configured: Option<Configured>,
 }
 
 impl Control {
@@ -104,8 +107,9 @@ impl Control {
                     self.refresh_all().await;
                 }
                 _ = hangup.recv() => {
-                    info!("SIGHUP: looking at every baseline");
-                    self.refresh_all().await;
+                    info!("SIGHUP: looking at the configuration and at every baseline");
+                    // The log tells.
+                    drop(self.reload().await);
                 }
                 Some(command) = commands.recv() => self.carry_out(command).await,
             }
@@ -217,13 +221,35 @@ impl Control {
             }
             Command::AcceptFault { model, by, reply } => (self.accept(model, by).await, reply),
             Command::CloseIncident { id, as_, by, reply } => (self.close(id, as_, by).await, reply),
-            Command::Reload { reply } => {
-                self.refresh_all().await;
-                (Ok("every baseline was looked at".to_owned()), reply)
-            }
+            Command::Reload { reply } => (self.reload().await, reply),
         };
         if reply.send(answer).is_err() {
             warn!("whoever gave the command has gone");
+        }
+    }
+
+    /// Looks at every baseline, and whether the configuration file could be taken up by a restart.
+    async fn reload(&mut self) -> Result<String, Refusal> {
+        self.refresh_all().await;
+        let looked = "every baseline was looked at";
+        let Some(configured) = &self.configured else { return Ok(looked.to_owned()) };
+        let file = configured.file.display();
+        match configured.is_in_force() {
+            Ok(same) => {
+                self.metrics.config_read(now_ms());
+                if same {
+                    return Ok(looked.to_owned());
+                }
+                warn!(%file, "the configuration has changed; restart to take it up");
+                Ok(format!("{looked}; {file} has changed: restart to take it up"))
+            }
+            Err(error) => {
+                self.metrics.config_reload_failed();
+                error!(%file, %error, "the configuration can't be used; the one before it stays in force");
+                Err(Refusal::Invalid(format!(
+                    "the configuration before it stays in force: {error}"
+                )))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::Daemon;
+use super::harness::{Daemon, until};
 use super::world::{PARTITIONS, START, World, train};
 
 /// Panes of a second, so that a partition is idle after two.
@@ -126,4 +126,27 @@ fn a_baseline_that_was_named_by_hand_stays_over_looks_and_restarts() {
     let daemon = Daemon::start(&config);
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(digest(&daemon), named);
+}
+
+#[test]
+fn a_configuration_that_a_restart_would_refuse_is_known_before_it() {
+    let world = World::new();
+    let config = config(&world);
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = Daemon::start(&config);
+    let is = |value: f64| {
+        until("the last reload", || {
+            (daemon.metric("driftd_config_last_reload_successful") == Some(value)).then_some(())
+        });
+    };
+    is(1.0);
+    fs::write(&config, format!("{good}\nstat: {{}}\n")).unwrap();
+    daemon.signal("HUP");
+    is(0.0);
+    assert_eq!(daemon.metric("driftd_config_reload_failures_total"), Some(1.0));
+    daemon.says(&["stat: unknown key; did you mean `state`?"]);
+    fs::write(&config, good.replace("snapshot_interval: 1s", "snapshot_interval: 2s")).unwrap();
+    daemon.signal("HUP");
+    is(1.0);
+    daemon.says(&["the configuration has changed; restart to take it up"]);
 }
