@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod canary;
+mod cluster;
 mod consumers;
 mod crash;
 mod dead_letters;
@@ -10,6 +11,7 @@ mod faults;
 mod flood;
 mod golden;
 mod harness;
+mod kills;
 mod loops;
 mod members;
 mod page;

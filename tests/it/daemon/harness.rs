@@ -1,6 +1,5 @@
 //! The real binary as a child process: started, asked, killed, started again.
 
-use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -244,7 +243,7 @@ fn get_with(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
 }
 
 /// The numbers of a verdict that a restart must not change.
-pub(super) fn scores(model: &Value) -> impl PartialEq + Debug {
-    let feature = |f: &Value| (f["feature"].clone(), f["verdict"].clone(), f["scores"].clone());
-    model["features"].as_array().unwrap().iter().map(feature).collect::<Vec<_>>()
+pub(super) fn scores(model: &Value) -> Vec<[Value; 3]> {
+    let feature = |f: &Value| ["feature", "verdict", "scores"].map(|key| f[key].clone());
+    model["features"].as_array().unwrap().iter().map(feature).collect()
 }

@@ -5,169 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use driftd::kafka::mock::Producer;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use super::cluster::{Cluster, PARTITIONS, evaluates, evaluator, ids};
 use super::harness::{DRIFTD, Daemon, refused, scores, until};
 use super::receiver::Receiver;
-use super::world::{Dice, KEY, MINUTE, START, train};
-use crate::servers::Kafka;
-
-const PARTITIONS: i32 = 12;
-/// Records in a minute of event time, in each partition.
-const RATE: i64 = 20;
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A broker, and training data; one for all tests that run at the same time.
-struct Cluster {
-    kafka: Kafka,
-    producer: Producer,
-    dir: TempDir,
-}
-
-/// One topic of records, and the configurations of those who read it.
-struct Stream {
-    cluster: Arc<Cluster>,
-    topic: &'static str,
-    dice: Dice,
-    minute: i64,
-    pane: &'static str,
-    options: &'static str,
-}
-
-impl Cluster {
-    /// `None`, said aloud, where the server is not installed.
-    fn get() -> Option<Arc<Self>> {
-        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cluster) = shared.upgrade() {
-            return Some(cluster);
-        }
-        let cluster = Self::start()?;
-        *shared = Arc::downgrade(&cluster);
-        Some(cluster)
-    }
-
-    fn start() -> Option<Arc<Self>> {
-        let kafka = Kafka::start()?;
-        let producer = Producer::connect(kafka.brokers()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        train(&dir.path().join("reference.parquet"), false);
-        Some(Arc::new(Self { kafka, producer, dir }))
-    }
-
-    fn stream(self: &Arc<Self>, topic: &'static str) -> Stream {
-        self.kafka.create_topic(topic, PARTITIONS, &[("retention.ms", "-1")]);
-        let options = "session.timeout.ms: 6000, heartbeat.interval.ms: 500";
-        let (cluster, dice) = (self.clone(), Dice::new(7));
-        Stream { cluster, topic, dice, minute: 0, pane: "1m", options }
-    }
-}
-
-impl Stream {
-    fn now_ms(&self) -> i64 {
-        START + self.minute * MINUTE
-    }
-
-    /// Event time goes on by whole minutes, in every partition.
-    fn minutes(&mut self, minutes: i64, drifted: bool) {
-        for _ in 0..minutes {
-            for i in 0..RATE * i64::from(PARTITIONS) {
-                let ts = self.now_ms() + i * MINUTE / (RATE * i64::from(PARTITIONS));
-                let partition = i32::try_from(i).unwrap() % PARTITIONS;
-                self.send(partition, ts, drifted);
-            }
-            self.minute += 1;
-        }
-        self.flush();
-    }
-
-    fn send(&mut self, partition: i32, ts: i64, drifted: bool) {
-        let record = json!({"ts": ts, "features": self.dice.features(drifted)}).to_string();
-        let producer = &self.cluster.producer;
-        producer.produce(self.topic, partition, None, ts, Some(record.as_bytes())).unwrap();
-    }
-
-    fn flush(&self) {
-        self.cluster.producer.flush(PATIENCE).unwrap();
-    }
-
-    /// A configuration; `state` is the rest of its block.
-    fn config(
-        &self,
-        (name, group): (&str, &str),
-        role: &str,
-        state: &str,
-        webhook: &str,
-    ) -> PathBuf {
-        let path = self.cluster.dir.path().join(format!("{}-{name}.yaml", self.topic));
-        let text = format!(
-            r#"kafka:
-  brokers: "{brokers}"
-  group: {topic}-{group}
-  options: {{{options}}}
-role: {role}
-state: {{snapshot_interval: 1s, {state}}}
-http: {{public: "127.0.0.1:0", admin: "127.0.0.1:0"}}
-models:
-  - name: fraud
-    topic: {topic}
-    start: earliest
-    pane: {pane}
-    lateness: {pane}
-    fields: {{event_time: {{pointer: /ts, unit: ms}}}}
-    drift_config:
-      window: 10m
-      max_age: 6h
-      design_effect: 1
-      reference_dataset: "{reference}"
-      retraining_trigger: {{webhook: "{webhook}", allow_http: true, secret: "{KEY}"}}
-"#,
-            brokers = self.cluster.kafka.brokers(),
-            topic = self.topic,
-            options = self.options,
-            group = group,
-            pane = self.pane,
-            reference = self.cluster.dir.path().join("reference.parquet").display(),
-        );
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn files(&self, webhook: &str) -> PathBuf {
-        let dir = self.cluster.dir.path().join(self.topic);
-        self.config(("files", "files"), "all", &format!("dir: \"{}\"", dir.display()), webhook)
-    }
-
-    /// State in topics whose names begin with `prefix`.
-    fn shared(&self, name: &str, role: &str, prefix: &str, webhook: &str) -> PathBuf {
-        let state = format!("backend: kafka, topics: {{prefix: {prefix}, partitions: 3}}");
-        self.config((name, prefix), role, &state, webhook)
-    }
-}
-
-/// Whether a daemon says that it evaluates the model.
-fn evaluates(daemon: &Daemon) -> bool {
-    daemon.metric("driftd_model_evaluated{model=\"fraud\"}") == Some(1.0)
-}
-
-/// The one that evaluates the model up to `end_ms`.
-fn evaluator(daemons: &[Daemon], end_ms: i64) -> &Daemon {
-    let end = driftd::decide::time::rfc3339(end_ms);
-    until("an evaluator that has come to the end", || {
-        let done = |d: &&Daemon| d.model("fraud")["window"]["end"] == end && evaluates(d);
-        daemons.iter().find(done)
-    })
-}
-
-fn ids(webhook: &Receiver) -> BTreeSet<String> {
-    webhook.seen("/retrain").iter().map(|seen| seen.id().to_owned()).collect()
-}
+use super::world::{Dice, MINUTE, START, train};
 
 /// How many times the replicas are disturbed; more by `DRIFTD_TEST_SHARED_ROUNDS`.
 fn rounds() -> u64 {
@@ -228,7 +74,7 @@ fn three_replicas_under_fire_count_and_decide_what_one_process_does() {
     stream.minutes(8, true);
     let end_ms = stream.now_ms() - 2 * MINUTE;
 
-    let whole = Daemon::start(&stream.files(&calm.url("/retrain")));
+    let whole = Daemon::start(&stream.files("files", &calm.url("/retrain")));
     let expected = whole.until_end("fraud", end_ms);
     let panes = whole.panes("fraud");
     let id = calm.accepted("/retrain").id().to_owned();
@@ -269,14 +115,14 @@ fn some_only_count_and_one_decides_and_points_to_itself() {
     stream.minutes(12, true);
     let end_ms = stream.now_ms() - 2 * MINUTE;
     decider.until_end("fraud", end_ms);
-    let whole = Daemon::start(&stream.files(&Receiver::start().url("/retrain")));
+    let whole = Daemon::start(&stream.files("files", &Receiver::start().url("/retrain")));
     let expected = whole.until_end("fraud", end_ms);
     assert_eq!(decider.panes("fraud"), whole.panes("fraud"));
     assert_eq!(scores(&decider.model("fraud")), scores(&expected));
     webhook.accepted("/retrain");
     let consumed = "driftd_records_consumed_total{topic=\"roles\"}";
     let read: f64 = counters.iter().filter_map(|counter| counter.metric(consumed)).sum();
-    assert_eq!(read, (32 * RATE * i64::from(PARTITIONS)) as f64);
+    assert_eq!(read, (32 * stream.rate * i64::from(PARTITIONS)) as f64);
     assert_eq!(decider.metric(consumed), Some(0.0));
     for counter in &counters {
         let model = counter.until("fraud", "the evaluator's name", |model| {
@@ -306,7 +152,7 @@ fn a_replica_that_counts_otherwise_waits_until_the_others_are_gone() {
     assert_eq!((second.metric(mismatch), first.metric(mismatch)), (Some(1.0), Some(0.0)));
     stream.minutes(4, false);
     first.until_end("fraud", stream.now_ms() - 2 * MINUTE);
-    let records = 12 * RATE * i64::from(PARTITIONS);
+    let records = 12 * stream.rate * i64::from(PARTITIONS);
     assert_eq!(second.metric("driftd_records_consumed_total{topic=\"mismatch\"}"), Some(0.0));
     let panes: Value = serde_json::from_str(&first.panes("fraud")).unwrap();
     let counted: i64 =
@@ -321,7 +167,7 @@ fn a_replica_that_counts_otherwise_waits_until_the_others_are_gone() {
     second.until_end("fraud", stream.now_ms() - MINUTE);
     let panes: Value = serde_json::from_str(&second.panes("fraud")).unwrap();
     let panes = panes["panes"].as_array().unwrap();
-    let whole = RATE * i64::from(PARTITIONS) / 2;
+    let whole = stream.rate * i64::from(PARTITIONS) / 2;
     assert!(panes.iter().all(|pane| pane["records"] == whole), "{panes:#?}");
     assert!(panes.len() >= 10);
 }
@@ -388,7 +234,8 @@ fn state_moves_from_files_to_topics_and_back() {
     let mut stream = cluster.stream("moved");
     let webhook = Receiver::start();
     let url = webhook.url("/retrain");
-    let (files, topics) = (stream.files(&url), stream.shared("topics", "all", "moved-own", &url));
+    let (files, topics) =
+        (stream.files("files", &url), stream.shared("topics", "all", "moved-own", &url));
     let file = cluster.dir.path().join("moved.state");
     let paths = [&files, &topics, &file].map(|path| path.to_str().unwrap().to_owned());
     let [files_config, topics_config, export] = &paths;
@@ -421,7 +268,11 @@ fn state_moves_from_files_to_topics_and_back() {
     let incidents: Vec<Value> = daemon.incidents().iter().map(|i| i["id"].clone()).collect();
     assert_eq!(incidents, [json!(id)]);
     let consumed = daemon.metric("driftd_records_consumed_total{topic=\"moved\"}");
-    assert_eq!(consumed, Some((5 * RATE * i64::from(PARTITIONS)) as f64), "nothing is read again");
+    assert_eq!(
+        consumed,
+        Some((5 * stream.rate * i64::from(PARTITIONS)) as f64),
+        "nothing is read again"
+    );
     let [daemon] = daemons;
     assert!(daemon.terminate().0.success());
 
@@ -471,7 +322,7 @@ fn a_new_baseline_is_taken_up_by_all_replicas_from_one_pane_on() {
     assert_eq!((&model["drift"], &model["incident"]), (&json!("healthy"), &json!("none")));
     let panes: Value = serde_json::from_str(&evaluator(&daemons, end_ms).panes("fraud")).unwrap();
     let panes = panes["panes"].as_array().unwrap();
-    let whole = RATE * i64::from(PARTITIONS);
+    let whole = stream.rate * i64::from(PARTITIONS);
     assert!(panes.len() >= 11 && panes.iter().all(|p| p["records"] == whole), "{panes:#?}");
     for daemon in &daemons {
         let replaced = |incident: &Value| incident["as"] == "replaced" && incident["id"] == id;
@@ -511,7 +362,7 @@ fn brokers_that_were_away_cost_nothing() {
     let panes = evaluator(&daemons, end_ms).panes("fraud");
     let id = webhook.accepted("/retrain").id().to_owned();
     let calm = Receiver::start();
-    let whole = Daemon::start(&stream.files(&calm.url("/retrain")));
+    let whole = Daemon::start(&stream.files("files", &calm.url("/retrain")));
     whole.until_end("fraud", end_ms);
     assert_eq!(panes, whole.panes("fraud"));
     assert_eq!(calm.accepted("/retrain").id(), id);
@@ -536,7 +387,7 @@ fn replicas_of_the_new_group_protocol_count_the_same() {
     let end_ms = stream.now_ms() - 2 * MINUTE;
     let daemons = [second];
     let panes = evaluator(&daemons, end_ms).panes("fraud");
-    let whole = Daemon::start(&stream.files(&url));
+    let whole = Daemon::start(&stream.files("files", &url));
     whole.until_end("fraud", end_ms);
     assert_eq!(panes, whole.panes("fraud"));
 }
