@@ -1,5 +1,5 @@
-//! Baselines that MLflow's registry names: against answers recorded from MLflow 3.17, and, with
-//! `DRIFTD_TEST_MLFLOW=1`, against the server itself, which takes 700 MB and up to minutes to start.
+//! Baselines that MLflow's registry names: against answers recorded from MLflow 3.17, and against the
+//! server itself.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -289,23 +289,14 @@ impl Gcs {
     }
 }
 
-/// MLflow's tracking server; only where `DRIFTD_TEST_MLFLOW=1` asks for it.
+/// MLflow's tracking server.
 pub(crate) struct Mlflow {
     server: Started,
 }
 
 impl Mlflow {
     pub(crate) fn start() -> Option<Self> {
-        if std::env::var("DRIFTD_TEST_MLFLOW").is_ok_and(|value| value == "1") {
-            if !spawn("mlflow", ["installed"]).status.success() {
-                run("mlflow", ["install"]);
-            }
-            return Started::new("mlflow", &[]).map(|server| Self { server });
-        }
-        // Not `skip`: whoever requires every test does not mean this one.
-        let line = b"SKIPPED MLflow itself: DRIFTD_TEST_MLFLOW=1 starts it (700 MB, minutes)\n";
-        io::stderr().write_all(line).unwrap();
-        None
+        Started::new("mlflow", &[]).map(|server| Self { server })
     }
 
     pub(crate) fn url(&self) -> String {

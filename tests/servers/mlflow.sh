@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# MLflow 3.17, a tracking server with model registry and artifacts on the loopback, from PyPI (700 MB).
+# MLflow 3.17, a tracking server with model registry and artifacts on the loopback, from PyPI. Of what
+# it asks for, only what the server needs is installed: 300 MB less.
 #
 #   mlflow.sh installed           exit 0 if it is in the cache
 #   mlflow.sh install             puts it there (needs Python 3 with venv)
@@ -8,12 +9,15 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/server.sh"
-home=$cache/mlflow-3.17.2
+home=$cache/mlflow-3.17.2-server
 
 install() {
     python3 -m venv "$1"
     "$1/bin/pip" install -q --disable-pip-version-check uv
-    "$1/bin/uv" pip install -q --python "$1/bin/python" mlflow==3.17.2
+    pip() { "$1/bin/uv" pip install -q --python "$1/bin/python" "${@:2}"; }
+    pip "$1" mlflow-skinny==3.17.2 alembic==1.20.1 aiohttp==3.14.5 flask==3.1.3 flask-cors==6.0.5 \
+        graphene==3.4.3 gunicorn==27.0.1 huey==3.5.4 numpy==2.4.6 pandas==3.1.1 sqlalchemy==2.1.9
+    pip "$1" --no-deps mlflow==3.17.2 mlflow-tracing==3.17.2
 }
 
 start() {
