@@ -34,7 +34,8 @@ fuzz seconds="60":
 faults:
     DRIFTD_TEST_STATE_MUTATIONS=1000000 DRIFTD_TEST_PARQUET_FILES=50000 DRIFTD_TEST_INCIDENTS=10000 \
     DRIFTD_TEST_CARDINALITY=3300000 DRIFTD_TEST_RECORDS=10000000 \
-    cargo test --release --test it -- --nocapture faults:: daemon::flood
+    DRIFTD_TEST_KILLS=1000 DRIFTD_TEST_KILL_RECORDS=1000000 \
+    cargo test --release --test it -- --nocapture faults:: daemon::flood daemon::kills
 
 # The protocol of replicas under a million random schedules; takes about half an hour of two cores.
 simulate schedules="1000000" seed="0":
