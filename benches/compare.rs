@@ -142,6 +142,7 @@ fn baseline(features: usize) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: None,
     }
 }

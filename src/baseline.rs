@@ -22,6 +22,7 @@ mod order;
 pub mod prediction;
 mod profile;
 pub mod season;
+mod trained;
 
 pub use builder::{Builder, Counter, Limits};
 pub use column::live_column;
@@ -29,6 +30,7 @@ use design_effect::DesignEffect;
 pub use layout::{Layout, LayoutError, Planned, Source};
 pub use profile::ProfileError;
 pub use season::{FeatureSeason, SeasonError, SeasonRule};
+pub use trained::{Trained, TrainedBy};
 
 /// Version of the profile format that this program reads at most; a profile has the lowest that tells all
 /// of it.
@@ -117,6 +119,9 @@ pub struct Baseline {
     /// How seasons were looked for; `None` without times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<SeasonRule>,
+    /// When the model was trained, where anything tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained: Option<Trained>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -146,6 +146,7 @@ impl Metrics {
         self.records_late(topic, model, 0);
         self.panes_closed(model, 0);
         self.count("driftd_baseline_refresh_failures_total", &[("model", model)], 0);
+        self.config_mismatch(model, false);
         for reason in Reason::ALL {
             self.records_rejected(topic, model, reason, 0);
         }
@@ -260,12 +261,6 @@ impl Metrics {
         self.count("driftd_webhook_deliveries_total", &labels, 1);
         let name = "driftd_webhook_delivery_duration_seconds";
         self.histogram(name, &[("target", target)]).record(took);
-    }
-
-    /// `state` is `accepted`, `confirmed`, `succeeded`, `failed` or `missing`.
-    pub fn retraining(&self, model: &str, state: &'static str) {
-        let labels = [("model", model), ("state", state)];
-        self.count("driftd_retraining_runs_total", &labels, 1);
     }
 
     /// How many messages wait for the target, and since when the oldest does.

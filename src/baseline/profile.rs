@@ -316,6 +316,7 @@ mod tests {
             time_column: layout.time_column,
             ignored: layout.ignored,
             sampled: false,
+            trained: None,
             season: None,
         }
     }

@@ -119,6 +119,7 @@ mod tests {
             time_column: None,
             ignored: Vec::new(),
             sampled: false,
+            trained: None,
             season: None,
         }
     }

@@ -3,7 +3,6 @@
 //! Any order of crash and repeat gives a legal state: records that are already known change nothing.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -18,21 +17,20 @@ use crate::decide::incident::Run;
 use crate::decide::incident::RunState;
 use crate::decide::record::DeliveryResult;
 use crate::decide::record::Record;
+use crate::decide::time::millis;
 use crate::decide::time::rfc3339;
 
 mod compact;
+mod figures;
+mod forget;
 mod past;
 
 pub use compact::compact;
+pub use figures::{Durations, EDGES_S, Figures, Runs};
+use forget::Forgotten;
 
 /// Name space of incident ids. Fixed for ever: the same data gives the same id on any machine.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1e_5b0c_9a43_5d7e_8c21_d41f_7d00_0001);
-/// Closed incidents that are kept for readers, of all models together.
-const CLOSED_KEPT: usize = 200;
-/// Of each model as many stay, because what it may start depends on its last ones.
-const OF_MODEL_KEPT: usize = 16;
-/// Messages that are done and belong to no incident that is kept: that they were sent is still known.
-const MESSAGES_KEPT: usize = 1000;
 
 /// `UUIDv5(model | baseline digest | ordinal)`: computed, not drawn.
 pub fn incident_id(model: &str, digest: &str, ordinal: u64) -> String {
@@ -49,6 +47,11 @@ pub struct Entry {
     pub closed_event_ms: Option<i64>,
     pub opened_at_ms: i64,
     pub accepted_at_ms: Option<i64>,
+    pub closed_at_ms: Option<i64>,
+    /// Event time at which the drift began, where the evidence says.
+    pub onset_ms: Option<i64>,
+    /// What the pipeline has said of its run.
+    pub runs: Runs,
     pub held: bool,
     /// Nothing was or will be sent for it.
     pub silent: bool,
@@ -80,7 +83,7 @@ pub struct Ledger {
     baselines: BTreeMap<String, String>,
     ordinals: BTreeMap<(String, String), u64>,
     /// Incidents that are no longer among the entries, by model.
-    forgotten: BTreeMap<String, u64>,
+    forgotten: BTreeMap<String, Forgotten>,
     /// What people were told of and is not over, by its name: the id of the message that began it.
     stories: BTreeMap<String, String>,
 }
@@ -111,12 +114,11 @@ impl Ledger {
             }
             // For people: what it changes is in the model's state.
             Record::Accepted { .. } => {}
-            Record::Forgotten { model, digest, ordinal, incidents } => {
+            Record::Forgotten { model, digest, ordinal, incidents, figures } => {
                 let known = self.ordinals.entry((model.clone(), digest.clone())).or_default();
                 *known = (*known).max(*ordinal);
                 if *incidents > 0 {
-                    let known = self.forgotten.entry(model.clone()).or_default();
-                    *known = (*known).max(*incidents);
+                    self.forgotten.entry(model.clone()).or_default().learn(*incidents, figures);
                 }
             }
             Record::Closed { incident, closed_as, event_ms, at_ms, .. } => {
@@ -142,6 +144,9 @@ impl Ledger {
             closed_event_ms: None,
             opened_at_ms: *at_ms,
             accepted_at_ms: None,
+            closed_at_ms: None,
+            onset_ms: incident.onset.as_deref().and_then(millis),
+            runs: Runs::default(),
             held: *held,
             silent: deliveries.is_empty(),
         });
@@ -233,6 +238,9 @@ impl Ledger {
             RunState::Missing => entry.incident.state,
             RunState::Running | RunState::Succeeded | RunState::Failed => IncidentState::Retraining,
         };
+        if entry.incident.run.as_ref().is_none_or(|known| known.state != run.state) {
+            entry.runs.count(run.state);
+        }
         entry.incident.run = Some(run.clone());
     }
 
@@ -242,6 +250,7 @@ impl Ledger {
             entry.incident.closed = Some(rfc3339(at_ms));
             entry.incident.closed_as = Some(closed_as);
             entry.closed_event_ms = Some(event_ms);
+            entry.closed_at_ms = Some(at_ms);
         }
         // A trigger that is not wanted any more is not sent.
         for ((delivery, _), outgoing) in &mut self.outgoing {
@@ -250,49 +259,6 @@ impl Ledger {
             }
         }
         self.forget_old();
-    }
-
-    /// Bounded memory: old closed incidents, and their delivered messages, go.
-    fn forget_old(&mut self) {
-        let mut closed: BTreeMap<&str, usize> = BTreeMap::new();
-        for entry in self.entries.iter().filter(|e| !e.is_open()) {
-            *closed.entry(&entry.incident.model).or_default() += 1;
-        }
-        if closed.values().sum::<usize>() <= CLOSED_KEPT {
-            return;
-        }
-        let spare = |e: &Entry| !e.is_open() && closed[e.incident.model.as_str()] > OF_MODEL_KEPT;
-        if let Some(at) = self.entries.iter().position(spare) {
-            let Incident { id: gone, model, .. } = self.entries.remove(at).incident;
-            *self.forgotten.entry(model).or_default() += 1;
-            self.outgoing.retain(|_, o| !o.done || incident_of(&o.delivery) != gone);
-        }
-    }
-
-    /// The same for messages that belong to no incident, such as warnings.
-    fn forget_messages(&mut self) {
-        if self.outgoing.len() <= MESSAGES_KEPT {
-            return;
-        }
-        let known: BTreeSet<&str> = self.entries.iter().map(|e| &*e.incident.id).collect();
-        // What began something that is not over stays, and what ends it until its beginning is told.
-        let untold = self.outgoing.values().filter(|o| !o.done).filter_map(|o| o.delivery.story());
-        let untold: BTreeSet<String> = untold.map(|(story, _)| story).collect();
-        let lasts = |o: &Outgoing| {
-            o.delivery.story().is_some_and(|(story, act)| match act {
-                Act::Begins => self.stories.get(&story) == Some(&o.delivery.id),
-                Act::Acknowledged => false,
-                Act::Ends => untold.contains(&story),
-            })
-        };
-        let loose = |o: &Outgoing| o.done && !known.contains(incident_of(&o.delivery)) && !lasts(o);
-        let loose = self.outgoing.iter().filter(|(_, o)| loose(o));
-        let mut loose: Vec<_> = loose.map(|(key, o)| (o.queued_at_ms, key.clone())).collect();
-        loose.sort();
-        let gone = loose.len().saturating_sub(MESSAGES_KEPT);
-        for (_, key) in &loose[..gone] {
-            self.outgoing.remove(key);
-        }
     }
 
     pub fn entry(&self, id: &str) -> Option<&Entry> {
@@ -325,7 +291,7 @@ impl Ledger {
     /// Incidents that a model has ever had.
     pub fn opened(&self, model: &str) -> u64 {
         let here = self.entries.iter().filter(|e| e.incident.model == model).count();
-        self.forgotten.get(model).copied().unwrap_or_default() + here as u64
+        self.forgotten.get(model).map_or(0, |gone| gone.incidents) + here as u64
     }
 
     /// The digest of the baseline that a model last took up.

@@ -7,6 +7,7 @@ use crate::decide::incident::CloseReason;
 use crate::decide::incident::Incident;
 use crate::decide::incident::IncidentState;
 use crate::decide::incident::Run;
+use crate::decide::ledger::Figures;
 
 /// One record of the log. Unknown fields are skipped, so that a newer release's records are read.
 /// `at_ms` is the wall clock and only tells people; `event_ms` is event time and decides.
@@ -50,7 +51,15 @@ pub enum Record {
     Accepted { model: String, faults: Vec<String>, event_ms: i64, at_ms: i64, by: String },
     /// Incidents of a model that the log no longer tells of: how many, and the highest ordinal of a
     /// baseline. Written when the log is rewritten.
-    Forgotten { model: String, digest: String, ordinal: u64, incidents: u64 },
+    Forgotten {
+        model: String,
+        digest: String,
+        ordinal: u64,
+        incidents: u64,
+        /// How these went.
+        #[serde(default, skip_serializing_if = "Figures::is_empty")]
+        figures: Figures,
+    },
     Closed {
         incident: String,
         #[serde(rename = "as")]

@@ -11,6 +11,11 @@ pub fn rfc3339(ms: i64) -> String {
     }
 }
 
+/// What `rfc3339` or any other program wrote, in milliseconds since the epoch.
+pub fn millis(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
 /// For serde: milliseconds since the epoch, written as RFC 3339.
 pub mod as_rfc3339 {
     use jiff::Timestamp;

@@ -10,6 +10,7 @@ use crate::compare::Statistic;
 use crate::decide::fault::Fault;
 use crate::decide::history::History;
 use crate::decide::incident::{Incident, IncidentState};
+use crate::decide::ledger::Figures;
 use crate::decide::policy::Level;
 use crate::decide::prediction::PredictionDrift;
 use crate::decide::time::as_rfc3339;
@@ -67,8 +68,27 @@ pub struct ModelView {
     pub evaluated_ms: Option<i64>,
     /// Incidents ever opened, by the log.
     pub triggers: u64,
+    /// How they went, by the log.
+    pub figures: Figures,
     /// Panes at which a due trigger was held back, by reason, since the process started.
     pub suppressed: BTreeMap<Suppression, u64>,
+}
+
+impl ModelView {
+    /// The drift rate: the share of the features that are watched at `warning` or above. Absent while
+    /// scores are.
+    pub fn drift_ratio(&self) -> Option<f64> {
+        if self.quality == Quality::Stale {
+            return None;
+        }
+        let is_watched =
+            |v: &&FeatureVerdict| !matches!(v.verdict, Verdict::Unusable | Verdict::AbsentInLive);
+        let watched = self.features.iter().filter(is_watched);
+        let is_over = |v: &FeatureVerdict| matches!(v.verdict, Verdict::Warning | Verdict::Drifted);
+        let (over, all) =
+            watched.fold((0, 0), |(over, all), v| (over + u32::from(is_over(v)), all + 1_u32));
+        (all > 0).then(|| f64::from(over) / f64::from(all))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

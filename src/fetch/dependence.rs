@@ -34,6 +34,8 @@ pub(super) struct PaneClock {
     calendars: Vec<Calendar>,
     pane_ms: i64,
     n_panes: usize,
+    /// The latest time of a row.
+    pub(super) last_ms: i64,
     /// Rows in the order that they are taken in.
     runs: Vec<Run>,
     /// Where the rows don't stand in order of time: which row to take next.
@@ -128,7 +130,15 @@ impl PaneClock {
                 None => runs.push(Run { rows: run.len(), at }),
             }
         }
-        Some(Self { pane_ms, n_panes: n_panes(pane_ms), runs, order, calendars, rule })
+        Some(Self {
+            pane_ms,
+            n_panes: n_panes(pane_ms),
+            last_ms: last,
+            runs,
+            order,
+            calendars,
+            rule,
+        })
     }
 
     /// Measures a feature that has its cells, from its column at `index`: its design effect, `None` with

@@ -40,6 +40,13 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// When the file was last written, in milliseconds since the epoch.
+    pub(super) fn modified_ms(&self) -> i64 {
+        self.modified.0.saturating_mul(1000) + self.modified.1 / 1_000_000
+    }
+}
+
 impl Opened {
     /// Fails if the file is not what it was when it was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {

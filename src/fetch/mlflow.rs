@@ -40,6 +40,8 @@ pub(super) struct Resolved {
     pub(super) model: String,
     pub(super) version: String,
     pub(super) target: Target,
+    /// When the version was registered, in milliseconds since the epoch.
+    pub(super) created_ms: Option<i64>,
 }
 
 pub(super) enum Target {
@@ -96,7 +98,8 @@ pub(super) async fn resolve(config: &Config, location: &str) -> Result<Resolved,
     let registry = Registry::open(config, location)?;
     let (model, version) = registry.version().await?;
     let target = registry.baseline(config, &model, &version).await?;
-    Ok(Resolved { model, version: version.version, target })
+    let created_ms = version.creation_timestamp;
+    Ok(Resolved { model, version: version.version, target, created_ms })
 }
 
 impl Registry {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
+use crate::baseline::{Trained, TrainedBy};
 use crate::fetch::config::Config;
 use crate::fetch::delta::{self, Table};
 use crate::fetch::digest::{of_list, of_local, of_objects, of_profile};
@@ -17,6 +18,9 @@ use crate::fetch::object::{Bucket, Part};
 use crate::fetch::parquet::Input;
 use crate::fetch::shelf::{Shelf, runtime};
 use crate::fetch::worker::{HEAD, PROFILE_MAX, is_profile_name, looks_like_profile, read_profile};
+
+/// Tools that build the same image twice alike give files the time 0, or 1980, with which ZIP begins.
+const NO_TIME_MS: i64 = 315_619_200_000;
 
 /// The location is not a path of this machine: looking at it takes a network.
 pub fn is_remote(location: &str) -> bool {
@@ -41,6 +45,8 @@ pub(super) struct Origin {
     known: Option<String>,
     /// A version that is part of the digest: the same data under another are a new baseline.
     version: Option<String>,
+    /// When the registry took the version, in milliseconds since the epoch.
+    registered_ms: Option<i64>,
     kind: Kind,
 }
 
@@ -106,7 +112,7 @@ impl Origin {
     }
 
     fn new(source: &str, known: Option<String>, kind: Kind) -> Self {
-        Self { source: source.to_owned(), known, version: None, kind }
+        Self { source: source.to_owned(), known, version: None, registered_ms: None, kind }
     }
 
     fn find_model(config: &Config, location: &str) -> Result<Self, Error> {
@@ -138,7 +144,8 @@ impl Origin {
             }
         };
         let source = format!("{location} (version {}, {place})", resolved.version);
-        Ok(Self { source, version: Some(label), ..found })
+        let registered_ms = resolved.created_ms;
+        Ok(Self { source, version: Some(label), registered_ms, ..found })
     }
 
     /// A Delta table, if there is one.
@@ -232,6 +239,41 @@ impl Origin {
     /// The source that a profile of the source `own` is from, as is known here.
     pub(super) fn source_of_profile(&self, own: String) -> String {
         if self.version.is_some() { self.source.clone() } else { own }
+    }
+
+    /// When the model was trained whose data end at `data_end_ms`. Data that end behind the time of their
+    /// file tell another time.
+    pub(super) fn trained(&self, data_end_ms: Option<i64>) -> Option<Trained> {
+        let modified = self.modified();
+        let before = |end_ms: &i64| modified.is_none_or(|modified| *end_ms <= modified.at_ms);
+        let data_end_ms = data_end_ms.filter(before);
+        let data = data_end_ms.map(|at_ms| Trained { at_ms, by: TrainedBy::TimeColumn });
+        self.registered().or(data).or(modified)
+    }
+
+    /// The same of a profile that says `own`.
+    pub(super) fn trained_of_profile(&self, own: Option<Trained>) -> Option<Trained> {
+        self.registered().or(own).or_else(|| self.modified())
+    }
+
+    fn registered(&self) -> Option<Trained> {
+        self.registered_ms.map(|at_ms| Trained { at_ms, by: TrainedBy::Registry })
+    }
+
+    fn modified(&self) -> Option<Trained> {
+        // What a registry hands out is written when it is read.
+        if self.version.is_some() {
+            return None;
+        }
+        let newest = match &self.kind {
+            Kind::Local { parts, .. } => parts.iter().map(|(_, p)| p.stamp.modified_ms()).max(),
+            Kind::Remote { parts, .. } => {
+                parts.iter().map(|part| part.meta.last_modified.timestamp_millis()).max()
+            }
+            Kind::Delta { .. } | Kind::Artifact { .. } | Kind::Tracked(_) => None,
+        };
+        let newest = newest.filter(|ms| *ms > NO_TIME_MS);
+        newest.map(|at_ms| Trained { at_ms, by: TrainedBy::Modified })
     }
 
     fn stamped(&self, own: &str) -> String {

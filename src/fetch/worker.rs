@@ -112,15 +112,15 @@ fn reply(request: &Request) -> Result<Reply, Error> {
     let table = Table::open(&request.location, source.inputs())?;
     let reply = match &request.job {
         Job::Build { overrides, digest: false } => {
-            let built = build(request, &table, overrides)?;
-            Reply::Baseline(Box::new(Baseline { source: source.source.clone(), ..built }))
+            let built = build(request, (&source, &table), overrides)?;
+            Reply::Baseline(Box::new(built))
         }
         Job::Build { overrides, digest: true } => {
             // Where there is a second core, hashing costs no time.
             let (built, digest) = thread::scope(|scope| {
                 let hashing =
                     thread::Builder::new().spawn_scoped(scope, || source.digest(&request.location));
-                let built = build(request, &table, overrides);
+                let built = build(request, (&source, &table), overrides);
                 let digest = match hashing {
                     Ok(hashing) => {
                         hashing.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
@@ -129,11 +129,7 @@ fn reply(request: &Request) -> Result<Reply, Error> {
                 };
                 (built, digest)
             });
-            Reply::Baseline(Box::new(Baseline {
-                digest: digest?,
-                source: source.source.clone(),
-                ..built?
-            }))
+            Reply::Baseline(Box::new(Baseline { digest: digest?, ..built? }))
         }
         Job::Count { reference } => Reply::Counts(columns::count_into(&table, reference)?),
     };
@@ -142,7 +138,11 @@ fn reply(request: &Request) -> Result<Reply, Error> {
 }
 
 /// All but the digest.
-fn build(request: &Request, table: &Table, overrides: &Overrides) -> Result<Baseline, Error> {
+fn build(
+    request: &Request,
+    (origin, table): (&Origin, &Table),
+    overrides: &Overrides,
+) -> Result<Baseline, Error> {
     let fault = |fault| Error::Columns { location: request.location.clone(), fault };
     let layout = Layout::new(&table.source(), overrides).map_err(fault)?;
     let fault = |fault| Error::Season { location: request.location.clone(), fault };
@@ -159,12 +159,13 @@ fn build(request: &Request, table: &Table, overrides: &Overrides) -> Result<Base
     Ok(Baseline {
         format: Baseline::lowest_format(&features),
         digest: String::new(),
-        source: request.location.clone(),
+        source: origin.source.clone(),
         rows: table.rows,
         sampled: features.iter().any(|feature| feature.sample.is_some()),
         features,
         time_column: layout.time_column,
         ignored: layout.ignored,
+        trained: origin.trained(clock.as_ref().map(|clock| clock.last_ms)),
         season: clock.map(|clock| clock.rule),
     })
 }
@@ -180,6 +181,7 @@ fn from_profile(request: &Request, origin: &Origin, json: &[u8]) -> Result<Reply
             let season = |fault| Error::Season { location: location.clone(), fault };
             profile.configure_season(overrides).map_err(season)?;
             profile.digest = origin.digest_of_profile(&profile.digest);
+            profile.trained = origin.trained_of_profile(profile.trained);
             profile.source = origin.source_of_profile(profile.source);
             Ok(Reply::Baseline(Box::new(profile)))
         }

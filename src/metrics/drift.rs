@@ -21,6 +21,7 @@ use crate::metrics::text::{Families, Kind};
 
 mod duplicates;
 mod names;
+mod operation;
 mod owner;
 mod prediction;
 
@@ -61,7 +62,7 @@ const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale
 /// Every drift family, whether it has series at present or not.
 pub(super) fn families() -> impl Iterator<Item = Named> {
     let more = [SERIES, LIMITED, owner::EVALUATED, duplicates::DUPLICATES];
-    names::ALL.into_iter().chain(prediction::ALL).chain(more)
+    names::ALL.into_iter().chain(prediction::ALL).chain(operation::ALL).chain(more)
 }
 
 /// Adds the drift families of every model to `out`; with more than `max_series` in all, the
@@ -133,7 +134,8 @@ fn model_families(out: &mut Families, model: &ModelView) {
     out.set(FAULTY, &of, of_features.filter(|fault| !fault.accepted).count() as f64);
     duplicates::render(out, model);
     prediction::render(out, model);
-    if let Some(ratio) = drift_ratio(model) {
+    operation::render(out, model);
+    if let Some(ratio) = model.drift_ratio() {
         out.set(RATIO, &of, ratio);
     }
 }
@@ -154,21 +156,6 @@ fn status(model: &ModelView) -> &'static str {
 /// The fault is not one of features only, whose companions are evaluated as ever.
 fn is_of_feed(model: &ModelView) -> bool {
     model.faults.is_empty() || model.faults.iter().any(|fault| fault.feature.is_none())
-}
-
-/// Share of the features that are watched at `warning` or above; absent while scores are.
-fn drift_ratio(model: &ModelView) -> Option<f64> {
-    if model.quality == Quality::Stale {
-        return None;
-    }
-    let reached: Vec<bool> = model
-        .features
-        .iter()
-        .filter(|feature| !matches!(feature.verdict, Verdict::Unusable | Verdict::AbsentInLive))
-        .map(|feature| level(feature.verdict) >= Some(Level::Warning))
-        .collect();
-    let drifted = reached.iter().filter(|reached| **reached).count();
-    (!reached.is_empty()).then(|| drifted as f64 / reached.len() as f64)
 }
 
 /// The highest level that a verdict has reached.

@@ -2,7 +2,7 @@
 
 use crate::metrics::text::Kind;
 
-pub(super) const COUNTERS: [(&str, &str); 21] = [
+pub(super) const COUNTERS: [(&str, &str); 20] = [
     ("driftd_records_consumed_total", "Records read from the topic."),
     ("driftd_record_bytes_total", "Payload bytes of the records read."),
     ("driftd_records_rejected_total", "Records or rows that could not be used, by reason."),
@@ -21,7 +21,6 @@ pub(super) const COUNTERS: [(&str, &str); 21] = [
     ("driftd_state_snapshot_failures_total", "Snapshots that could not be written."),
     ("driftd_state_rejected_total", "State records that could not be used at start, by kind."),
     ("driftd_webhook_deliveries_total", "Attempts to deliver, by target and outcome."),
-    ("driftd_retraining_runs_total", "Retrainings, by what the pipeline has said of them."),
     ("driftd_baseline_refresh_failures_total", "New baselines that could not be used."),
     ("driftd_config_reload_failures_total", "Reloads that found the configuration unusable."),
 ];

@@ -8,6 +8,7 @@ use std::fmt::Write;
 pub(super) enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 impl Kind {
@@ -15,6 +16,7 @@ impl Kind {
         match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         }
     }
 }
@@ -54,6 +56,36 @@ impl Families {
             series: BTreeMap::new(),
         });
         family.series.insert(key, line);
+    }
+
+    /// Sets one histogram: how many were at most each of `edges`, and last how many there were, with
+    /// their sum.
+    pub(super) fn set_histogram(
+        &mut self,
+        (name, kind, help): (&str, Kind, &str),
+        labels: &[(&str, &str)],
+        edges: &[u32],
+        cumulated: impl Iterator<Item = u64>,
+        sum: f64,
+    ) {
+        let (mut lines, mut count) = (String::new(), 0);
+        let edges = edges.iter().map(u32::to_string).chain(["+Inf".to_owned()]);
+        for (edge, upto) in edges.zip(cumulated) {
+            let labels = [labels, &[("le", &*edge)]].concat();
+            lines.push_str(&series_name(&format!("{name}_bucket"), &labels));
+            lines.push_str(&format!(" {upto}\n"));
+            count = upto;
+        }
+        for (end, value) in [("sum", sum), ("count", count as f64)] {
+            let key = series_name(&format!("{name}_{end}"), labels);
+            lines.push_str(&format!("{key} {value}\n"));
+        }
+        let family = self.by_name.entry(name.to_owned()).or_insert_with(|| Family {
+            kind: kind.as_str().to_owned(),
+            help: escape(help, false),
+            series: BTreeMap::new(),
+        });
+        family.series.insert(series_name(name, labels), lines);
     }
 
     /// Takes in what the exporter rendered; it prints families and series in no order.

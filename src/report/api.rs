@@ -19,9 +19,11 @@ use crate::feature::{Kind, Role};
 use crate::histogram::{Bins, Cells, Counts};
 
 mod history;
+mod operation;
 mod panes;
 
 pub use history::{Past, history};
+use operation::{Operation, TrainedAt, operation, trained_at};
 pub use panes::{PaneFilter, panes};
 
 /// `GET /api/v1/models`.
@@ -87,6 +89,7 @@ pub struct Model<'a> {
     suppressed_by: &'a [Suppression],
     explanation: &'a str,
     triggers: u64,
+    operation: Operation,
     suppressed: &'a BTreeMap<Suppression, u64>,
 }
 
@@ -96,6 +99,8 @@ struct BaselineSummary<'a> {
     digest: &'a str,
     rows: u64,
     loaded: Option<String>,
+    /// Null where nothing tells.
+    trained: Option<TrainedAt>,
 }
 
 #[derive(Debug, Serialize)]
@@ -202,6 +207,7 @@ pub fn model(model: &ModelView) -> Model<'_> {
             digest: &baseline.digest,
             rows: baseline.rows,
             loaded: model.baseline_loaded_ms.map(time),
+            trained: baseline.trained.map(trained_at),
         }),
         min_records: model.min_records,
         thresholds: model.thresholds.iter().map(threshold).collect(),
@@ -211,6 +217,7 @@ pub fn model(model: &ModelView) -> Model<'_> {
         suppressed_by: &model.suppressed_by,
         explanation: &model.explanation,
         triggers: model.triggers,
+        operation: operation(model),
         suppressed: &model.suppressed,
     }
 }

@@ -13,6 +13,7 @@ use crate::decide::Level;
 use crate::decide::ModelView;
 use crate::decide::Quality;
 use crate::decide::Verdict;
+use crate::decide::ledger::Figures;
 use crate::decide::view::WindowView;
 use crate::histogram::Counts;
 
@@ -92,6 +93,7 @@ impl Comparison {
             min_records: 0,
             evaluated_ms: None,
             triggers: 0,
+            figures: Figures::default(),
             suppressed: BTreeMap::new(),
         }
     }

@@ -15,9 +15,10 @@ use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftd::baseline::{Baseline, Convention, FeatureBaseline, Unusable};
+use driftd::baseline::{Baseline, Convention, FeatureBaseline, Trained, TrainedBy, Unusable};
 use driftd::compare::Statistic;
 use driftd::decide::incident::{Attempt, CloseReason, Evidence, Incident, IncidentState};
+use driftd::decide::ledger::Figures;
 use driftd::decide::policy::Level;
 use driftd::decide::prediction::PredictionDrift;
 use driftd::decide::view::{
@@ -38,6 +39,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+const FRAUD: &str = "model=\"fraud\"";
 const HOSTILE: &str = "a\"b\n</td>\\{} \u{1f980}/..";
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const MINUTE: i64 = 60_000;
@@ -142,6 +144,15 @@ fn predicted() -> PredictionDrift {
     }
 }
 
+/// Two incidents: one was found after ten minutes and replaced after 40, one is open.
+fn figures() -> Figures {
+    let found = json!({"counts": [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], "sum_ms": 4_200_000, "last": [2, 3_600_000]});
+    let over = json!({"counts": [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], "sum_ms": 2_400_000, "last": [1, 2_400_000]});
+    let runs = json!({"accepted": 2, "failed": 1});
+    let figures = json!({"detection": found, "recovery": over, "cycle": over, "runs": runs});
+    serde_json::from_value(figures).unwrap()
+}
+
 fn fraud() -> ModelView {
     let unusable =
         FeatureBaseline { unusable: Some(Unusable::IdLike), ..feature("id", categorical()) };
@@ -163,6 +174,7 @@ fn fraud() -> ModelView {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: Some(Trained { at_ms: START - MINUTE, by: TrainedBy::TimeColumn }),
         season: None,
     };
     ModelView {
@@ -211,6 +223,7 @@ fn fraud() -> ModelView {
         min_records: 10,
         evaluated_ms: Some(START + 3 * MINUTE),
         triggers: 1,
+        figures: figures(),
         suppressed: BTreeMap::from([(Suppression::IncidentOpen, 4)]),
     }
 }
@@ -237,6 +250,7 @@ fn fresh() -> ModelView {
         panes: Arc::default(),
         evaluated_ms: None,
         triggers: 0,
+        figures: Figures::default(),
         suppressed: BTreeMap::new(),
         ..fraud()
     }
@@ -389,6 +403,22 @@ async fn a_model_has_its_features_and_what_is_not_finite_is_absent() {
     assert_eq!(model["explanation"], "zeta: psi 0.3 is above 0.2");
     assert_eq!(model["evaluated"], "2026-01-01T00:03:00Z");
     assert_eq!(model["baseline"]["digest"], "d1");
+    assert_eq!(
+        model["baseline"]["trained"],
+        json!({"at": "2025-12-31T23:59:00Z", "by": "time_column"})
+    );
+    let operation = &model["operation"];
+    // Of the four that are watched, one has drifted and one warns.
+    assert_eq!(operation["drift_ratio"], 0.5);
+    assert_eq!(
+        operation["time_to_detect"],
+        json!({"count": 2, "mean_seconds": 2100.0, "last_seconds": 3600.0})
+    );
+    assert_eq!(operation["retraining_cycle"]["last_seconds"], 2400.0);
+    assert_eq!(operation["runs"]["failed"], 1);
+    let fresh = running.json(&format!("/api/v1/models/{}", encoded("ranking <b>"))).await;
+    let none = json!({"count": 0, "mean_seconds": null, "last_seconds": null});
+    assert_eq!(fresh["operation"]["time_to_recover"], none);
     assert_eq!(
         model["thresholds"][1],
         json!({"statistic": "psi", "level": "retrain", "threshold": 0.2})
@@ -774,6 +804,17 @@ async fn drift_families_come_from_the_view_and_are_absent_where_nothing_can_be_s
         );
         of("feature_drift_score", &labels)
     };
+    assert_eq!(of("model_trained_timestamp_seconds", FRAUD), Some((START - MINUTE) as f64 / 1e3));
+    assert_eq!(of("model_trained_timestamp_seconds", "model=\"ranking <b>\""), None);
+    let upto = |le: &str| {
+        of("incident_detection_seconds_bucket", &format!("{FRAUD},le=\"{le}\"")).unwrap()
+    };
+    assert_eq!(["300", "900", "3600", "7200", "+Inf"].map(upto), [0.0, 1.0, 1.0, 2.0, 2.0]);
+    assert_eq!(of("incident_detection_seconds_sum", FRAUD), Some(4200.0));
+    assert_eq!(of("retraining_cycle_seconds_count", FRAUD), Some(1.0));
+    assert_eq!(of("retraining_runs_total", &format!("{FRAUD},state=\"failed\"")), Some(1.0));
+    // One that has not come yet is there, so that a first one is seen as an increase.
+    assert_eq!(of("retraining_runs_total", "model=\"ranking <b>\",state=\"failed\""), Some(0.0));
     assert_eq!(score("zeta", "psi"), Some(0.3));
     assert_eq!(score("zeta", "ks"), None);
     assert_eq!(score("zeta", "kl"), None);

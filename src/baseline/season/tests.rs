@@ -67,6 +67,7 @@ fn baseline(feature: FeatureBaseline, period: Period) -> Baseline {
         time_column: Some("ts".to_owned()),
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: Some(SeasonRule {
             period,
             time_zone: "UTC".to_owned(),

@@ -51,6 +51,7 @@ fn baseline(features: Vec<FeatureBaseline>) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: None,
     }
 }

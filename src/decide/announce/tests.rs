@@ -36,6 +36,7 @@ fn told(kind: Kind, verdicts: &[FeatureVerdict]) -> Announcement {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: None,
     };
     announce(Occasion {

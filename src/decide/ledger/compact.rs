@@ -74,7 +74,8 @@ impl Ledger {
             model: model.clone(),
             digest: digest.clone(),
             ordinal,
-            incidents: self.forgotten.get(model).copied().unwrap_or_default(),
+            incidents: self.forgotten.get(model).map_or(0, |gone| gone.incidents),
+            figures: self.forgotten.get(model).map(|gone| gone.figures.clone()).unwrap_or_default(),
         });
         records.collect()
     }

@@ -7,6 +7,7 @@ use crate::decide::announcement::Announcement;
 use crate::decide::announcement::Audience;
 use crate::decide::announcement::Data;
 use crate::decide::incident::Evidence;
+use crate::decide::ledger::forget::CLOSED_KEPT;
 
 const DIGEST: &str = "9f86d081884c7d65";
 const TARGET: &str = "retraining_trigger/fraud";
@@ -216,7 +217,8 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (1..4u64, state).prop_map(|(n, state)| Record::Marked { incident: id(n), state, at_ms: 8 }),
         (any::<bool>(), 1..3u64, 1..9u64).prop_map(|(fraud, ordinal, incidents)| {
             let model = if fraud { "fraud" } else { "churn" }.to_owned();
-            Record::Forgotten { model, digest: DIGEST.to_owned(), ordinal, incidents }
+            let figures = Figures::default();
+            Record::Forgotten { model, digest: DIGEST.to_owned(), ordinal, incidents, figures }
         }),
         (1..4u64).prop_map(|n| {
             let told = delivery("fraud", &format!("{}.closed", id(n)), Kind::Closed);

@@ -75,6 +75,7 @@ fn baseline(names: &[&str]) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: None,
     }
 }

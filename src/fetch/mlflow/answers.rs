@@ -14,6 +14,8 @@ pub(super) struct ModelVersion {
     pub(super) run_id: String,
     #[serde(default)]
     pub(super) tags: Vec<Tag>,
+    /// Milliseconds since the epoch.
+    pub(super) creation_timestamp: Option<i64>,
 }
 
 #[derive(Deserialize)]

@@ -165,8 +165,6 @@ impl Evaluate {
     /// A trigger was taken: whoever follows the incident is told, and that earlier trouble is over.
     fn tell_accepted(&mut self, id: &str, target: &str, result: Outcome, now_ms: i64) {
         let Some(model) = self.triggered_by(target) else { return };
-        let name = self.specs[model].name().to_owned();
-        self.metrics.retraining(&name, ACCEPTED);
         let at = (self.decided_end_ms(model), now_ms);
         let how = match result {
             Outcome::AlreadyThere => "had the retraining already",
@@ -218,7 +216,6 @@ impl Evaluate {
         let at = (self.decided_end_ms(model), now_ms);
         match state {
             RunState::Missing => {
-                self.metrics.retraining(&name, "missing");
                 let summary = format!(
                     "{target} has accepted the trigger of {name}, and there is no run: does anything \
                      listen for it?"
@@ -228,13 +225,11 @@ impl Evaluate {
             }
             RunState::Running | RunState::Succeeded => {
                 let word = if state == RunState::Running { "confirmed" } else { "succeeded" };
-                self.metrics.retraining(&name, word);
                 let about = (Kind::Progress, format!("{id}.{word}"), Some(id));
                 self.notify(model, about, (summary.clone(), word), at);
                 self.tell_delivered(model, id, summary, at);
             }
             RunState::Failed => {
-                self.metrics.retraining(&name, "failed");
                 self.close(model, id, CloseReason::Rejected, at, "driftd");
             }
         }

@@ -103,6 +103,7 @@ impl Evaluate {
             min_records: spec.policy.min_records,
             evaluated_ms: evaluator.state.decided_end_ms,
             triggers: self.log.ledger().opened(spec.name()),
+            figures: self.log.ledger().figures(spec.name()),
             suppressed: evaluator.suppressed.clone(),
         }
     }

@@ -97,6 +97,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: None,
     };
     season::add(&mut baseline, spec);

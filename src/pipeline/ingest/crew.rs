@@ -275,6 +275,7 @@ mod tests {
             time_column: None,
             ignored: Vec::new(),
             sampled: false,
+            trained: None,
             season: None,
         };
         Adoption::new(0, Arc::new(baseline), None)

@@ -253,6 +253,7 @@ mod tests {
             time_column: None,
             ignored: Vec::new(),
             sampled: false,
+            trained: None,
             season: Some(rule),
         };
         // Two days with 100 + h and 200 + h records in hour h.

@@ -9,7 +9,8 @@ use maud::{Markup, html};
 
 use crate::decide::Incident;
 use crate::decide::history::{History, Point};
-use crate::report::page::words::{ending_word, millis, minute};
+use crate::decide::time::millis;
+use crate::report::page::words::{ending_word, minute};
 use crate::report::svg::time_marks;
 
 /// Units across the stretched frame of lines.

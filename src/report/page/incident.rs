@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 
 use crate::decide::incident::Attempt;
+use crate::decide::time::millis;
 use crate::decide::{CloseReason, Incident, IncidentState, View};
 use crate::report::page::model::name_and_time;
 use crate::report::page::words::{
-    count, ending_word, incident_pill, millis, number, outcome_pill, percent, plural, span,
-    statistic_name, verdict_pill, when, written,
+    count, ending_word, incident_pill, number, outcome_pill, percent, plural, span, statistic_name,
+    verdict_pill, when, written,
 };
 use crate::report::page::{Links, Part, link, site};
 

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::compare::Statistic;
+use crate::decide::ledger::Durations;
 use crate::decide::{DriftState, FeatureVerdict, Incident, ModelView, Verdict, View};
 use crate::report::page::axis::marks_of;
 use crate::report::page::axis::percent as width;
@@ -140,9 +141,27 @@ fn tiles(model: &ModelView) -> Markup {
                 (tile("Baseline", format!("{} rows", count(baseline.rows)), html! {
                     @if let Some(ms) = model.baseline_loaded_ms { "taken up " (when(ms)) }
                 }))
+                @if let Some(trained) = baseline.trained {
+                    (tile("Trained", minute(trained.at_ms), html! { "by " (trained.by.describe()) }))
+                }
+            }
+            @for (name, took, what) in operation(model) {
+                @if let (Some(last), Some(mean)) = (took.last_ms(), took.mean_ms()) {
+                    (tile(name, span(last), html! { (what) "; " (span(mean)) " on average of " (count(took.count())) }))
+                }
             }
         }
     }
+}
+
+/// How long things have taken, each with what is measured.
+fn operation(model: &ModelView) -> [(&'static str, &Durations, &'static str); 3] {
+    let figures = &model.figures;
+    [
+        ("Last found after", &figures.detection, "from onset to incident, event time"),
+        ("Last incident", &figures.recovery, "from opened to closed"),
+        ("Last retraining", &figures.cycle, "from accepted trigger to new baseline"),
+    ]
 }
 
 /// The table of features, the worst first.

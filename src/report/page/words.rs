@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::compare::Statistic;
+use crate::decide::time::millis;
 use crate::decide::{
     CloseReason, DriftState, FeatureVerdict, Incident, IncidentState, Quality, Suppression, Verdict,
 };
@@ -83,10 +84,6 @@ pub(super) fn written(time: &str) -> Markup {
         Some(ms) => when(ms),
         None => html! { (time) },
     }
-}
-
-pub(super) fn millis(time: &str) -> Option<i64> {
-    time.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
 /// `2 d 3 h`, `5 min`, `12 s`.

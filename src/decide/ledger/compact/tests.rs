@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::announcement::Kind;
 use crate::decide::incident::CloseReason;
+use crate::decide::ledger::forget::{CLOSED_KEPT, MESSAGES_KEPT};
 use crate::decide::ledger::tests::{closed, delivery, fold, id, opened, record};
-use crate::decide::ledger::{CLOSED_KEPT, MESSAGES_KEPT};
 use crate::decide::record::DeliveryResult;
 
 fn warning(number: i64) -> [Record; 3] {

@@ -20,6 +20,7 @@ fn baseline(feature: &FeatureBaseline) -> Baseline {
         time_column: None,
         ignored: Vec::new(),
         sampled: false,
+        trained: None,
         season: None,
     }
 }

@@ -65,8 +65,11 @@ fn pairs(all: &[(Told, &str)]) -> Vec<(Told, String)> {
     all.iter().map(|(kind, verdict)| (*kind, (*verdict).to_owned())).collect()
 }
 
-fn metric(fed: &Fed, state: &str) -> bool {
-    let text = fed.evaluate.metrics.render(&View::default(), &Default::default(), 0);
+fn metric(fed: &mut Fed, state: &str) -> bool {
+    fed.evaluate.dirty = true;
+    fed.evaluate.publish(0);
+    let view = fed.evaluate.view.borrow().clone();
+    let text = fed.evaluate.metrics.render(&view, &Default::default(), 0);
     let series = format!("driftd_retraining_runs_total{{model=\"fraud\",state=\"{state}\"}} 1");
     text.contains(&series)
 }
@@ -96,7 +99,7 @@ async fn a_retraining_is_accepted_confirmed_and_ended_by_its_failure() {
     assert_eq!(warned(told(&fed, "opsgenie")), opsgenie);
     assert_eq!(told(&fed, "pagerduty"), []);
     for state in ["accepted", "confirmed", "failed"] {
-        assert!(metric(&fed, state), "{state}");
+        assert!(metric(&mut fed, state), "{state}");
     }
     let incident = fed.evaluate.log.ledger().incidents().remove(0);
     let last = incident.run.unwrap();
@@ -140,7 +143,7 @@ async fn a_trigger_that_needed_a_person_is_told_and_told_to_be_over() {
     let missing = [both[0], both[1], (Told::DeliveryFailed, "missing")];
     assert_eq!(told(&fed, "pagerduty"), pairs(&missing));
     assert_eq!(fed.incident().unwrap().0, IncidentState::Accepted);
-    assert!(metric(&fed, "missing"));
+    assert!(metric(&mut fed, "missing"));
 }
 
 #[tokio::test]
