@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::baseline::{Baseline, Convention, FeatureBaseline, FeatureOverride, Overrides};
 use crate::cli::{BAD_INPUT, OK, profiles};
+use crate::decide::time::rfc3339;
 use crate::feature::Kind;
 use crate::fetch;
 use crate::histogram::Cells;
@@ -219,6 +220,7 @@ fn summary(baseline: &Baseline) -> Value {
         "rules_digest": baseline.rules_digest(),
         "rows": baseline.rows,
         "time_column": baseline.time_column,
+        "trained": baseline.trained.map(|t| json!({"at": rfc3339(t.at_ms), "by": t.by})),
         "ignored": baseline.ignored,
         "sampled": baseline.sampled,
         "season": baseline.season,

@@ -41,6 +41,7 @@ models:
       thresholds: {{psi_alert: 0.1, psi_retrain: 0.2, prediction_drift_p_value: 0.001}}
       design_effect: 1
       retraining_trigger: {{webhook: "http://127.0.0.1:9/nobody", allow_http: true}}
+dead_letter: {{topic: dead}}
 state: {{dir: {state}}}
 http: {{public: "{public}", admin: "{admin}"}}
 """

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use driftd::baseline::{Baseline, FeatureBaseline, Overrides, Unusable};
+use driftd::baseline::{Baseline, FeatureBaseline, Overrides, Trained, TrainedBy, Unusable};
 use driftd::feature::{Kind, Role};
 use driftd::fetch::{self, Config, Error, WorkerCommand};
 use driftd::histogram::{Cells, Counts, NumericCells, Storage};
@@ -578,4 +578,39 @@ fn how_much_records_depend_on_each_other_is_measured_by_the_time_column() {
     assert_eq!(effect(&without, "hourly"), None);
     let profile = Baseline::from_json(in_order.to_json().as_bytes()).unwrap();
     assert_eq!(profile, in_order);
+}
+
+#[test]
+fn when_a_model_was_trained_is_the_end_of_its_data_else_the_time_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (timed, plain) = (folder.path().join("timed.parquet"), folder.path().join("plain.parquet"));
+    write(&timed, &dependent_rows(|row| row));
+    write(&plain, &dependent_rows(|row| row)[1..]);
+    let end_ms = 1_767_225_600_000 + 39_999 * 60_000;
+    let trained = |path: &Path, written_ms: i64| {
+        let since = Duration::from_millis(written_ms.unsigned_abs());
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + since).unwrap();
+        load(path.to_str().unwrap()).unwrap().trained
+    };
+    let by = |at_ms: i64, by: TrainedBy| Some(Trained { at_ms, by });
+    assert_eq!(trained(&timed, end_ms + 9), by(end_ms, TrainedBy::TimeColumn));
+    assert_eq!(trained(&plain, end_ms + 9), by(end_ms + 9, TrainedBy::Modified));
+    // Rows from after the file was written are of another clock.
+    assert_eq!(trained(&timed, end_ms - 9), by(end_ms - 9, TrainedBy::Modified));
+    // An image that is built the same twice alike has no times.
+    assert_eq!(trained(&timed, 0), by(end_ms, TrainedBy::TimeColumn));
+    assert_eq!(trained(&plain, 1000), None);
+
+    // A profile says what its data did, whenever it was written.
+    trained(&timed, end_ms + 9);
+    let profile = folder.path().join("profile.json");
+    let (from, to) = (timed.to_str().unwrap(), profile.to_str().unwrap());
+    let built = driftd(&["baseline", "build", from, "-o", to]);
+    let said = String::from_utf8_lossy(&built.stdout).into_owned();
+    assert!(
+        said.contains("trained  2026-01-28T18:39:00Z, by the end of its time column"),
+        "{said}"
+    );
+    assert_eq!(trained(&profile, end_ms + 99), by(end_ms, TrainedBy::TimeColumn));
 }

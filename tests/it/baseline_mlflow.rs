@@ -7,6 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use driftd::baseline::{Overrides, Trained, TrainedBy};
+use driftd::fetch::read_here;
+
 use crate::baseline_stores::{body, config, driftd, fixture, read, refused};
 use crate::servers::Mlflow;
 
@@ -128,6 +131,11 @@ fn an_alias_is_the_baseline_of_the_version_that_it_names() {
     assert!(first.contains(&source), "{first}");
     let by_number = ask("mlflow:models:/fraud/1", "");
     assert_eq!(digest(&by_number), digest(&first));
+
+    let config = serde_json::from_str(&settings(&url, "")).unwrap();
+    let version = read_here(&config, CHAMPION, &Overrides::default()).unwrap();
+    let registered = Trained { at_ms: 1_795_300_037_339, by: TrainedBy::Registry };
+    assert_eq!(version.trained, Some(registered));
 
     registry.alias(2, "");
     let second = ask(CHAMPION, "");

@@ -83,6 +83,7 @@ fn a_drift_triggers_one_webhook_and_a_new_baseline_ends_it() {
         m["baseline"]["digest"] != drifted["baseline"]["digest"]
     });
     assert_eq!(adopted["incident"], "none");
+    assert_eq!(adopted["baseline"]["trained"]["by"], "modified");
     let incident = &daemon.incidents()[0];
     assert_eq!((&incident["state"], &incident["as"]), (&json!("closed"), &json!("replaced")));
     assert_eq!(

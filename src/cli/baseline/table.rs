@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::baseline::{Baseline, FeatureBaseline};
+use crate::decide::time::rfc3339;
 use crate::feature::{Kind, Role};
 use crate::histogram::{Cells, NumericCells, Storage};
 
@@ -21,6 +22,12 @@ pub(super) fn table(baseline: &Baseline) -> String {
         baseline.rows,
         baseline.time_column.as_deref().unwrap_or("no time column found"),
     );
+    if let Some(trained) = baseline.trained {
+        line(
+            &mut out,
+            &format!("trained  {}, by {}", rfc3339(trained.at_ms), trained.by.describe()),
+        );
+    }
     if let Some(rule) = &baseline.season {
         line(&mut out, &format!("seasons  {rule}"));
     }

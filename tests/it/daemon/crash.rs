@@ -129,6 +129,19 @@ fn killed_while_a_new_baseline_is_taken_up_it_loses_nothing_and_ends_the_inciden
     let panes = panes["panes"].as_array().unwrap();
     assert!(panes.iter().all(|pane| pane["records"] == 2 * RATE), "{panes:#?}");
     assert_eq!(webhook.seen("/retrain").len(), 1);
+    // What it took is told by the log, however often the process has died.
+    let took = |m: &Value| {
+        ["time_to_detect", "time_to_recover", "retraining_cycle"].map(|k| m["operation"][k].clone())
+    };
+    assert!(took(&model).iter().all(|one| one["count"] == 1), "{model:#}");
+    daemon.kill();
+    let daemon = Daemon::start(&world.write_config("state", "after", &models));
+    let after = daemon.until("fraud", "the baseline", |m| m["baseline"]["digest"].is_string());
+    assert_eq!(took(&after), took(&model));
+    assert_eq!(after["operation"]["runs"], model["operation"]["runs"]);
+    assert_eq!(after["operation"]["runs"]["accepted"], 1);
+    let cycles = "driftd_retraining_cycle_seconds_count{model=\"fraud\"} 1\n";
+    assert!(daemon.get_public("/metrics").1.contains(cycles));
 }
 
 #[test]

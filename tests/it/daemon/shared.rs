@@ -320,6 +320,7 @@ fn a_new_baseline_is_taken_up_by_all_replicas_from_one_pane_on() {
     let end_ms = stream.now_ms() - 2 * MINUTE;
     let model = evaluator(&daemons, end_ms).model("fraud");
     assert_eq!((&model["drift"], &model["incident"]), (&json!("healthy"), &json!("none")));
+    assert_eq!(model["operation"]["retraining_cycle"]["count"], 1, "{model:#}");
     let panes: Value = serde_json::from_str(&evaluator(&daemons, end_ms).panes("fraud")).unwrap();
     let panes = panes["panes"].as_array().unwrap();
     let whole = stream.rate * i64::from(PARTITIONS);
