@@ -18,8 +18,10 @@ use crate::fetch;
 use crate::histogram::Cells;
 use crate::setting::season::{Period, Season};
 
+mod configured;
 mod table;
 
+use configured::{Configured, Reading};
 use table::{one_feature, table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,22 +34,26 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BuildArgs {
-    /// Parquet file, folder of parts, or s3://bucket/key.
-    reference: String,
+    /// Parquet file, folder of parts, or s3://bucket/key; with --config that of the model, if not given.
+    #[arg(required_unless_present = "config")]
+    reference: Option<String>,
+    #[command(flatten)]
+    configured: Configured,
     /// Where to write the profile.
     #[arg(short, long)]
     output: PathBuf,
     /// A column that is no feature; may be repeated.
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "config")]
     ignore: Vec<String>,
     /// A column whose values are categories, such as numeric codes; may be repeated.
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "config")]
     categorical: Vec<String>,
     /// Whose numbers it will be compared by: its cells get the edges that these need.
     #[arg(long, value_name = "NAME", default_value = "driftd", value_parser = profiles())]
+    #[arg(conflicts_with = "config")]
     profile: Convention,
     /// The column that holds what the model answered [default: prediction].
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "config")]
     prediction: Option<String>,
     #[command(flatten)]
     season: SeasonArgs,
@@ -60,9 +66,10 @@ pub(super) struct BuildArgs {
 struct SeasonArgs {
     /// `auto` tries a day and a week on every feature: the configuration's `season`.
     #[arg(long = "season", value_name = "PERIOD", value_enum, default_value_t)]
+    #[arg(conflicts_with = "config")]
     period: SeasonPeriod,
     /// The zone whose clock the slots follow.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    #[arg(long, value_name = "ZONE", default_value = "UTC", conflicts_with = "config")]
     time_zone: String,
 }
 
@@ -89,8 +96,12 @@ impl SeasonArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
-    /// Parquet file, folder of parts, s3://bucket/key, or profile.
-    baseline: String,
+    /// Parquet file, folder of parts, s3://bucket/key, or profile; with --config that of the model, if not
+    /// given.
+    #[arg(required_unless_present = "config")]
+    baseline: Option<String>,
+    #[command(flatten)]
+    configured: Configured,
     /// Only this feature, with its cells and bins.
     #[arg(long)]
     feature: Option<String>,
@@ -125,7 +136,11 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
         pane_ms: None,
         watch_prediction: false,
     };
-    let Some(baseline) = read(&args.reference, &overrides)? else { return Ok(BAD_INPUT) };
+    let reading = match args.configured.reading(args.reference.as_deref(), overrides) {
+        Ok(reading) => reading,
+        Err(code) => return Ok(code),
+    };
+    let Some(baseline) = read(&reading)? else { return Ok(BAD_INPUT) };
     write_whole(&args.output, baseline.to_json().as_bytes())
         .with_context(|| format!("can't write the profile to {}", args.output.display()))?;
     print(&match args.format {
@@ -137,9 +152,11 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
 
 fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     let overrides = Overrides { season: args.season.setting(), ..Overrides::default() };
-    let Some(baseline) = read(&args.baseline, &overrides)? else {
-        return Ok(BAD_INPUT);
+    let reading = match args.configured.reading(args.baseline.as_deref(), overrides) {
+        Ok(reading) => reading,
+        Err(code) => return Ok(code),
     };
+    let Some(baseline) = read(&reading)? else { return Ok(BAD_INPUT) };
     let text = match &args.feature {
         None => match args.format {
             Format::Table => table(&baseline),
@@ -149,7 +166,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<u8> {
             let Some(feature) = baseline.features.iter().find(|f| f.name == *name) else {
                 let names: Vec<_> = baseline.features.iter().map(|f| f.name.as_str()).collect();
                 let names = names.join(", ");
-                complain(&format!("{}: no feature `{name}`; it has: {names}", args.baseline))?;
+                complain(&format!("{}: no feature `{name}`; it has: {names}", reading.location))?;
                 return Ok(BAD_INPUT);
             };
             match args.format {
@@ -163,7 +180,8 @@ fn show(args: &ShowArgs) -> anyhow::Result<u8> {
 }
 
 /// The baseline, or `None` once standard error says what is wrong with it.
-fn read(location: &str, overrides: &Overrides) -> anyhow::Result<Option<Baseline>> {
+fn read(reading: &Reading) -> anyhow::Result<Option<Baseline>> {
+    let Reading { location, settings, overrides } = reading;
     let bar = if io::stderr().is_terminal() {
         let bar = ProgressBar::new_spinner();
         bar.set_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?);
@@ -173,7 +191,7 @@ fn read(location: &str, overrides: &Overrides) -> anyhow::Result<Option<Baseline
     } else {
         ProgressBar::hidden()
     };
-    let result = fetch::load_blocking(&fetch::Config::default(), location, overrides);
+    let result = fetch::load_blocking(settings, location, overrides);
     bar.finish_and_clear();
     match result {
         Ok(baseline) => Ok(Some(baseline)),

@@ -614,3 +614,53 @@ fn when_a_model_was_trained_is_the_end_of_its_data_else_the_time_of_its_file() {
     );
     assert_eq!(trained(&profile, end_ms + 99), by(end_ms, TrainedBy::TimeColumn));
 }
+
+#[test]
+fn by_a_configuration_a_baseline_is_read_as_the_daemon_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::copy(fixture("pandas_zstd.parquet"), at("fraud.parquet")).unwrap();
+    fs::copy(fixture("pandas_zstd.parquet"), at("next.parquet")).unwrap();
+    let config = |more: &str| {
+        let text = format!(
+            "kafka: {{brokers: ['k:9092']}}\nbaselines: {{baseline_root: {}}}\nmodels:\n  - name: fraud\n    topic: t\n    \
+             ignore: [age]\n    features: {{count: {{kind: categorical}}}}\n    drift_config:\n      \
+             reference_dataset: {}\n      profile: evidently\n{more}",
+            folder.path().display(),
+            at("fraud.parquet"),
+        );
+        fs::write(at("driftd.yaml"), text).unwrap();
+        at("driftd.yaml")
+    };
+    let one = config("");
+    let done = driftd(&["baseline", "build", "-c", &one, "-o", &at("profile.json")]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let built = Baseline::from_json(&fs::read(at("profile.json")).unwrap()).unwrap();
+    let loaded = driftd::config::load(Path::new(&one), &|_| None).unwrap().config;
+    let model = &loaded.models[0];
+    let place = &model.drift_config.reference_dataset;
+    assert_eq!(built, load_with(&loaded.baselines, place, &model.overrides()).unwrap());
+    assert_eq!(feature(&built, "count").kind, Kind::Categorical);
+    assert_eq!(built.ignored[0].column, "age");
+
+    // The data of the next training, before it is in its place; nothing outside the root is read.
+    let source = |args: &[&str]| {
+        let done = driftd(&[&["baseline", "show", "--format", "json"], args].concat());
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        let said: Result<Value, _> = serde_json::from_slice(&done.stdout);
+        (done.status.code(), said.map(|said| said["source"].clone()).unwrap_or_default(), error)
+    };
+    assert_eq!(source(&[&at("next.parquet"), "-c", &one]).1, at("next.parquet"));
+    let (code, _, why) = source(&[&fixture("pandas_zstd.parquet"), "-c", &one]);
+    assert!(code == Some(78) && why.contains("baseline_root"), "{why}");
+
+    // What the configuration says is not said twice, and one of several models is named.
+    for args in [&["--season", "day", "-c", &one][..], &[], &["x", "--model", "fraud"]] {
+        assert_eq!(source(args).0, Some(2), "{args:?}");
+    }
+    let two =
+        config("  - {name: churn, topic: t, drift_config: {reference_dataset: none.parquet}}\n");
+    let (code, _, why) = source(&["-c", &two]);
+    assert!(code == Some(2) && why.contains("--model: fraud, churn"), "{why}");
+    assert_eq!(source(&["-c", &two, "--model", "fraud"]).1, at("fraud.parquet"));
+}
