@@ -64,7 +64,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         .build()
         .context("cannot start the runtime")?;
     let client = Client::new(&reached)?;
-    let look = || runtime.block_on(look(&client, &url, token.as_deref(), args.model.as_deref()));
+    let look = || {
+        runtime.block_on(look(
+            &client,
+            &url,
+            token.as_deref(),
+            (args.model.as_deref(), args.features),
+        ))
+    };
     let is_terminal = io::stdout().is_terminal();
     if args.once || !is_terminal {
         let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
@@ -96,15 +103,18 @@ async fn look(
     client: &Client,
     url: &Url,
     token: Option<&str>,
-    only: Option<&str>,
+    (only, features): (Option<&str>, usize),
 ) -> anyhow::Result<Vec<Looked>> {
-    let get = async |path: &[&str]| {
+    let get = async |path: &[&str], of: &[&str]| {
         let headers = token.map(|token| ("authorization", format!("Bearer {token}")));
-        let url = at(url, path)?;
+        let mut url = at(url, path)?;
+        if !of.is_empty() {
+            url.query_pairs_mut().extend_pairs(of.iter().map(|feature| ("feature", feature)));
+        }
         let answer = client.get_with(&url, headers.into_iter().collect(), PATIENCE, MOST).await;
         understood(&answer.with_context(|| format!("cannot read {url}"))?)
     };
-    let all = get(&["api", "v1", "models"]).await?;
+    let all = get(&["api", "v1", "models"], &[]).await?;
     let names = all["models"].as_array().map(Vec::as_slice).unwrap_or_default();
     let names = names.iter().filter_map(|model| model["model"].as_str());
     let wanted: Vec<&str> = match only {
@@ -113,8 +123,14 @@ async fn look(
     };
     let mut out = Vec::new();
     for name in wanted {
-        let model = get(&["api", "v1", "models", name]).await?;
-        let past = get(&["api", "v1", "models", name, "history"]).await?;
+        let model = get(&["api", "v1", "models", name], &[]).await?;
+        // Of a thousand features it would be megabytes, every two seconds.
+        let shown = frame::worst(&model).take(features).filter_map(|row| row["feature"].as_str());
+        let shown: Vec<&str> = shown.collect();
+        let past = match shown.is_empty() {
+            true => Value::Null,
+            false => get(&["api", "v1", "models", name, "history"], &shown).await?,
+        };
         out.push(Looked { model, past });
     }
     Ok(out)

@@ -111,7 +111,7 @@ pub(super) fn unknown_model(view: &View, name: &str) -> Response {
     answer::error(StatusCode::NOT_FOUND, why)
 }
 
-fn unknown_feature(model: &ModelView, feature: &str) -> Response {
+pub(super) fn unknown_feature(model: &ModelView, feature: &str) -> Response {
     let why = match &model.baseline {
         Some(baseline) => {
             let known = list(baseline.features.iter().map(|feature| feature.name.as_str()));

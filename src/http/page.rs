@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::decide::view::{ModelView, View};
-use crate::http::{App, admin};
+use crate::http::{App, admin, answer};
 use crate::metrics;
-use crate::report::page::{Facts, Loop, Sample};
+use crate::report::page::{Facts, Listed, Loop, Sample};
 use crate::report::{api, page};
 
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
@@ -79,9 +79,18 @@ pub(super) async fn model(
 ) -> Response {
     let name = path.map(|Path(name)| name).unwrap_or_default();
     let view = app.view();
-    let all = query.is_some_and(|query| query.split('&').any(|part| part == "features=all"));
-    let html = find(&view, &name).map(|model| page::model(&view, model, all));
+    let listed = listed(&query.unwrap_or_default());
+    let html = find(&view, &name).map(|model| page::model(&view, model, listed));
     found(html, "model", &name, 1)
+}
+
+/// `features=all`, or the rank of the first, as in `features=101`.
+fn listed(query: &str) -> Listed {
+    match query.split('&').find_map(|part| part.strip_prefix("features=")) {
+        Some("all") => Listed::All,
+        Some(rank) => Listed::From(rank.parse().unwrap_or(1)),
+        None => Listed::From(1),
+    }
 }
 
 pub(super) async fn report(
@@ -115,13 +124,28 @@ pub(super) async fn report_by_kind(
 pub(super) async fn history(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Response {
     let Ok(Path(name)) = path else { return admin::bad_path() };
     let view = app.view();
-    match find(&view, &name) {
-        Some(model) => Json(api::history(model)).into_response(),
-        None => admin::unknown_model(&view, &name),
+    let Some(model) = find(&view, &name) else { return admin::unknown_model(&view, &name) };
+    let mut wanted = Vec::new();
+    match query {
+        Err(rejection) => return answer::error(StatusCode::BAD_REQUEST, rejection.body_text()),
+        Ok(Query(query)) => {
+            for (key, feature) in query {
+                if key != "feature" {
+                    let why = format!("`{key}` is not known here; feature is");
+                    return answer::error(StatusCode::BAD_REQUEST, why);
+                }
+                if model.history.feature(&feature).is_none() {
+                    return admin::unknown_feature(model, &feature);
+                }
+                wanted.push(feature);
+            }
+        }
     }
+    Json(api::history(model, &wanted)).into_response()
 }
 
 /// What the API is, for programs.

@@ -273,7 +273,7 @@ pub fn report<'a>(view: &View, of: &'a ModelView, now_ms: i64) -> Report<'a> {
     Report {
         generated: time(now_ms),
         model: model(of),
-        history: history(of),
+        history: history(of, &[]),
         distributions: names.filter_map(|named| feature(of, &named.name)).collect(),
         incidents,
     }

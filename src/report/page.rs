@@ -22,7 +22,7 @@ pub use feature::feature;
 pub use file::{comparison, report};
 pub use health::{Facts, Loop, Sample, health};
 pub use incident::{incident, incidents};
-pub use model::model;
+pub use model::{Listed, model};
 pub use overview::overview;
 pub use words::encode;
 

@@ -39,6 +39,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+mod large;
+
 const FRAUD: &str = "model=\"fraud\"";
 const HOSTILE: &str = "a\"b\n</td>\\{} \u{1f980}/..";
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";

@@ -87,6 +87,14 @@ fn tone(state: &str) -> &'static str {
     }
 }
 
+/// The features of a model that are watched, the worst first.
+pub(super) fn worst(model: &Value) -> impl Iterator<Item = &Value> {
+    let all = model["features"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut rows: Vec<&Value> = all.iter().filter(|row| row["verdict"] != "unusable").collect();
+    rows.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap_or(std::cmp::Ordering::Equal));
+    rows.into_iter()
+}
+
 fn model(lines: &mut Vec<Line>, looked: &Looked, features: usize) {
     let of = &looked.model;
     let text = |key: &str| of[key].as_str().unwrap_or("-");
@@ -106,10 +114,7 @@ fn model(lines: &mut Vec<Line>, looked: &Looked, features: usize) {
     }
     lines.push(Line { text: head, tone: coloured, quiet: false });
     lines.push(Line { text: clean(text("explanation")), tone: None, quiet: true });
-    let mut rows: Vec<&Value> =
-        of["features"].as_array().map(Vec::as_slice).unwrap_or_default().iter().collect();
-    rows.retain(|row| row["verdict"] != "unusable");
-    rows.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap_or(std::cmp::Ordering::Equal));
+    let rows: Vec<&Value> = worst(of).collect();
     let names = rows.iter().take(features).map(|row| short(row).chars().count());
     let wide = names.max().unwrap_or(0).max(7);
     if rows.is_empty() {

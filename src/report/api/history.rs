@@ -44,11 +44,12 @@ struct Line {
     noise_floor: Vec<Option<f64>>,
 }
 
-/// The past of a model.
-pub fn history(model: &ModelView) -> Past<'_> {
+/// The past of a model, of the features that are `wanted`; of all if none is.
+pub fn history<'a>(model: &'a ModelView, wanted: &[String]) -> Past<'a> {
     let history = &model.history;
     let points: Vec<&Point> = history.points().collect();
-    let features = history.features().iter().enumerate();
+    let is_wanted = |name: &String| wanted.is_empty() || wanted.contains(name);
+    let features = history.features().iter().enumerate().filter(|(_, name)| is_wanted(name));
     Past {
         model: &model.model,
         pane_ms: model.pane_ms,

@@ -6,7 +6,7 @@ use crate::decide::{Incident, ModelView, View};
 use crate::report::page::axis::marks_of;
 use crate::report::page::feature::Shown;
 use crate::report::page::incident::whole;
-use crate::report::page::model::{Head, compared, features, incidents_of, policy};
+use crate::report::page::model::{Head, Listed, compared, features, incidents_of, policy};
 use crate::report::page::timeline::timeline;
 use crate::report::page::words::{minute, ranked};
 use crate::report::page::{ICON, Links, STYLE, anchor};
@@ -21,7 +21,7 @@ pub fn report(view: &View, model: &ModelView, now_ms: i64) -> String {
     let body = html! {
         (Head { model, links: Links::File }.whole())
         div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
-        (features(model, Links::File, usize::MAX))
+        (features(model, Links::File, Listed::All))
         @if !incidents.is_empty() {
             h2 { "Incidents" }
             @for incident in &incidents {
@@ -43,7 +43,7 @@ pub fn comparison(model: &ModelView, now_ms: i64) -> String {
     let body = html! {
         h1 { "Comparison" }
         (compared(model))
-        (features(model, Links::File, usize::MAX))
+        (features(model, Links::File, Listed::All))
         (policy(model))
         (each(model, &[]))
     };

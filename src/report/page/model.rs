@@ -18,18 +18,26 @@ use crate::report::page::{Links, Part, encode, link, site};
 
 /// Features with a picture of their own.
 const PICTURED: usize = 4;
-/// Rows of the table of features, unless all are asked for.
+/// Rows of the table of features, unless all are asked for; and those of all that have a picture.
 const LISTED: usize = 100;
 
-/// The page of one model; `all` lists every feature.
-pub fn model(view: &View, model: &ModelView, all: bool) -> String {
+/// Which features the table has, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// A hundred from this rank on, which counts from 1; the last ones if there are no more.
+    From(usize),
+    All,
+}
+
+/// The page of one model.
+pub fn model(view: &View, model: &ModelView, listed: Listed) -> String {
     let links = Links::Site { up: 1 };
     let incidents = incidents_of(view, model);
     let body = html! {
         nav.crumbs aria-label="Where this is" { a href=[links.to("")] { "Models" } }
         (Head { model, links }.whole())
         div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
-        (features(model, links, if all { usize::MAX } else { LISTED }))
+        (features(model, links, listed))
         (pictures(model, &incidents, links))
         (prediction(model))
         @if !incidents.is_empty() {
@@ -165,12 +173,19 @@ fn operation(model: &ModelView) -> [(&'static str, &Durations, &'static str); 3]
 }
 
 /// The table of features, the worst first.
-pub(super) fn features(model: &ModelView, links: Links, most: usize) -> Markup {
+pub(super) fn features(model: &ModelView, links: Links, listed: Listed) -> Markup {
     let ranked = ranked(&model.features);
     if ranked.is_empty() {
         return html! { h2 { "Features" } p.quiet { "None has been judged yet." } };
     }
-    let left_out = ranked.len().saturating_sub(most);
+    let (first, most) = match listed {
+        Listed::All => (0, ranked.len()),
+        Listed::From(rank) => {
+            let last = (ranked.len() - 1) / LISTED * LISTED;
+            ((rank.max(1) - 1).min(last), LISTED)
+        }
+    };
+    let rows = ranked.iter().enumerate().skip(first).take(most);
     html! {
         h2 { "Features" }
         div.wide tabindex="0" role="region" aria-label="Features" {
@@ -186,18 +201,37 @@ pub(super) fn features(model: &ModelView, links: Links, most: usize) -> Markup {
                     td { "PSI over time" }
                 } }
                 tbody {
-                    @for (at, verdict) in ranked.iter().take(most).enumerate() { (row(model, links, verdict, ranked.len() - at)) }
+                    @for (at, verdict) in rows { (row(model, links, verdict, (ranked.len() - at, at < first + LISTED))) }
                 }
             }
         }
-        @if left_out > 0 {
-            p.quiet { (count(left_out as u64)) " more are not listed; " a href="?features=all" { "list all" } "." }
-        }
+        @if ranked.len() > most || first > 0 { (others(first, ranked.len())) }
+        @if most > LISTED { p.quiet { "Only the first " (LISTED) " have a picture here; every feature's own page has more." } }
         p.quiet.small { "Evidence is a share of what the budget of false retrainings asks: a change is real from 100 % on. Unknown is out of training's range, or an unseen category; like missing, as a share above what is expected." }
     }
 }
 
-fn row(model: &ModelView, links: Links, verdict: &FeatureVerdict, gravity: usize) -> Markup {
+/// Where the other features are, of a table that begins behind the `first` ones.
+fn others(first: usize, all: usize) -> Markup {
+    let to = |rank: usize, text: &str| {
+        html! { " \u{b7} " a href=(format!("?features={rank}")) { (text) } }
+    };
+    html! {
+        p.quiet {
+            "Listed are " (count(first as u64 + 1)) " to " (count(all.min(first + LISTED) as u64)) " of " (count(all as u64)) ", the worst first"
+            @if first > 0 { (to(1, "the first")) (to((first + 1).saturating_sub(LISTED).max(1), "worse")) }
+            @if first + LISTED < all { (to(first + LISTED + 1, "more")) }
+            " \u{b7} " a href="?features=all" { "all" }
+        }
+    }
+}
+
+fn row(
+    model: &ModelView,
+    links: Links,
+    verdict: &FeatureVerdict,
+    (gravity, has_picture): (usize, bool),
+) -> Markup {
     let psi = verdict.scores.get(&Statistic::Psi).filter(|psi| psi.value.is_finite());
     let real = verdict.onset.as_ref().filter(|onset| onset.is_real());
     let since = real.and_then(|onset| onset.psi).map(|psi| psi.value);
@@ -219,7 +253,7 @@ fn row(model: &ModelView, links: Links, verdict: &FeatureVerdict, gravity: usize
             }
             td.n.none[missing.is_none()] data-v=[missing] data-k="missing" { (rate(missing)) }
             td.n.none[unknown.is_none()] data-v=[unknown] data-k="unknown" { (rate(unknown)) }
-            td.spark.full { (spark(&model.history, &verdict.feature, &model.thresholds)) }
+            td.spark.full { @if has_picture { (spark(&model.history, &verdict.feature, &model.thresholds)) } }
         }
     }
 }

@@ -185,9 +185,19 @@ impl Scored<'_> {
     }
 }
 
+/// No more than about `most` places of a line: of neighbours the highest stands for them all.
+fn thinned(places: Vec<Place>, most: usize) -> Vec<Place> {
+    let few = places.len().div_ceil(most).max(1);
+    let runs = places.chunk_by(|a, b| a.is_some() && b.is_some());
+    let highest = |few: &[Place]| few.iter().flatten().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+    runs.flat_map(|run| run.chunks(few).map(highest)).collect()
+}
+
 /// A score over time without axes: window and since the onset, against the lowest line.
 pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f64)]) -> Markup {
     const HIGH: f64 = 30.0;
+    /// It is some hundred pixels wide.
+    const PLACES: usize = 60;
     let (Some(feature), Some(time)) = (history.feature(name), Time::of(history)) else {
         return html! {};
     };
@@ -202,7 +212,7 @@ pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f
     let y = Roots::new(top.max(line.unwrap_or(0.0) * 1.5).max(1e-6), 2.0, HIGH - 2.0);
     let drawn = |value: &dyn Fn(&Point) -> Option<f64>| {
         let place = |point: &Point| value(point).map(|v| (time.at(point.end_ms), y.at(v)));
-        unbroken(history.points().map(|point| (point, place(point))))
+        thinned(unbroken(history.points().map(|point| (point, place(point)))), PLACES)
     };
     html! {
         svg width="100%" height=(HIGH) aria-hidden="true" {
@@ -215,5 +225,23 @@ pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f
                 (path("since", drawn(&|point| point.onset_psi(feature)).into_iter()))
             }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thinned_line_keeps_its_peaks_and_its_gaps() {
+        let place = |n: u32| Some((f64::from(n), if n == 137 { 1.0 } else { 20.0 }));
+        let mut places: Vec<Place> = (0..100).map(place).collect();
+        places.push(None);
+        places.extend((100..200).map(place));
+        let thin = thinned(places.clone(), 50);
+        assert!(thin.len() <= 52, "{}", thin.len());
+        assert!(thin.contains(&place(137)) && thin.iter().filter(|p| p.is_none()).count() == 1);
+        assert_eq!(thinned(places.clone(), 201), places);
+        assert_eq!(thinned(Vec::new(), 50), []);
     }
 }
