@@ -131,6 +131,9 @@ fn pane(n: i64, cells: [u64; 4]) -> Arc<ClosedPane> {
     Arc::new(ClosedPane::new(&pane, true))
 }
 
+const WINDOW: WindowView =
+    WindowView { start_ms: START, end_ms: START + 3 * MINUTE, records: 16, complete: true };
+
 fn predicted() -> PredictionDrift {
     PredictionDrift {
         feature: "zeta".to_owned(),
@@ -187,12 +190,7 @@ fn fraud() -> ModelView {
         quality: Quality::Ok,
         incident: Some(IncidentState::Accepted),
         incident_id: Some("i-1".to_owned()),
-        window: WindowView {
-            start_ms: START,
-            end_ms: START + 3 * MINUTE,
-            records: 16,
-            complete: true,
-        },
+        window: WINDOW,
         features: vec![
             verdict("zeta", Verdict::Drifted, 0.3),
             verdict(HOSTILE, Verdict::Warning, 0.15),

@@ -153,23 +153,32 @@ fn tiles(model: &ModelView) -> Markup {
                     (tile("Trained", minute(trained.at_ms), html! { "by " (trained.by.describe()) }))
                 }
             }
-            @for (name, took, what) in operation(model) {
-                @if let (Some(last), Some(mean)) = (took.last_ms(), took.mean_ms()) {
-                    (tile(name, span(last), html! { (what) "; " (span(mean)) " on average of " (count(took.count())) }))
+        }
+        (operation(model))
+    }
+}
+
+/// How long things have taken, once there is something to tell.
+fn operation(model: &ModelView) -> Markup {
+    let figures = &model.figures;
+    let all: [(_, &Durations, _); 3] = [
+        ("Last drift found after", &figures.detection, "from onset to incident, event time"),
+        ("Last incident lasted", &figures.recovery, "from opened to closed"),
+        ("Last retraining took", &figures.cycle, "from accepted trigger to new baseline"),
+    ];
+    let told = all.into_iter().filter_map(|(name, took, what)| {
+        Some((name, took.last_ms()?, what, took.mean_ms()?, took.count()))
+    });
+    let told: Vec<_> = told.collect();
+    html! {
+        @if !told.is_empty() {
+            dl.tiles {
+                @for (name, last, what, mean, count) in told {
+                    div { dt { (name) } dd { (span(last)) small { (what) @if count > 1 { "; " (span(mean)) " on average of " (count) } } } }
                 }
             }
         }
     }
-}
-
-/// How long things have taken, each with what is measured.
-fn operation(model: &ModelView) -> [(&'static str, &Durations, &'static str); 3] {
-    let figures = &model.figures;
-    [
-        ("Last found after", &figures.detection, "from onset to incident, event time"),
-        ("Last incident", &figures.recovery, "from opened to closed"),
-        ("Last retraining", &figures.cycle, "from accepted trigger to new baseline"),
-    ]
 }
 
 /// The table of features, the worst first.

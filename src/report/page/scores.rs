@@ -186,7 +186,7 @@ impl Scored<'_> {
 }
 
 /// No more than about `most` places of a line: of neighbours the highest stands for them all.
-fn thinned(places: Vec<Place>, most: usize) -> Vec<Place> {
+fn thinned(places: &[Place], most: usize) -> Vec<Place> {
     let few = places.len().div_ceil(most).max(1);
     let runs = places.chunk_by(|a, b| a.is_some() && b.is_some());
     let highest = |few: &[Place]| few.iter().flatten().copied().min_by(|a, b| a.1.total_cmp(&b.1));
@@ -212,7 +212,7 @@ pub(super) fn spark(history: &History, name: &str, lines: &[(Statistic, Level, f
     let y = Roots::new(top.max(line.unwrap_or(0.0) * 1.5).max(1e-6), 2.0, HIGH - 2.0);
     let drawn = |value: &dyn Fn(&Point) -> Option<f64>| {
         let place = |point: &Point| value(point).map(|v| (time.at(point.end_ms), y.at(v)));
-        thinned(unbroken(history.points().map(|point| (point, place(point)))), PLACES)
+        thinned(&unbroken(history.points().map(|point| (point, place(point)))), PLACES)
     };
     html! {
         svg width="100%" height=(HIGH) aria-hidden="true" {
@@ -238,10 +238,10 @@ mod tests {
         let mut places: Vec<Place> = (0..100).map(place).collect();
         places.push(None);
         places.extend((100..200).map(place));
-        let thin = thinned(places.clone(), 50);
+        let thin = thinned(&places, 50);
         assert!(thin.len() <= 52, "{}", thin.len());
         assert!(thin.contains(&place(137)) && thin.iter().filter(|p| p.is_none()).count() == 1);
-        assert_eq!(thinned(places.clone(), 201), places);
-        assert_eq!(thinned(Vec::new(), 50), []);
+        assert_eq!(thinned(&places, 201), places);
+        assert!(thinned(&[], 50).is_empty());
     }
 }
