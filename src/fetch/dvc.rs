@@ -1,4 +1,4 @@
-//! Data under DVC: a `.dvc` file names content by its hash, `.dvc/config` the remote that has it.
+//! Data under DVC: a `.dvc` file or `dvc.lock` names content by its hash, `.dvc/config` the remote that has it.
 
 use std::fs;
 use std::io::Read;
@@ -12,6 +12,8 @@ use crate::fetch::config::{Config, S3Config};
 use crate::fetch::error::Error;
 use crate::fetch::local::{self, is_part};
 
+mod lock;
+
 const SCHEME: &str = "dvc:";
 /// No `.dvc` file and no configuration comes near it.
 const TEXT_MAX: u64 = 1 << 20;
@@ -23,7 +25,7 @@ pub(super) fn is_tracked(location: &str) -> bool {
     location.starts_with(SCHEME)
 }
 
-/// What a `.dvc` file stands for.
+/// What a `.dvc` file, or an output of a pipeline, stands for.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tracked {
     /// The name that people know it by.
@@ -49,20 +51,14 @@ struct Entry {
 }
 
 impl Tracked {
-    /// The `.dvc` file of `location` and the remote that its repository is configured with.
+    /// The `.dvc` file of `location`, or the `dvc.lock` that has it as an output, and the remote that the
+    /// repository is configured with.
     pub(super) fn read(config: &Config, location: &str) -> Result<Self, Error> {
         let fault = |cause: String| fault(location, cause);
         let named = location.strip_prefix(SCHEME).unwrap_or(location);
-        let named = if named.ends_with(".dvc") { named.to_owned() } else { format!("{named}.dvc") };
-        let (path, root) = (Path::new(&named), config.baseline_root.as_deref());
-        let text = read_text(path, root)?;
-        let file = yaml(&text).map_err(|why| fault(format!("{named} is not YAML: {why}")))?;
-        let outs = file.get("outs").and_then(Value::as_array).map(Vec::as_slice);
-        let [out] = outs.unwrap_or_default() else {
-            return Err(fault(format!(
-                "{named} names no data or several; name a .dvc file with one `outs`"
-            )));
-        };
+        let root = config.baseline_root.as_deref();
+        let (path, out) = entry(location, named, root)?;
+        let named = path.display();
         let get = |key: &str| out.get(key).and_then(Value::as_str);
         let hash = get("md5").filter(|hash| is_hash(hash)).ok_or_else(|| {
             fault(format!(
@@ -70,8 +66,9 @@ impl Tracked {
                  or name the object by its own URL"
             ))
         })?;
-        let remote = find_remote(path, root, get("remote"), location)?;
-        let name = get("path").unwrap_or("data").to_owned();
+        let remote = find_remote(&path, root, get("remote"), location)?;
+        let name =
+            get("path").and_then(|path| path.rsplit('/').next()).unwrap_or("data").to_owned();
         let in_files = get("hash").is_some();
         Ok(Self { name, hash: hash.to_owned(), in_files, remote })
     }
@@ -129,6 +126,26 @@ impl Tracked {
     }
 }
 
+/// What names the content: a file, and its entry there.
+fn entry(location: &str, named: &str, root: Option<&Path>) -> Result<(PathBuf, Value), Error> {
+    let path = if named.ends_with(".dvc") { named.to_owned() } else { format!("{named}.dvc") };
+    let text = match read_text(Path::new(&path), root) {
+        Err(missing @ Error::Missing { .. }) if path != named => {
+            return lock::find(location, named, root)?.ok_or(missing);
+        }
+        text => text?,
+    };
+    let file = yaml(&text).map_err(|why| fault(location, format!("{path} is not YAML: {why}")))?;
+    let outs = file.get("outs").and_then(Value::as_array).map(Vec::as_slice);
+    match outs.unwrap_or_default() {
+        [out] => Ok((PathBuf::from(path), out.clone())),
+        _ => Err(fault(
+            location,
+            format!("{path} names no data or several; name a .dvc file with one `outs`"),
+        )),
+    }
+}
+
 fn fault(location: &str, cause: String) -> Error {
     Error::Unreadable { location: location.to_owned(), cause }
 }
@@ -144,6 +161,10 @@ fn read_text(path: &Path, root: Option<&Path>) -> Result<String, Error> {
     let mut text = String::new();
     let read = opened.file.as_ref().take(TEXT_MAX).read_to_string(&mut text);
     read.map_err(|error| Error::io(&opened.path, &error))?;
+    if text.len() as u64 == TEXT_MAX {
+        let cause = format!("it is larger than {} MiB, as nothing of DVC is", TEXT_MAX >> 20);
+        return Err(fault(&opened.path, cause));
+    }
     Ok(text)
 }
 

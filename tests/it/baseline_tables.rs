@@ -189,6 +189,75 @@ fn data_under_dvc_are_found_by_their_hash() {
     assert!(said.contains("nowhere/reference.parquet.dvc: no such file"), "{said}");
 }
 
+/// As `dvc repro` of DVC 3 leaves them.
+const LOCK: &str = "schema: '2.0'
+stages:
+  featurize@eu:
+    cmd:
+    - python featurize.py eu
+    deps:
+    - path: ../raw.csv
+      hash: md5
+      md5: 00000000000000000000000000000000
+      size: 12
+    params:
+      params.yaml:
+        seed: 7
+    outs:
+    - path: parts
+      hash: md5
+      md5: da91b62af332aaf3c779a4ef307ae100.dir
+      size: 75293
+      nfiles: 2
+  train:
+    cmd: python train.py
+    outs:
+    - path: model/reference.parquet
+      hash: md5
+      md5: bda5865b2e750db46cbef37f1d834edf
+      size: 72174
+";
+
+#[test]
+fn outputs_of_a_pipeline_are_found_in_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = folder.path().join("repo");
+    repository(&repo, "../../store");
+    fs::remove_dir_all(repo.join("data")).unwrap();
+    fs::write(repo.join("dvc.lock"), LOCK).unwrap();
+    let store = folder.path().join("store");
+    push(&|key, bytes| {
+        fs::create_dir_all(store.join(key).parent().unwrap()).unwrap();
+        fs::write(store.join(key), bytes).unwrap();
+    });
+    let at = |path: &str| format!("dvc:{}/{path}", repo.display());
+    let local = build(&[], &fixture("pandas_zstd.parquet"));
+    let file = at("model/reference.parquet");
+    let found = build(&[], &file);
+    assert_eq!((&found.features, &found.source), (&local.features, &file));
+    // A stage that runs in a folder of its own names what it makes from there.
+    let (said, _) = refused(&[], &at("data/eu/parts"));
+    assert!(said.contains("dvc.lock has no output") && said.contains("/repo/parts"), "{said}");
+    let stages =
+        "stages:\n  featurize:\n    foreach: [eu]\n    do:\n      wdir: data/eu\n      cmd: x\n";
+    fs::write(repo.join("dvc.yaml"), stages).unwrap();
+    assert_eq!(build(&[], &at("data/eu/parts")).features, local.features);
+    let (said, _) = refused(&[], &at("parts"));
+    assert!(said.contains("/repo/data/eu/parts"), "{said}");
+
+    // What another run made is another baseline; damage is told with its place.
+    let text = LOCK.replace("bda5865b2e750db46cbef37f1d834edf", "472ebb345e5d278df4e2f51ee842e747");
+    fs::write(repo.join("dvc.lock"), text).unwrap();
+    let next = build(&[], &file);
+    assert!(next.digest != found.digest && next.rows != found.rows);
+    fs::write(repo.join("dvc.lock"), "stages: {").unwrap();
+    let (said, code) = refused(&[], &file);
+    assert!(code == Some(78) && said.contains("dvc.lock can't be understood"), "{said}");
+    fs::write(repo.join("dvc.lock"), "#".repeat(1 << 20)).unwrap();
+    let (said, _) = refused(&[], &file);
+    assert!(said.contains("larger than 1 MiB"), "{said}");
+}
+
 #[test]
 fn a_remote_of_dvc_and_a_repository_of_lakefs_are_read_from_s3() {
     let Some(moto) = Moto::start() else { return };
