@@ -238,8 +238,7 @@ fn outputs_of_a_pipeline_are_found_in_its_lock() {
     // A stage that runs in a folder of its own names what it makes from there.
     let (said, _) = refused(&[], &at("data/eu/parts"));
     assert!(said.contains("dvc.lock has no output") && said.contains("/repo/parts"), "{said}");
-    let stages =
-        "stages:\n  featurize:\n    foreach: [eu]\n    do:\n      wdir: data/eu\n      cmd: x\n";
+    let stages = "stages:\n  featurize:\n    foreach: [eu]\n    do:\n      wdir: data/${item}\n      cmd: x\n";
     fs::write(repo.join("dvc.yaml"), stages).unwrap();
     assert_eq!(build(&[], &at("data/eu/parts")).features, local.features);
     let (said, _) = refused(&[], &at("parts"));

@@ -74,13 +74,15 @@ fn outputs(
     let mut found = Vec::new();
     for (name, stage) in stages.into_iter().flatten() {
         // A stage that was written for several items goes by `name@item`.
-        let written = &pipeline["stages"][name.split('@').next().unwrap_or(name)];
+        let (written, item) = name.split_once('@').unwrap_or((name, ""));
+        let written = &pipeline["stages"][written];
         let runs_in = written["wdir"].as_str().or_else(|| written["do"]["wdir"].as_str());
-        let runs_in = runs_in.unwrap_or_default();
+        let runs_in = runs_in.unwrap_or_default().replace("${item}", item).replace("${key}", item);
+        // Another template stays as it is, so that it is seen where outputs are told of.
         let outs = stage["outs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for out in outs.iter().filter(|_| !runs_in.contains("${")) {
+        for out in outs {
             if let Some(path) = out["path"].as_str() {
-                found.push((plain(&folder.join(runs_in).join(path)), out.clone()));
+                found.push((plain(&folder.join(&runs_in).join(path)), out.clone()));
             }
         }
     }
