@@ -32,6 +32,8 @@ pub(super) struct Tracked {
     pub(super) name: String,
     /// The MD5 of the file, or of the listing of a folder with `.dir` behind it.
     pub(super) hash: String,
+    /// What a file has, by whoever added it.
+    size: Option<u64>,
     /// DVC 3 keeps objects in `files/md5`.
     in_files: bool,
     pub(super) remote: Remote,
@@ -70,11 +72,26 @@ impl Tracked {
         let name =
             get("path").and_then(|path| path.rsplit('/').next()).unwrap_or("data").to_owned();
         let in_files = get("hash").is_some();
-        Ok(Self { name, hash: hash.to_owned(), in_files, remote })
+        let size = get("size").and_then(|size| size.parse().ok());
+        Ok(Self { name, hash: hash.to_owned(), size, in_files, remote })
     }
 
     pub(super) fn is_folder(&self) -> bool {
         self.hash.ends_with(".dir")
+    }
+
+    /// Refuses a file that came to the remote in part.
+    pub(super) fn check_size(&self, location: &str, found: u64) -> Result<(), Error> {
+        match self.size.filter(|size| !self.is_folder() && *size != found) {
+            None => Ok(()),
+            Some(size) => Err(fault(
+                location,
+                format!(
+                    "the remote has {found} bytes of {}, and DVC knows of {size}; remove it there and `dvc push` again",
+                    self.key(&self.hash)
+                ),
+            )),
+        }
     }
 
     /// Where below the remote the content of a hash is.

@@ -320,5 +320,11 @@ fn open_tracked(config: &Config, location: &str, tracked: &Tracked) -> Result<Ki
     } else {
         vec![(tracked.name.clone(), tracked.key(&tracked.hash))]
     };
-    place.open(files).map(|files| Kind::of(files, tracked.is_folder()))
+    let files = place.open(files)?;
+    let size = match &files {
+        Files::Local(parts) => parts.iter().map(|(_, part)| part.stamp.size).sum(),
+        Files::Remote(_, parts) => parts.iter().map(|part| part.meta.size).sum(),
+    };
+    tracked.check_size(location, size)?;
+    Ok(Kind::of(files, tracked.is_folder()))
 }

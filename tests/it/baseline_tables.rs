@@ -244,8 +244,22 @@ fn outputs_of_a_pipeline_are_found_in_its_lock() {
     let (said, _) = refused(&[], &at("parts"));
     assert!(said.contains("/repo/data/eu/parts"), "{said}");
 
+    // A push that was cut short.
+    let place = store.join("files/md5/bd/a5865b2e750db46cbef37f1d834edf");
+    let whole = fs::read(&place).unwrap();
+    fs::write(&place, &whole[..70_000]).unwrap();
+    let (said, code) = refused(&[], &file);
+    assert!(
+        code == Some(78) && said.contains("has 70000 bytes of files/md5/bd/a5865b2e"),
+        "{said}"
+    );
+    assert!(said.contains("DVC knows of 72174"), "{said}");
+    fs::write(&place, whole).unwrap();
+
     // What another run made is another baseline; damage is told with its place.
     let text = LOCK.replace("bda5865b2e750db46cbef37f1d834edf", "472ebb345e5d278df4e2f51ee842e747");
+    let size = body("parts/part-00001.parquet").len();
+    let text = text.replace("size: 72174", &format!("size: {size}"));
     fs::write(repo.join("dvc.lock"), text).unwrap();
     let next = build(&[], &file);
     assert!(next.digest != found.digest && next.rows != found.rows);
