@@ -56,6 +56,10 @@ pub struct DriftConfig {
     /// How long a partition whose owner is gone holds the window back.
     #[serde(default = "default_max_stall")]
     pub max_stall: Span,
+    /// How far what was read may be behind the present, with records unread, before nothing is triggered
+    /// until they are read; as long as the window if unset: then nothing of it is of the present one.
+    #[serde(default)]
+    pub max_lag: Option<Span>,
     /// The share of rejected records in an hour above which nothing triggers.
     #[serde(default = "default_max_reject_ratio")]
     #[schemars(range(min = 0, max = 1))]
@@ -144,6 +148,11 @@ impl DriftConfig {
             }
             (None, None) => Span::from_secs(DAY),
         }
+    }
+
+    /// How far it may be behind the present.
+    pub fn max_lag(&self) -> Span {
+        self.max_lag.unwrap_or_else(|| self.window())
     }
 
     /// Every line in force, by statistic and level: those written, the defaults, and those of the

@@ -18,12 +18,14 @@ use crate::decode::strangers::Strangers;
 mod constant;
 mod examine;
 mod feed;
+mod lag;
 mod newcomers;
 mod phases;
 mod share;
 mod track;
 mod unit;
 
+pub use lag::Lag;
 pub use phases::{Change, Faults, PaneCounts, Untold};
 
 /// Chance of a fault without cause, per look at a whole model.
@@ -76,11 +78,13 @@ pub enum FaultKind {
     Rejects,
     /// Records of the feed come again, byte for byte, where all of them differed.
     Duplicates,
+    /// So much of the feed is unread that what would be decided is about the past.
+    Lag,
 }
 
 impl FaultKind {
     /// In this order they are stored: new ones go to the end.
-    pub const ALL: [FaultKind; 8] = [
+    pub const ALL: [FaultKind; 9] = [
         FaultKind::NullSurge,
         FaultKind::TypeChange,
         FaultKind::SchemaChange,
@@ -89,6 +93,7 @@ impl FaultKind {
         FaultKind::UnseenSurge,
         FaultKind::Rejects,
         FaultKind::Duplicates,
+        FaultKind::Lag,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -101,6 +106,7 @@ impl FaultKind {
             FaultKind::UnseenSurge => "unseen_surge",
             FaultKind::Rejects => "rejects",
             FaultKind::Duplicates => "duplicates",
+            FaultKind::Lag => "lag",
         }
     }
 }
@@ -235,6 +241,7 @@ impl Finding {
             (FaultKind::Rejects, _) => {
                 format!("{share:.1} % of {records} records can't be used")
             }
+            (FaultKind::Lag, _) => format!("{records} records are not read yet"),
             (FaultKind::Duplicates, _) => format!(
                 "{share:.1} % of {records} sampled records had come before, byte for byte, where {expected:.1} % are usual: does a producer send again what it has sent?"
             ),

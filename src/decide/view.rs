@@ -184,6 +184,8 @@ pub enum Suppression {
     NoTrigger,
     /// An incident record could not be read: a trigger could be a repeat.
     UnreadableIncidents,
+    /// So much is unread that it is about the past: it is sent, or missed, when the present is reached.
+    Lag,
 }
 
 impl Suppression {
@@ -199,6 +201,7 @@ impl Suppression {
             Suppression::DryRun => "dry_run",
             Suppression::NoTrigger => "no_trigger",
             Suppression::UnreadableIncidents => "unreadable_incidents",
+            Suppression::Lag => "lag",
         }
     }
 }

@@ -67,6 +67,14 @@ impl MockBroker {
         self.cluster(|cluster| cluster.broker_up(1))
     }
 
+    /// Answers every request so late from now on.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub fn delay(&self, by: Duration) -> Result<(), Error> {
+        self.cluster(|cluster| cluster.broker_round_trip_time(1, by))
+    }
+
     fn cluster<T>(
         &self,
         ask: impl FnOnce(&rdkafka::mocking::MockCluster<'_, Context>) -> Result<T, KafkaError>,

@@ -12,14 +12,15 @@ use crate::decide::view::{
 use crate::feature::Kind as FeatureKind;
 use crate::histogram::Counts;
 use crate::metrics::drift::names::{
-    COMPLETE, DETECTED, EVIDENCE, FAULT, FAULTY, INCIDENT, INCIDENT_OPEN, INVALID_TYPE, LEAST,
-    LOADED, MISSING, MODEL_INFO, OBSERVATIONS, OUT_OF_RANGE, PRESENT, QUALITY, RATIO, RECORDS,
-    ROWS, SCORE, STATE, STATUS, SUPPRESSED, THRESHOLD, TRIGGERS, UNSEEN, USABLE, WINDOW_END,
+    COMPLETE, DETECTED, EVIDENCE, FAULT, INCIDENT, INCIDENT_OPEN, INVALID_TYPE, LEAST, LOADED,
+    MISSING, MODEL_INFO, OBSERVATIONS, OUT_OF_RANGE, PRESENT, QUALITY, RATIO, RECORDS, ROWS, SCORE,
+    STATE, STATUS, SUPPRESSED, THRESHOLD, TRIGGERS, UNSEEN, USABLE, WINDOW_END,
 };
 use crate::metrics::names::Named;
 use crate::metrics::text::{Families, Kind};
 
 mod duplicates;
+mod faults;
 mod names;
 mod operation;
 mod owner;
@@ -45,7 +46,7 @@ const INCIDENT_STATES: [IncidentState; 6] = [
     IncidentState::Stuck,
     IncidentState::DeliveryFailed,
 ];
-const SUPPRESSIONS: [Suppression; 10] = [
+const SUPPRESSIONS: [Suppression; 11] = [
     Suppression::Settling,
     Suppression::IncompleteWindow,
     Suppression::MinRecords,
@@ -56,13 +57,15 @@ const SUPPRESSIONS: [Suppression; 10] = [
     Suppression::DryRun,
     Suppression::NoTrigger,
     Suppression::UnreadableIncidents,
+    Suppression::Lag,
 ];
 const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale_input", "error"];
 
 /// Every drift family, whether it has series at present or not.
 pub(super) fn families() -> impl Iterator<Item = Named> {
     let more = [SERIES, LIMITED, owner::EVALUATED, duplicates::DUPLICATES];
-    names::ALL.into_iter().chain(prediction::ALL).chain(operation::ALL).chain(more)
+    let families = names::ALL.into_iter().chain(faults::ALL).chain(prediction::ALL);
+    families.chain(operation::ALL).chain(more)
 }
 
 /// Adds the drift families of every model to `out`; with more than `max_series` in all, the
@@ -130,8 +133,7 @@ fn model_families(out: &mut Families, model: &ModelView) {
         let count = model.suppressed.get(&reason).copied().unwrap_or(0);
         out.set(SUPPRESSED, &[of[0], ("reason", reason.as_str())], count as f64);
     }
-    let of_features = model.faults.iter().filter(|fault| fault.feature.is_some());
-    out.set(FAULTY, &of, of_features.filter(|fault| !fault.accepted).count() as f64);
+    faults::render(out, model);
     duplicates::render(out, model);
     prediction::render(out, model);
     operation::render(out, model);
@@ -338,8 +340,9 @@ mod tests {
             Suppression::DryRun => 7,
             Suppression::NoTrigger => 8,
             Suppression::UnreadableIncidents => 9,
+            Suppression::Lag => 10,
         };
-        assert!(SUPPRESSIONS.into_iter().map(suppression).eq(0..10));
+        assert!(SUPPRESSIONS.into_iter().map(suppression).eq(0..11));
     }
 
     #[test]

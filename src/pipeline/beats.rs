@@ -84,12 +84,18 @@ impl Beats {
     }
 
     /// Where a model's partition stands; every one of ours is noted before each `flush`.
-    pub(super) fn note(&mut self, model: usize, state: &PartitionState, progress: Progress) {
+    pub(super) fn note(
+        &mut self,
+        model: usize,
+        state: &PartitionState,
+        (progress, high): (Progress, i64),
+    ) {
         let now = Instant::now();
         let beat = self.models.entry(model).or_default();
         let key = (model, progress.partition.clone());
         let Some(told) = self.partitions.get_mut(&key) else { return };
         beat.rules = state.rules;
+        told.high = high;
         if told.progress.as_ref() != Some(&progress) {
             *told = Told { progress: Some(progress.clone()), since: now, quiet: false, ..*told };
             beat.changed = true;

@@ -29,11 +29,11 @@ pub(super) enum Counted {
         model: usize,
         partials: Vec<Partial>,
     },
-    /// How far partitions have come; and of the quiet ones, where nothing came lately, what all
-    /// their open panes hold.
+    /// How far partitions have come, each with where its log ends; and of the quiet ones, where nothing
+    /// came lately, what all their open panes hold.
     Progress {
         model: usize,
-        progress: Vec<Progress>,
+        progress: Vec<(Progress, i64)>,
         open: Vec<Partial>,
         quiet: Vec<TopicPartition>,
     },
@@ -46,7 +46,7 @@ pub(super) enum Counted {
         model: usize,
         taken: Box<Taken>,
     },
-    /// How far partitions have come elsewhere, each with where its log ended when it was taken there.
+    /// How far partitions have come elsewhere, each with where its log ended when that was told.
     Heard {
         model: usize,
         progress: Vec<(Progress, i64)>,
@@ -75,7 +75,7 @@ pub(super) enum Counted {
 pub(super) struct Taken {
     pub watched: Watched,
     pub kept: Kept,
-    /// How far each partition has come, and where its log ended when it was taken.
+    /// How far each partition has come, and where its log ended when that was told.
     pub heads: Vec<(Progress, i64)>,
     pub in_topic: Option<usize>,
 }

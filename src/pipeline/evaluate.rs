@@ -31,6 +31,7 @@ mod decide;
 mod deliveries;
 mod faults;
 mod incidents;
+mod lag;
 pub(super) mod log;
 pub(super) mod model;
 mod owned;
@@ -206,9 +207,11 @@ impl Evaluate {
                 self.follow_log();
                 self.write_again(now);
                 for model in 0..self.models.len() {
-                    self.dirty |= self.models[model].look_at_clock(now);
+                    self.dirty |= self.models[model].look_at_clock(now, now_ms);
                     self.close_panes(model, now_ms);
+                    self.release_held(model, now_ms);
                     self.watch_quality(model, now_ms);
+                    self.tell_lag(model, now_ms);
                     self.tell_faults(model, now_ms);
                 }
                 self.age_incidents(now_ms);
@@ -237,7 +240,9 @@ impl Evaluate {
             }
             Counted::Progress { model, progress, open, quiet } => {
                 open.into_iter().for_each(|partial| self.models[model].merge.add(partial));
-                progress.into_iter().for_each(|p| self.models[model].progress(p, now));
+                progress
+                    .into_iter()
+                    .for_each(|(p, high)| self.models[model].progress(p, high, now));
                 quiet.iter().for_each(|partition| self.models[model].quiet(partition));
                 model
             }

@@ -342,7 +342,7 @@ impl<'a> Ingest<'a> {
                 let counted = states.values().map(|s| s.next_offset).min();
                 let caught_up = positions.get(partition).copied().max(counted) >= Some(high);
                 for (&model, state) in states {
-                    self.publisher.progress(model, partition, state, caught_up);
+                    self.publisher.progress(model, partition, state, (caught_up, high));
                 }
                 if let Some(next) = counted {
                     let behind = if caught_up { 0 } else { high - next };

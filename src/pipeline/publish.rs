@@ -44,7 +44,7 @@ pub(super) struct Publisher {
 /// What evaluation is told next of a model's partitions.
 #[derive(Default)]
 struct Waiting {
-    progress: Vec<Progress>,
+    progress: Vec<(Progress, i64)>,
     open: Vec<Partial>,
     quiet: Vec<TopicPartition>,
 }
@@ -115,13 +115,13 @@ impl Publisher {
         }
     }
 
-    /// Notes how far a partition has come, if that has changed.
+    /// Notes how far a partition has come, if that has changed; its log ends at `high`.
     pub(super) fn progress(
         &mut self,
         model: usize,
         partition: &TopicPartition,
         state: &PartitionState,
-        caught_up: bool,
+        (caught_up, high): (bool, i64),
     ) {
         // Evaluation would close the panes that the disk has refused so far without what is in them.
         if state.has_closed() {
@@ -130,7 +130,7 @@ impl Publisher {
         let Some(watched) = self.desk.watched(model) else { return };
         let progress = progress_of(partition, state, &watched, caught_up);
         if self.out.is_none() {
-            return self.beats.note(model, state, progress);
+            return self.beats.note(model, state, (progress, high));
         }
         let now = Instant::now();
         let waiting = self.waiting.entry(model).or_default();
@@ -149,7 +149,7 @@ impl Publisher {
                 }
             }
             Some(_) | None => {
-                waiting.progress.push(progress.clone());
+                waiting.progress.push((progress.clone(), high));
                 self.told.insert(key, Told { progress, since: now, open: false });
             }
         }

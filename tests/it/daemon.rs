@@ -12,6 +12,7 @@ mod flood;
 mod golden;
 mod harness;
 mod kills;
+mod lag;
 mod loops;
 mod members;
 mod page;

@@ -56,6 +56,15 @@ impl Checker<'_> {
             );
             self.fault(&[&at("expire_after"), &at("pane")], message);
         }
+        if let Some(most) = drift.max_lag.filter(|most| *most < model.pane) {
+            let message = format!(
+                "{most} is shorter than a pane of {}, which is how old the newest decision always is; \
+                 without it, it is as long as the window, {}",
+                model.pane,
+                model.window()
+            );
+            self.fault(&[&at("max_lag"), &at("pane")], message);
+        }
         if model.lateness > drift.max_age {
             let message = format!(
                 "panes would wait {} for late records, and are kept for max_age {} only",

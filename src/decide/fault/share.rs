@@ -31,7 +31,8 @@ pub(super) fn of(kind: FaultKind, counts: &Counts) -> Option<Part> {
         FaultKind::UnitChange
         | FaultKind::Constant
         | FaultKind::Rejects
-        | FaultKind::Duplicates => None,
+        | FaultKind::Duplicates
+        | FaultKind::Lag => None,
     }
 }
 
@@ -49,7 +50,8 @@ pub(super) fn expected(kind: FaultKind, feature: &FeatureBaseline) -> Option<Par
         | FaultKind::UnitChange
         | FaultKind::Constant
         | FaultKind::Rejects
-        | FaultKind::Duplicates => of(kind, reference),
+        | FaultKind::Duplicates
+        | FaultKind::Lag => of(kind, reference),
     }
 }
 

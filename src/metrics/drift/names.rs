@@ -44,11 +44,6 @@ pub(super) const FAULT: Named = (
     Kind::Gauge,
     "1 while the feature has a fault of this kind and decides nothing; absent without one.",
 );
-pub(super) const FAULTY: Named = (
-    "driftd_model_faulty_features",
-    Kind::Gauge,
-    "Features whose values can't be trusted at present.",
-);
 pub(super) const PRESENT: Named = (
     "driftd_feature_present",
     Kind::Gauge,
@@ -105,7 +100,7 @@ pub(super) const ROWS: Named =
     ("driftd_baseline_rows", Kind::Gauge, "Rows of the baseline in use.");
 
 /// All of the above.
-pub(super) const ALL: [Named; 28] = [
+pub(super) const ALL: [Named; 27] = [
     MODEL_INFO,
     SCORE,
     EVIDENCE,
@@ -116,7 +111,6 @@ pub(super) const ALL: [Named; 28] = [
     UNSEEN,
     INVALID_TYPE,
     FAULT,
-    FAULTY,
     PRESENT,
     USABLE,
     OBSERVATIONS,

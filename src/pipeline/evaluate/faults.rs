@@ -17,6 +17,7 @@ use crate::decide::fault::Change;
 use crate::decide::fault::Fault;
 use crate::decide::fault::FaultKind;
 use crate::decide::fault::Faults;
+use crate::decide::fault::Lag;
 use crate::decide::fault::PaneCounts;
 use crate::decide::fault::Untold;
 use crate::decide::gates::reject_ratio;
@@ -192,7 +193,8 @@ impl ModelEvaluator {
         let of_features =
             features.filter_map(|(at, f)| self.state.faults.fault(at, &f.name, now_ms));
         let repeats = self.state.faults.fault_of_feed(now_ms);
-        of_feed.into_iter().chain(repeats).chain(of_features).collect()
+        let lag = self.lag.as_ref().map(Lag::fault);
+        lag.into_iter().chain(of_feed).chain(repeats).chain(of_features).collect()
     }
 
     fn fault(&self, feature: Option<usize>, now_ms: i64) -> Option<Fault> {
@@ -318,7 +320,7 @@ impl Evaluate {
 
     /// The same faults give the same id after a crash, and one that flaps has one in a window's length:
     /// people are not told twice.
-    fn message_id(&self, model: usize, about: &str, ms: i64, suffix: &str) -> String {
+    pub(super) fn message_id(&self, model: usize, about: &str, ms: i64, suffix: &str) -> String {
         let (name, policy) = (self.specs[model].name(), &self.specs[model].policy);
         let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX) * policy.pane_ms;
         let period = (ms / window_ms.max(1)).cast_unsigned();

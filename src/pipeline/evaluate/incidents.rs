@@ -96,7 +96,9 @@ impl Evaluate {
             why = decision.explanation,
             "incident opened"
         );
-        if !held {
+        if held {
+            self.held_by_lag(model);
+        } else {
             self.enqueue_all(deliveries);
         }
     }

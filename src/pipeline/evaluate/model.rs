@@ -10,11 +10,13 @@ use tracing::warn;
 use crate::codec::Reader;
 use crate::codec::Truncated;
 use crate::codec::Writer;
+use crate::decide::Audience;
 use crate::decide::FeatureVerdict;
 use crate::decide::Quality;
 use crate::decide::Rule;
 use crate::decide::Suppression;
 use crate::decide::effects;
+use crate::decide::fault::Lag;
 use crate::decide::history::History;
 use crate::decide::model::Decision;
 use crate::decide::model::ModelState;
@@ -37,6 +39,7 @@ use crate::window::ClosedPane;
 use crate::window::Merge;
 use crate::window::Ring;
 
+mod behind;
 mod partitions;
 
 use partitions::Seen;
@@ -68,6 +71,10 @@ pub(crate) struct ModelEvaluator {
     pub quality: Quality,
     /// Nothing has come for three panes of wall clock.
     pub stale: bool,
+    /// So much is unread that what is decided is about the past.
+    pub lag: Option<Lag>,
+    /// Who has been told of it.
+    pub lag_told: Option<Audience>,
     /// Whether it is evaluated in this process.
     pub owned: bool,
     /// Its partitions are counted by others, who give signs of life.
@@ -122,6 +129,8 @@ impl ModelEvaluator {
             suppressed: BTreeMap::new(),
             quality: Quality::default(),
             stale: false,
+            lag: None,
+            lag_told: None,
             owned: true,
             remote: false,
             unopened: None,

@@ -85,6 +85,8 @@ pub(crate) fn quality(evaluator: &ModelEvaluator) -> Quality {
         Quality::Fault
     } else if evaluator.stale {
         Quality::Stale
+    } else if evaluator.lag.is_some() {
+        Quality::Fault
     } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {
         Quality::Incomplete
     } else if evaluator.state.faults.any() {

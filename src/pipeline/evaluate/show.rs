@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use crate::decide::DriftState;
 use crate::decide::ModelView;
+use crate::decide::Suppression;
 use crate::decide::View;
 use crate::decide::gates::is_complete;
 use crate::decide::view::WindowView;
 use crate::deliver::Reader;
 use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::evaluate::quality::quality;
 use crate::report::api;
 
@@ -64,6 +66,8 @@ impl Evaluate {
             (Some(_), Some(decision)) => decision.drift,
         };
         let (start_ms, end_ms) = evaluator.ring.span_ms().unwrap_or_default();
+        let held = decision.map(|d| d.suppressed_by.clone()).unwrap_or_default();
+        let lag = evaluator.lag.filter(|_| open.is_some_and(|entry| entry.held));
         let mut features = evaluator.verdicts.clone();
         if evaluator.stale {
             // Old numbers of a silent stream are not passed off as present ones.
@@ -85,12 +89,8 @@ impl Evaluate {
             },
             features,
             faults: evaluator.faults(),
-            suppressed_by: decision.map(|d| d.suppressed_by.clone()).unwrap_or_default(),
-            explanation: match (decision, evaluator.owned) {
-                (Some(decision), _) => decision.explanation.clone(),
-                (None, true) => "nothing has been evaluated yet".to_owned(),
-                (None, false) => "another replica evaluates this model".to_owned(),
-            },
+            suppressed_by: held.into_iter().chain(lag.map(|_| Suppression::Lag)).collect(),
+            explanation: explained(evaluator),
             prediction: evaluator.state.prediction.clone(),
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
@@ -112,5 +112,16 @@ impl Evaluate {
     pub(super) fn report(&self, model: usize) -> Value {
         serde_json::to_value(api::model(&self.model_view(model)))
             .expect("a report is plain data with finite numbers")
+    }
+}
+
+/// Why it did or did not act, and what that waits for.
+fn explained(evaluator: &ModelEvaluator) -> String {
+    match (&evaluator.decision, &evaluator.lag, evaluator.owned) {
+        (Some(decision), None, _) => decision.explanation.clone(),
+        (Some(decision), Some(lag), _) => format!("{}; {}", decision.explanation, lag.sentence()),
+        (None, Some(lag), _) => lag.sentence(),
+        (None, None, true) => "nothing has been evaluated yet".to_owned(),
+        (None, None, false) => "another replica evaluates this model".to_owned(),
     }
 }

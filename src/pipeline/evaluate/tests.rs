@@ -28,6 +28,7 @@ use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::Progress;
 
+mod lag;
 mod season;
 mod told;
 
@@ -113,6 +114,10 @@ struct Fed {
     panes: i64,
     /// How many had closed before the baseline in force.
     before: i64,
+    /// Records that lie in the topic behind what was read.
+    unread: i64,
+    /// The wall clock while something is told.
+    now_ms: i64,
 }
 
 impl Fed {
@@ -135,7 +140,8 @@ impl Fed {
             view,
             log: IncidentLog::open(store).unwrap(),
         });
-        let mut fed = Self { evaluate, watched: first, view: views, panes, before: 0 };
+        let mut fed =
+            Self { evaluate, watched: first, view: views, panes, before: 0, unread: 0, now_ms: 0 };
         fed.adopt("first", i64::MIN, backlog);
         fed
     }
@@ -148,7 +154,7 @@ impl Fed {
     }
 
     fn tell(&mut self, counted: Counted) {
-        self.evaluate.apply(Event::Counted(counted), (Instant::now(), 0));
+        self.evaluate.apply(Event::Counted(counted), (Instant::now(), self.now_ms));
     }
 
     fn next_offset(&self) -> i64 {
@@ -195,7 +201,7 @@ impl Fed {
             let records = vec![(partial.partition.clone(), record)];
             self.evaluate.store.append_panes("fraud", partial.rules, records).unwrap();
             self.tell(Counted::Partials { model: 0, partials: vec![partial] });
-            let progress = vec![self.progress()];
+            let progress = vec![(self.progress(), self.next_offset() + self.unread)];
             let (open, quiet) = (Vec::new(), Vec::new());
             self.tell(Counted::Progress { model: 0, progress, open, quiet });
         }
@@ -206,7 +212,11 @@ impl Fed {
     }
 
     fn tick_at(&mut self, now: Instant) -> Arc<View> {
-        self.evaluate.apply(Event::Tick, (now, 0));
+        self.tick_by(now, 0)
+    }
+
+    fn tick_by(&mut self, now: Instant, now_ms: i64) -> Arc<View> {
+        self.evaluate.apply(Event::Tick, (now, now_ms));
         self.view.borrow().clone()
     }
 

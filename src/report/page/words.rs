@@ -195,6 +195,7 @@ pub(super) fn held_back(why: Suppression) -> &'static str {
         Suppression::DryRun => "it is a dry run",
         Suppression::NoTrigger => "no retraining trigger is configured",
         Suppression::UnreadableIncidents => "an incident record cannot be read",
+        Suppression::Lag => "what was read is behind the present",
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Heads {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub progress: Progress,
-    /// Where the log ended when the partition was taken.
+    /// Where the log ended when this was told.
     pub high: i64,
     /// Nothing came lately, and what its open panes hold has been written before this.
     pub quiet: bool,

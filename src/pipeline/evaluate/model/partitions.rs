@@ -1,12 +1,15 @@
-//! A model's partitions by the clock: which are ours, idle or stalled, and whether all has been read.
+//! A model's partitions by the clock: which are ours, idle or stalled, whether all has been read, and how
+//! far behind the present that is.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::decide::fault::Lag;
 use crate::offsets::TopicPartition;
 use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::model::behind::Behind;
 use crate::window::Progress;
 use crate::window::merge::Standing;
 
@@ -22,10 +25,17 @@ pub(super) struct Seen {
     high_at_start: i64,
     /// When whoever counts it elsewhere last gave a sign of life.
     heard: Option<Instant>,
+    /// How long records lie in its log before they are read.
+    behind: Behind,
+    /// The supported watermark less lateness.
+    frontier_ms: Option<i64>,
 }
 
 /// Without a sign of life for so long nobody knows whether a partition is quiet.
 const SILENT: Duration = Duration::from_secs(30);
+/// Records that are read within so long are read at once, whatever the hour they tell of: a busy machine
+/// is no lag, and nor is a feed that is a day old by nature.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 impl ModelEvaluator {
     pub(crate) fn assign(&mut self, progress: Progress, high: i64, now: Instant) {
@@ -36,6 +46,8 @@ impl ModelEvaluator {
             moved: now,
             high_at_start: high,
             heard: None,
+            behind: Behind::new(progress.next_offset, high, now),
+            frontier_ms: progress.frontier_ms,
         };
         self.partitions.insert(progress.partition.clone(), seen);
         self.merge.assign(progress);
@@ -73,7 +85,8 @@ impl ModelEvaluator {
         self.holding
     }
 
-    pub(crate) fn progress(&mut self, progress: Progress, now: Instant) {
+    /// How far a partition has come, and where its log ends.
+    pub(crate) fn progress(&mut self, progress: Progress, high: i64, now: Instant) {
         if let Some(seen) = self.partitions.get_mut(&progress.partition) {
             if seen.next_offset != progress.next_offset {
                 seen.moved = now;
@@ -83,6 +96,8 @@ impl ModelEvaluator {
             }
             seen.next_offset = progress.next_offset;
             seen.caught_up = progress.caught_up;
+            seen.frontier_ms = progress.frontier_ms;
+            seen.behind.reads(progress.next_offset, high, progress.caught_up, now);
         }
         self.merge.progress(progress);
     }
@@ -91,7 +106,7 @@ impl ModelEvaluator {
     pub(crate) fn hear(&mut self, progress: Progress, high: i64, now: Instant) {
         let partition = progress.partition.clone();
         if self.partitions.contains_key(&partition) {
-            self.progress(progress, now);
+            self.progress(progress, high, now);
         } else {
             self.assign(progress, high, now);
         }
@@ -107,8 +122,9 @@ impl ModelEvaluator {
         }
     }
 
-    /// Idle and stalled partitions, and a stream that has gone silent. True if something changed.
-    pub(crate) fn look_at_clock(&mut self, now: Instant) -> bool {
+    /// Idle and stalled partitions, a stream that has gone silent, and one that is behind the present. True
+    /// if something changed.
+    pub(crate) fn look_at_clock(&mut self, now: Instant, now_ms: i64) -> bool {
         let pane = Duration::from_millis(self.spec.policy.pane_ms.cast_unsigned());
         let max_stall = self.spec.model.drift_config.max_stall.0;
         for (partition, seen) in &self.partitions {
@@ -126,12 +142,34 @@ impl ModelEvaluator {
         }
         self.measure(None, now);
         let stale = self.watched.is_some() && now.duration_since(self.last_record) >= 3 * pane;
-        std::mem::replace(&mut self.stale, stale) != stale
+        let lag = self.find_lag(now, now_ms);
+        let lagged = std::mem::replace(&mut self.lag, lag).is_some();
+        std::mem::replace(&mut self.stale, stale) != stale || lagged != lag.is_some()
     }
 
-    /// Every partition has been read up to where its log ended when it was taken.
+    /// Whether partitions whose next records have lain there for long are further behind the present than
+    /// `max_lag` allows. One that has read everything is as old as its feed, which no reading mends.
+    fn find_lag(&self, now: Instant, now_ms: i64) -> Option<Lag> {
+        let most = self.spec.model.drift_config.max_lag();
+        let least = most.0.min(AT_ONCE);
+        let lateness = self.spec.model.lateness.as_ms();
+        let behind_ms = |seen: &Seen| Some(now_ms - seen.frontier_ms?.saturating_add(lateness));
+        let (mut behind, mut records) = (None, 0u64);
+        for seen in self.partitions.values().filter(|s| s.behind.for_how_long(now) >= least) {
+            if let Some(ms) = behind_ms(seen).filter(|ms| *ms > most.as_ms()) {
+                behind = behind.max(Some(ms));
+                records = records.saturating_add(seen.behind.records());
+            }
+        }
+        let since_ms = self.lag.map_or(now_ms, |lag| lag.since_ms);
+        Some(Lag { since_ms, now_ms, behind_ms: behind?, records })
+    }
+
+    /// Every partition has been read up to where its log ended when it was taken, and none is behind the
+    /// present since.
     pub(crate) fn is_caught_up(&self) -> bool {
         !self.partitions.is_empty()
+            && self.lag.is_none()
             && self.partitions.values().all(|s| s.caught_up || s.next_offset >= s.high_at_start)
     }
 
