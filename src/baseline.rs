@@ -19,7 +19,7 @@ mod layout;
 mod moments;
 mod number;
 mod order;
-pub mod prediction;
+pub mod outputs;
 mod profile;
 pub mod season;
 mod trained;
@@ -78,6 +78,9 @@ pub struct Overrides {
     /// What the model answers is to be counted even if no column holds it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub watch_prediction: bool,
+    /// How sure it was, too; a column of that name is it then, unless another is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub watch_confidence: bool,
     /// Whose numbers are wanted; what a profile was built with, else driftd's, when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convention: Option<Convention>,

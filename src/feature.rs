@@ -7,7 +7,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a column of the record is to the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// An input of the model.
@@ -15,10 +28,28 @@ pub enum Role {
     Feature,
     /// What the model answered.
     Prediction,
+    /// How sure the model was.
+    Confidence,
     /// What was true, known later.
     Label,
     /// How long the model took.
     Latency,
+}
+
+impl Role {
+    /// What comes out of the model: each has a test of its own, where one is asked for.
+    pub const OUTPUTS: [Role; 2] = [Role::Prediction, Role::Confidence];
+
+    /// Also the name that a column, and a key of a record, has by itself.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Feature => "feature",
+            Role::Prediction => "prediction",
+            Role::Confidence => "confidence",
+            Role::Label => "label",
+            Role::Latency => "latency",
+        }
+    }
 }
 
 /// How a feature's values are counted.

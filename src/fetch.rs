@@ -70,7 +70,7 @@ async fn build(
     let job = Job::Build { overrides: overrides.clone(), digest };
     match ask(config, location, job, worker).await? {
         Reply::Baseline(mut baseline) => {
-            baseline.watch_prediction(overrides);
+            baseline.watch_outputs(overrides);
             Ok(*baseline)
         }
         Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),

@@ -114,8 +114,17 @@ pub(super) fn role_of(name: &str, overrides: &Overrides) -> Role {
     declared.unwrap_or_else(|| match overrides.prediction.as_deref() {
         Some(prediction) if prediction == name => Role::Prediction,
         None if name == PREDICTION => Role::Prediction,
+        _ if is_confidence(name, overrides) => Role::Confidence,
         Some(_) | None => Role::Feature,
     })
+}
+
+/// How sure the model was, by the column's name: only where it is asked for, for it may be an input.
+pub(super) fn is_confidence(name: &str, overrides: &Overrides) -> bool {
+    let is_one = |over: &FeatureOverride| over.role == Some(Role::Confidence);
+    overrides.watch_confidence
+        && name == Role::Confidence.as_str()
+        && !overrides.features.values().any(is_one)
 }
 
 /// Fails if the configuration names a column that is not among `names`.
@@ -330,6 +339,20 @@ mod tests {
         let layout = Layout::new(&file, &Overrides::default()).unwrap();
         assert!(layout.columns.is_empty());
         assert_eq!(layout.ignored.len(), 2);
+    }
+
+    #[test]
+    fn a_column_named_confidence_is_one_only_where_that_is_watched() {
+        let columns = source(&[("confidence", DataType::Float64), ("sure", DataType::Float64)]);
+        let roles = |json| {
+            let layout = Layout::new(&columns, &overrides(json)).unwrap();
+            layout.columns.iter().map(|column| column.role).collect::<Vec<_>>()
+        };
+        let (feature, confidence) = (Role::Feature, Role::Confidence);
+        assert_eq!(roles("{}"), [feature, feature]);
+        assert_eq!(roles(r#"{"watch_confidence":true}"#), [confidence, feature]);
+        let other = r#"{"watch_confidence":true,"features":{"sure":{"role":"confidence"}}}"#;
+        assert_eq!(roles(other), [feature, confidence]);
     }
 
     #[test]

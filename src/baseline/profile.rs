@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::baseline::layout::{check_configured, role_of};
+use crate::baseline::layout::{check_configured, is_confidence, role_of};
 use crate::baseline::{
     Baseline, Convention, FORMAT, FeatureBaseline, Ignored, LayoutError, Overrides, Unusable,
 };
@@ -92,7 +92,8 @@ impl Baseline {
                 convert(feature, wanted)?;
             }
             // What the profile was built with stands unless the configuration speaks.
-            if declared.role.is_some() || overrides.prediction.is_some() {
+            let spoken = declared.role.is_some() || overrides.prediction.is_some();
+            if spoken || is_confidence(&feature.name, overrides) {
                 feature.role = role_of(&feature.name, overrides);
             }
         }

@@ -135,6 +135,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
         season: args.season.setting(),
         pane_ms: None,
         watch_prediction: false,
+        watch_confidence: false,
     };
     let reading = match args.configured.reading(args.reference.as_deref(), overrides) {
         Ok(reading) => reading,

@@ -17,6 +17,7 @@ use crate::compare::Statistic;
 use crate::config::importance::Importance;
 use crate::decide::{Level, Rule, with_lines_of};
 use crate::deliver::Trigger;
+use crate::feature::Role;
 use crate::setting::Budget;
 use crate::setting::Span;
 use crate::setting::season::Season;
@@ -175,6 +176,8 @@ pub struct Thresholds {
     pub psi_tolerance: f64,
     /// The p-value of the prediction's drift, tested once a window, below which it warns.
     pub prediction_drift_p_value: Option<f64>,
+    /// The same of the model's confidence.
+    pub confidence_drift_p_value: Option<f64>,
     /// The other statistics.
     #[serde(flatten)]
     pub others: BTreeMap<Statistic, Threshold>,
@@ -187,6 +190,7 @@ struct WrittenThresholds {
     psi_retrain: Option<f64>,
     psi_tolerance: Option<f64>,
     prediction_drift_p_value: Option<f64>,
+    confidence_drift_p_value: Option<f64>,
     #[serde(flatten)]
     others: BTreeMap<Statistic, Threshold>,
 }
@@ -207,6 +211,7 @@ impl From<WrittenThresholds> for Thresholds {
             psi_retrain: written.psi_retrain.or(psi.and_then(Threshold::retrain)).unwrap_or(0.2),
             psi_tolerance: written.psi_tolerance.unwrap_or(0.01),
             prediction_drift_p_value: written.prediction_drift_p_value,
+            confidence_drift_p_value: written.confidence_drift_p_value,
             others,
         }
     }
@@ -259,6 +264,15 @@ impl Threshold {
 }
 
 impl Thresholds {
+    /// The p-value below which the drift of one of the model's outputs warns.
+    pub fn p_value(&self, output: Role) -> Option<f64> {
+        match output {
+            Role::Prediction => self.prediction_drift_p_value,
+            Role::Confidence => self.confidence_drift_p_value,
+            Role::Feature | Role::Label | Role::Latency => None,
+        }
+    }
+
     /// Every line in force, defaults included, by statistic and level.
     pub fn lines(&self) -> Vec<(Statistic, Level, f64)> {
         let mut lines = vec![
@@ -301,13 +315,13 @@ impl JsonSchema for Thresholds {
             "psi_tolerance".into(),
             number("PSI that is taken for no change at all: 0.01.", None),
         );
-        properties.insert(
-            "prediction_drift_p_value".into(),
-            number(
-                "p-value of the prediction's drift, tested once a window, below which it warns.",
-                Some(1.0),
-            ),
-        );
+        for output in Role::OUTPUTS {
+            let output = output.as_str();
+            let text = format!(
+                "p-value of the {output}'s drift, tested once a window, below which it warns."
+            );
+            properties.insert(format!("{output}_drift_p_value"), number(&text, Some(1.0)));
+        }
         for name in statistic_names(generator) {
             let line = generator.subschema_for::<Threshold>();
             properties.insert(name, line.into());

@@ -86,7 +86,7 @@ pub fn misfits(model: &Model, baseline: &Baseline, rate: Option<Rate>) -> Vec<Mi
         fit.agreement();
         fit.min_records();
         fit.tolerance();
-        fit.prediction();
+        fit.outputs();
         fit.lines();
     }
     fit.found
@@ -192,28 +192,29 @@ impl Fit<'_> {
         }
     }
 
-    /// The test of the prediction has something to compare with.
-    fn prediction(&mut self) {
-        let is_one = |feature: &&FeatureBaseline| feature.role == Role::Prediction;
-        let column = self.baseline.features.iter().find(is_one);
-        if self.policy.prediction_p_value.is_none() {
-            return;
+    /// The tests of the model's outputs have something to compare with.
+    fn outputs(&mut self) {
+        let asked: Vec<Role> = self.policy.output_p_values.keys().copied().collect();
+        for role in asked {
+            let output = role.as_str();
+            let column = self.baseline.features.iter().find(|feature| feature.role == role);
+            let message = match column.map(|feature| (&feature.name, feature.unusable)) {
+                Some((_, None)) => continue,
+                Some((_, Some(Unusable::NoReference))) => format!(
+                    "the baseline has no column of the {output}, so its first full window is what later \
+                     ones are compared with; to compare with the training data, name its column by \
+                     `features: {{NAME: {{role: {output}}}}}`"
+                ),
+                Some((name, Some(why))) => {
+                    format!("is not tested: `{name}` is not watched: {}", why.reason())
+                }
+                None => format!(
+                    "is not tested: the baseline has no column `{output}`; name the one that holds it by \
+                     `features: {{NAME: {{role: {output}}}}}`, or add it to the training data"
+                ),
+            };
+            self.tell(&format!("thresholds.{output}_drift_p_value"), false, message);
         }
-        let message = match column.map(|feature| (&feature.name, feature.unusable)) {
-            Some((_, None)) => return,
-            Some((_, Some(Unusable::NoReference))) => "the baseline has no column of predictions, so \
-                 their first full window is what later ones are compared with; to compare with the \
-                 training data, name their column by `features: {NAME: {role: prediction}}`"
-                .to_owned(),
-            Some((name, Some(why))) => {
-                format!("is not tested: `{name}` is not watched: {}", why.reason())
-            }
-            None => "is not tested: the baseline has no column `prediction`; name the one that holds \
-                     the model's answers by `features: {NAME: {role: prediction}}`, or add it to the \
-                     training data"
-                .to_owned(),
-        };
-        self.tell("thresholds.prediction_drift_p_value", false, message);
     }
 
     /// What the baseline itself can tell from no change.

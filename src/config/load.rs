@@ -237,6 +237,7 @@ mod tests {
     use crate::config::StartFrom;
     use crate::config::yaml::to_yaml;
     use crate::decide::Level;
+    use crate::feature::Role;
     use crate::setting::Span;
 
     const BASE: &str = "kafka: {brokers: 'k:9092'}\ntopic: t\nreference_dataset: ref.parquet\n";
@@ -287,7 +288,7 @@ mod tests {
         let trigger = "drift_config.retraining_trigger";
         // A token for Argo is missing, and a Slack for the channel.
         assert_eq!(paths, [trigger, &format!("{trigger}.notification_channel")]);
-        assert_eq!(policy.prediction_p_value, Some(0.05));
+        assert_eq!(policy.output_p_values, [(Role::Prediction, 0.05)].into());
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl Model {
     pub fn overrides(&self) -> Overrides {
         let is_prediction = |settings: &FeatureOverride| settings.role == Some(Role::Prediction);
         let prediction = self.features.iter().find(|(_, settings)| is_prediction(settings));
+        let watches = |role| self.drift_config.thresholds.p_value(role).is_some();
         // Borders of slots are borders of shorter panes in every zone.
         let seasonal = self.drift_config.season.period != Period::None
             && self.pane.as_ms() > default_pane().as_ms();
@@ -104,7 +105,8 @@ impl Model {
             features: self.features.clone(),
             ignore: self.ignore.iter().cloned().collect(),
             prediction: prediction.map(|(name, _)| name.clone()),
-            watch_prediction: self.drift_config.thresholds.prediction_drift_p_value.is_some(),
+            watch_prediction: watches(Role::Prediction),
+            watch_confidence: watches(Role::Confidence),
             convention: self.drift_config.profile,
             season: self.drift_config.season.clone(),
             pane_ms: seasonal.then(|| self.pane.as_ms()),
@@ -132,7 +134,10 @@ impl Model {
             max_reject_ratio: drift.max_reject_ratio,
             min_features: drift.min_features,
             min_share: drift.min_share,
-            prediction_p_value: drift.thresholds.prediction_drift_p_value,
+            output_p_values: Role::OUTPUTS
+                .into_iter()
+                .filter_map(|role| Some((role, drift.thresholds.p_value(role)?)))
+                .collect(),
             max_retrains: drift.max_retrains.count,
             retrain_period_ms: drift.max_retrains.period.as_ms(),
             design_effect: drift.design_effect,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Statistic;
+use crate::feature::Role;
 
 /// One message to one target. `id` is the idempotency key: equal for every attempt, also after a crash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,15 +43,18 @@ pub enum Act {
 pub const OVER: &str = "ok";
 
 impl Delivery {
+    /// The output of the model that a warning is about; `None`: its features.
+    pub fn output(&self) -> Option<Role> {
+        let is_of = |role: &Role| self.id.contains(&format!(".{}", role.as_str()));
+        Role::OUTPUTS.into_iter().find(is_of)
+    }
+
     /// The lasting thing that this message is about, by a name that is the same from its beginning to its
     /// end (the incident's id, or `driftd/<model>/<what>`), and what is said of it.
     pub fn story(&self) -> Option<(String, Act)> {
         let incident = self.announcement.data.incident.as_deref();
         let of_model = |what: &str| format!("driftd/{}/{what}", self.model);
-        let warned = || match self.id.contains(".prediction") {
-            true => of_model("prediction"),
-            false => of_model("warning"),
-        };
+        let warned = || of_model(self.output().map_or("warning", Role::as_str));
         let over = |is_over| if is_over { Act::Ends } else { Act::Begins };
         let is_over = self.announcement.data.verdict == OVER;
         match self.kind {

@@ -1,14 +1,16 @@
 //! One model's decision at the close of one pane: levels, gates, and a sentence that explains them.
 
+use std::collections::BTreeMap;
+
 use crate::baseline::design_effect::Effects;
 use crate::decide::fault::Faults;
 use crate::decide::gates::due_since;
 use crate::decide::gates::gates;
 use crate::decide::gates::watched;
 use crate::decide::ledger::Ledger;
+use crate::decide::output::{Output, OutputDrift};
 use crate::decide::policy::Level;
 use crate::decide::policy::Policy;
-use crate::decide::prediction::{FirstWindow, PredictionDrift};
 use crate::decide::rule::FeatureLevels;
 use crate::decide::sequential::Finding;
 use crate::decide::sequential::Sequential;
@@ -22,6 +24,7 @@ use crate::decide::view::Onset;
 use crate::decide::view::Suppression;
 use crate::decide::view::Verdict;
 use crate::decide::worst::worst;
+use crate::feature::Role;
 use crate::histogram::Counts;
 use crate::window::Ring;
 
@@ -42,10 +45,8 @@ pub struct ModelState {
     pub warned: bool,
     /// Design effects that live panes have shown, where neither the configuration nor the baseline tells.
     pub learnt_effects: Option<Vec<Effects>>,
-    /// What the last test of the prediction said.
-    pub prediction: Option<PredictionDrift>,
-    /// What it is compared with, where the baseline has none.
-    pub first_predictions: Option<FirstWindow>,
+    /// The tests of what comes out of the model.
+    pub outputs: BTreeMap<Role, Output>,
     /// What the sequential test remembers, where it decides.
     pub sequential: Option<SequentialState>,
 }
@@ -62,8 +63,8 @@ pub struct Decision {
     pub warn: bool,
     pub suppressed_by: Vec<Suppression>,
     pub explanation: String,
-    /// The prediction has drifted, and had not at the test before: what people are told.
-    pub prediction: Option<String>,
+    /// Outputs that have drifted, and had not at the test before: what people are told.
+    pub outputs: Vec<(Role, String)>,
 }
 
 /// What else bears on the decision.
@@ -77,19 +78,30 @@ pub struct Situation<'a> {
     pub pane_end_ms: i64,
     /// Incident records exist that this binary cannot read.
     pub unreadable_incidents: bool,
-    /// A test of the prediction, where a window for it ended with this pane.
-    pub prediction: Option<PredictionDrift>,
+    /// Tests of what comes out of the model, where a window for them ended with this pane.
+    pub tested: Vec<OutputDrift>,
 }
 
 impl ModelState {
-    /// Takes in a test of the prediction; the sentence that people are told, if it has drifted and had not
+    /// Takes in tests of outputs; the sentences that people are told of those that have drifted and had not
     /// at the test before.
-    fn take_prediction(&mut self, tested: Option<PredictionDrift>) -> Option<String> {
-        let tested = tested?;
-        let before = self.prediction.as_ref().is_some_and(|before| before.drifted);
-        let news = (tested.drifted && !before).then(|| tested.sentence());
-        self.prediction = Some(tested);
+    fn take_outputs(&mut self, tested: &[OutputDrift]) -> Vec<(Role, String)> {
+        let mut news = Vec::new();
+        for tested in tested {
+            let output = self.outputs.entry(tested.role).or_default();
+            let before = output.last.as_ref().is_some_and(|before| before.drifted);
+            if tested.drifted && !before {
+                news.push((tested.role, tested.sentence()));
+            }
+            output.last = Some(tested.clone());
+        }
         news
+    }
+
+    /// Outputs that had drifted at their last test.
+    pub fn drifted_outputs(&self) -> impl Iterator<Item = &OutputDrift> {
+        let last = self.outputs.values().filter_map(|output| output.last.as_ref());
+        last.filter(|last| last.drifted)
     }
 
     /// Decides the pane that has just entered the ring. `verdicts` are the window's, one per feature
@@ -120,8 +132,8 @@ impl ModelState {
             }
         }
         self.decided_end_ms = Some(at.pane_end_ms);
-        let news = self.take_prediction(at.prediction.clone());
-        let decision = Decision { prediction: news, ..self.judge(verdicts, finding.as_ref(), at) };
+        let outputs = self.take_outputs(&at.tested);
+        let decision = Decision { outputs, ..self.judge(verdicts, finding.as_ref(), at) };
         if at.ring.is_full() || decision.drift >= DriftState::Warning {
             self.warned = decision.drift >= DriftState::Warning;
         }
@@ -185,13 +197,13 @@ impl ModelState {
         if let Some(fault) = of_feed {
             explanation.push_str(&format!("; {}", fault.sentence));
         }
-        if let Some(prediction) = self.prediction.as_ref().filter(|last| last.drifted) {
-            explanation.push_str(&format!("; {}", prediction.sentence()));
+        for output in self.drifted_outputs() {
+            explanation.push_str(&format!("; {}", output.sentence()));
         }
         // A level that a fault has put aside is not cleared by it.
         let cleared = self.levels.iter().all(|l| l.highest() < Some(Level::Retrain));
-        let prediction = None;
-        Decision { drift, trigger, cleared, warn, suppressed_by, explanation, prediction }
+        let outputs = Vec::new();
+        Decision { drift, trigger, cleared, warn, suppressed_by, explanation, outputs }
     }
 
     /// How many features are at a level or above it, faulty ones not counted.

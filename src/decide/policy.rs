@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Convention;
 use crate::compare::Statistic;
+use crate::feature::Role;
 
 /// How far a score has gone.
 #[derive(
@@ -51,8 +52,8 @@ pub struct Policy {
     pub thresholds: Vec<(Statistic, Level, f64)>,
     /// PSI that is taken for no change at all; above it, and above the floor, is a notice.
     pub psi_tolerance: f64,
-    /// The p-value of the prediction's drift below which it warns.
-    pub prediction_p_value: Option<f64>,
+    /// The p-value below which the drift of one of the model's outputs warns, of those that are tested.
+    pub output_p_values: BTreeMap<Role, f64>,
     /// Panes of the window.
     pub window_panes: usize,
     pub pane_ms: i64,
@@ -149,7 +150,7 @@ pub(super) mod tests {
         Policy {
             thresholds: default_thresholds(),
             psi_tolerance: DEFAULT_PSI_TOLERANCE,
-            prediction_p_value: None,
+            output_p_values: BTreeMap::new(),
             window_panes: 24,
             pane_ms: 3_600_000,
             max_age_panes: 7 * 24,

@@ -11,8 +11,8 @@ use crate::decide::fault::Fault;
 use crate::decide::history::History;
 use crate::decide::incident::{Incident, IncidentState};
 use crate::decide::ledger::Figures;
+use crate::decide::output::OutputDrift;
 use crate::decide::policy::Level;
-use crate::decide::prediction::PredictionDrift;
 use crate::decide::time::as_rfc3339;
 use crate::feature::{Kind, Role};
 use crate::histogram::Counts;
@@ -46,8 +46,8 @@ pub struct ModelView {
     pub suppressed_by: Vec<Suppression>,
     /// One sentence: why it did or did not act, with its numbers.
     pub explanation: String,
-    /// What the last test of the prediction said.
-    pub prediction: Option<PredictionDrift>,
+    /// What the last tests of the model's outputs said.
+    pub outputs: Vec<OutputDrift>,
     /// `None` until a baseline has been read.
     pub baseline: Option<Arc<Baseline>>,
     /// When that baseline was taken up, ms since the epoch.
@@ -88,6 +88,11 @@ impl ModelView {
         let (over, all) =
             watched.fold((0, 0), |(over, all), v| (over + u32::from(is_over(v)), all + 1_u32));
         (all > 0).then(|| f64::from(over) / f64::from(all))
+    }
+
+    /// What the last test of an output said.
+    pub fn output(&self, role: Role) -> Option<&OutputDrift> {
+        self.outputs.iter().find(|last| last.role == role)
     }
 }
 

@@ -23,6 +23,10 @@ pub struct Fields {
     /// What the model answered. Default: `/prediction`, if present. With `rows` it is looked up in the row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Pointer>,
+    /// How sure the model was, where a column of the baseline has that role. Default: `/confidence`, if present. With
+    /// `rows` it is looked up in the row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Pointer>,
     /// When the record happened. Default: the Kafka time stamp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_time: Option<EventTime>,

@@ -256,7 +256,7 @@ impl JsonDecoder {
     }
 }
 
-/// Fills the slots from an array of features and from the prediction, where there is one; refuses
+/// Fills the slots from an array of features and from the outputs, where they are; refuses
 /// what has no features where the configuration says.
 fn complete<S: Simd>(
     plan: &Plan,
@@ -286,10 +286,10 @@ fn complete<S: Simd>(
         }
         (Some(_), _) => return refused("neither an object nor an array"),
     }
-    if let Some(feature) = plan.schema.prediction
-        && !walk.found.prediction.is_missing()
-    {
-        walk.columns.set(&mut walk.found.row, feature, walk.found.prediction);
+    for (feature, output) in plan.schema.outputs.into_iter().zip(walk.found.outputs) {
+        if let Some(feature) = feature.filter(|_| !output.is_missing()) {
+            walk.columns.set(&mut walk.found.row, feature, output);
+        }
     }
     Ok(())
 }
@@ -465,6 +465,30 @@ mod tests {
         let batch = decode(fields, &[record]);
         assert_eq!(rows(&batch), [r#"1 2 "z" 0.9"#]);
         assert_eq!(batch.event_ms, [NOON]);
+    }
+
+    #[test]
+    fn a_confidence_is_found_by_its_pointer_even_where_the_prediction_is() {
+        let mut features = features();
+        features.extend([feature("sure", Kind::Categorical)]);
+        features[4].role = Role::Confidence;
+        let decode = |fields: &str, record: &str| {
+            let fields: Fields = serde_json::from_str(fields).unwrap();
+            let options = Options::default();
+            let mut decoder = Decoder::new(Format::Json, &fields, &options, "fraud", &features);
+            rows(&decoder.decode([message(0, record.as_bytes())].into_iter()))
+        };
+        let here = r#"{"features":{"x":1,"y":2,"c":"a"},"prediction":0.5,"confidence":0.9}"#;
+        assert_eq!(decode("{}", here), [r#"1 2 "a" 0.5 "0.9""#]);
+        let twice = r#"{"x":1,"y":2,"c":"a","confidence":3,"confidence":null}"#;
+        assert_eq!(decode("{}", twice), [r#"1 2 "a" missing null"#]);
+        let fields = r#"{"prediction":"/out/0","confidence":"/out/1"}"#;
+        let array = r#"{"x":1,"y":2,"c":"a","out":[0.5,[]]}"#;
+        assert_eq!(decode(fields, array), [r#"1 2 "a" 0.5 type"#]);
+        // One value, read as each of the two features has it.
+        let fields = r#"{"prediction":"/out","confidence":"/out"}"#;
+        let both = r#"{"x":1,"out":0.50,"y":2,"c":"a"}"#;
+        assert_eq!(decode(fields, both), [r#"1 2 "a" 0.5 "0.5""#]);
     }
 
     #[test]

@@ -15,9 +15,10 @@ impl Targets {
     pub(super) const ROWS: Self = Self(1 << 4);
     pub(super) const MODEL: Self = Self(1 << 5);
     pub(super) const FILTER: Self = Self(1 << 6);
+    pub(super) const CONFIDENCE: Self = Self(1 << 7);
 
     /// How many single targets there are.
-    pub(super) const COUNT: usize = 7;
+    pub(super) const COUNT: usize = 8;
 
     pub(super) fn has(self, target: Self) -> bool {
         (self & target) != Self::NONE

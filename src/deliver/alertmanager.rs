@@ -12,6 +12,7 @@ use crate::decide::Kind;
 use crate::deliver::message;
 use crate::deliver::message::cut;
 use crate::deliver::rules::Rules;
+use crate::feature::Role;
 
 /// An alert that is not sent again ends after so long.
 const LASTS_MS: i64 = 5 * 60_000;
@@ -151,10 +152,13 @@ fn name(delivery: &Delivery) -> (&'static str, &'static str) {
         Kind::Trigger | Kind::Triggered | Kind::Progress | Kind::Closed => {
             ("DriftdRetraining", "critical")
         }
-        Kind::Warning | Kind::Recovered if delivery.id.contains(".prediction") => {
-            ("DriftdPredictionDrift", "warning")
-        }
-        Kind::Warning | Kind::Recovered => ("DriftdDriftWarning", "warning"),
+        Kind::Warning | Kind::Recovered => match delivery.output() {
+            Some(Role::Prediction) => ("DriftdPredictionDrift", "warning"),
+            Some(Role::Confidence) => ("DriftdConfidenceDrift", "warning"),
+            Some(Role::Feature | Role::Label | Role::Latency) | None => {
+                ("DriftdDriftWarning", "warning")
+            }
+        },
         Kind::DeliveryFailed => ("DriftdTriggerNotDelivered", "critical"),
         Kind::DataQuality => ("DriftdDataQuality", "warning"),
     }

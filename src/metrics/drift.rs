@@ -23,8 +23,8 @@ mod duplicates;
 mod faults;
 mod names;
 mod operation;
+mod outputs;
 mod owner;
-mod prediction;
 
 pub(super) const LIMITED: Named = (
     "driftd_metrics_series_limited",
@@ -64,7 +64,7 @@ const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale
 /// Every drift family, whether it has series at present or not.
 pub(super) fn families() -> impl Iterator<Item = Named> {
     let more = [SERIES, LIMITED, owner::EVALUATED, duplicates::DUPLICATES];
-    let families = names::ALL.into_iter().chain(faults::ALL).chain(prediction::ALL);
+    let families = names::ALL.into_iter().chain(faults::ALL).chain(outputs::all());
     families.chain(operation::ALL).chain(more)
 }
 
@@ -135,7 +135,7 @@ fn model_families(out: &mut Families, model: &ModelView) {
     }
     faults::render(out, model);
     duplicates::render(out, model);
-    prediction::render(out, model);
+    outputs::render(out, model);
     operation::render(out, model);
     if let Some(ratio) = model.drift_ratio() {
         out.set(RATIO, &of, ratio);

@@ -10,8 +10,8 @@ use crate::compare;
 use crate::compare::Statistic;
 use crate::decide::fault::Fault;
 use crate::decide::incident::Incident;
+use crate::decide::output::OutputDrift;
 use crate::decide::policy::Level;
-use crate::decide::prediction::PredictionDrift;
 use crate::decide::view::{
     DriftState, FeatureVerdict, ModelView, Quality, Suppression, VerdictScore, View,
 };
@@ -83,9 +83,11 @@ pub struct Model<'a> {
     thresholds: Vec<Threshold>,
     features: Vec<FeatureVerdict>,
     faults: &'a [Fault],
-    /// The last test of the prediction, where one is asked for.
+    /// The last test of each output, where one is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    prediction_drift: Option<&'a PredictionDrift>,
+    prediction_drift: Option<&'a OutputDrift>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence_drift: Option<&'a OutputDrift>,
     suppressed_by: &'a [Suppression],
     explanation: &'a str,
     triggers: u64,
@@ -213,7 +215,8 @@ pub fn model(model: &ModelView) -> Model<'_> {
         thresholds: model.thresholds.iter().map(threshold).collect(),
         features: model.features.iter().map(finite).collect(),
         faults: &model.faults,
-        prediction_drift: model.prediction.as_ref(),
+        prediction_drift: model.output(Role::Prediction),
+        confidence_drift: model.output(Role::Confidence),
         suppressed_by: &model.suppressed_by,
         explanation: &model.explanation,
         triggers: model.triggers,

@@ -82,7 +82,7 @@ impl Comparison {
             faults: Vec::new(),
             suppressed_by: Vec::new(),
             explanation,
-            prediction: None,
+            outputs: Vec::new(),
             baseline: Some(Arc::new(reference)),
             baseline_loaded_ms: None,
             live,

@@ -19,8 +19,8 @@ use driftd::baseline::{Baseline, Convention, FeatureBaseline, Trained, TrainedBy
 use driftd::compare::Statistic;
 use driftd::decide::incident::{Attempt, CloseReason, Evidence, Incident, IncidentState};
 use driftd::decide::ledger::Figures;
+use driftd::decide::output::OutputDrift;
 use driftd::decide::policy::Level;
-use driftd::decide::prediction::PredictionDrift;
 use driftd::decide::view::{
     DriftState, FeatureVerdict, ModelView, Quality, Suppression, Verdict, VerdictScore, View,
     WindowView,
@@ -134,8 +134,9 @@ fn pane(n: i64, cells: [u64; 4]) -> Arc<ClosedPane> {
 const WINDOW: WindowView =
     WindowView { start_ms: START, end_ms: START + 3 * MINUTE, records: 16, complete: true };
 
-fn predicted() -> PredictionDrift {
-    PredictionDrift {
+fn predicted() -> OutputDrift {
+    OutputDrift {
+        role: Role::Prediction,
         feature: "zeta".to_owned(),
         statistic: Statistic::Ks,
         score: 0.31,
@@ -201,7 +202,7 @@ fn fraud() -> ModelView {
         faults: Vec::new(),
         suppressed_by: vec![Suppression::IncidentOpen],
         explanation: "zeta: psi 0.3 is above 0.2".to_owned(),
-        prediction: Some(predicted()),
+        outputs: vec![predicted()],
         baseline: Some(Arc::new(baseline)),
         baseline_loaded_ms: Some(START),
         history: Arc::default(),
@@ -241,7 +242,7 @@ fn fresh() -> ModelView {
         features: Vec::new(),
         suppressed_by: Vec::new(),
         explanation: "no baseline yet".to_owned(),
-        prediction: None,
+        outputs: Vec::new(),
         baseline: None,
         baseline_loaded_ms: None,
         history: Arc::default(),

@@ -382,6 +382,16 @@ fn lines_tables_folders_and_sorted_rows_decide_alike() {
 
 #[test]
 fn a_prediction_that_drifts_is_told_alike_by_the_daemon_and_a_replay() {
+    told_alike("prediction");
+}
+
+#[test]
+fn a_confidence_that_drifts_is_told_alike_by_the_daemon_and_a_replay() {
+    told_alike("confidence");
+}
+
+/// One of the model's outputs, whose values stand under `amount`.
+fn told_alike(output: &str) {
     let world = World::new();
     let broker = MockBroker::start().unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
@@ -393,24 +403,26 @@ fn a_prediction_that_drifts_is_told_alike_by_the_daemon_and_a_replay() {
     producer.flush(Duration::from_secs(30)).unwrap();
     let mut config = world.config(&broker.bootstrap_servers());
     let model = &mut config["models"][0];
-    model["fields"]["prediction"] = json!("/amount");
-    model["features"] = json!({"amount": {"role": "prediction"}});
-    // No line of PSI is ever reached: it is the test of the prediction that speaks.
+    model["fields"][output] = json!("/amount");
+    model["features"] = json!({"amount": {"role": output}});
+    // No line of PSI is ever reached: it is the test of the output that speaks.
+    let p_value = format!("{output}_drift_p_value");
     model["drift_config"]["thresholds"] =
-        json!({"psi_alert": 50, "psi_retrain": 60, "prediction_drift_p_value": 0.05});
+        json!({"psi_alert": 50, "psi_retrain": 60, p_value: 0.05});
     let mut daemon = Daemon::start(world.dir.path(), &config);
     let end = driftd::decide::time::rfc3339(START + 48 * MINUTE);
     let model = daemon.wait("the last pane", |daemon| {
         let model = daemon.json_if_there("/api/v1/models/fraud")?;
         (model["window"]["end"] == end).then_some(model)
     });
-    let live = &model["prediction_drift"];
+    let live = &model[format!("{output}_drift")];
     // Windows end every ten minutes; the last whole one is all drift.
     let tested = driftd::decide::time::rfc3339(START + 40 * MINUTE);
     assert_eq!(live["window_end"], tested, "{live}");
     assert_eq!((&live["drifted"], &live["feature"]), (&json!(true), &json!("amount")));
     let explanation = model["explanation"].as_str().unwrap();
-    assert!(explanation.contains("the prediction amount has drifted"), "{explanation}");
+    let has_drifted = format!("the {output} amount has drifted");
+    assert!(explanation.contains(&has_drifted), "{explanation}");
     assert_eq!(model["incident"], "none");
 
     let records: Vec<String> = stream.into_iter().map(|(_, record)| record).collect();
@@ -424,7 +436,7 @@ fn a_prediction_that_drifts_is_told_alike_by_the_daemon_and_a_replay() {
     assert_eq!((code, warned.len()), (0, 1), "{events:?}");
     assert_eq!(warned[0]["time"], driftd::decide::time::rfc3339(START + 30 * MINUTE));
     assert_eq!((&warned[0]["feature"], &warned[0]["told"]), (&json!("amount"), &json!(true)));
-    let sentence = explanation.split("; the prediction").nth(1).unwrap();
+    let sentence = explanation.split(&format!("; the {output}")).nth(1).unwrap();
     let last = events.last().unwrap()["explanation"].as_str().unwrap();
     assert!(last.contains(sentence), "{sentence}\n{last}");
 }

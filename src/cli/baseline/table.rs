@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::baseline::{Baseline, FeatureBaseline};
 use crate::decide::time::rfc3339;
-use crate::feature::{Kind, Role};
+use crate::feature::Kind;
 use crate::histogram::{Cells, NumericCells, Storage};
 
 const HEADINGS: [&str; 13] = [
@@ -67,13 +67,12 @@ pub(super) fn table(baseline: &Baseline) -> String {
 
 fn row(feature: &FeatureBaseline) -> [String; HEADINGS.len()] {
     let name = shown(&feature.name);
-    let role = match feature.role {
-        Role::Feature => "feature",
-        Role::Prediction => "prediction",
-        Role::Label => "label",
-        Role::Latency => "latency",
-    };
-    let head = [name, role.to_owned(), kind(feature).to_owned(), feature.column_type.clone()];
+    let head = [
+        name,
+        feature.role.as_str().to_owned(),
+        kind(feature).to_owned(),
+        feature.column_type.clone(),
+    ];
     let tail = match feature.unusable {
         Some(why) => {
             let dash = || "-".to_owned();

@@ -9,6 +9,7 @@ use crate::config::Model;
 use crate::config::check::Checker;
 use crate::config::check::model::name_of;
 use crate::config::drift::DriftConfig;
+use crate::feature::Role;
 use crate::setting::Budget;
 use crate::setting::Span;
 
@@ -78,10 +79,12 @@ impl Checker<'_> {
     fn reachable(&mut self, i: usize, drift: &DriftConfig) {
         let at = |key: &str| format!("models.{i}.drift_config.thresholds.{key}");
         let lines = &drift.thresholds;
-        if lines.prediction_drift_p_value.is_some_and(|p_value| p_value >= 1.0) {
-            let message = "every p-value is below 1, so it would always warn; write a chance, such as \
-                           0.05 or 0.001";
-            self.fault(&[&at("prediction_drift_p_value")], message);
+        for output in Role::OUTPUTS {
+            if lines.p_value(output).is_some_and(|p_value| p_value >= 1.0) {
+                let message = "every p-value is below 1, so it would always warn; write a chance, such \
+                               as 0.05 or 0.001";
+                self.fault(&[&at(&format!("{}_drift_p_value", output.as_str()))], message);
+            }
         }
         #[expect(clippy::float_cmp, reason = "the same number was written twice")]
         if lines.psi_alert == lines.psi_retrain {
@@ -145,6 +148,24 @@ mod tests {
         let text = format!("kafka: {{brokers: 'k:9092'}}\ntopic: t\nreference_dataset: r\n{more}");
         let loaded = config::parse(&text, &|_| None).unwrap();
         loaded.warnings.iter().map(|warning| warning.message.clone()).collect()
+    }
+
+    #[test]
+    fn what_no_value_can_be_over_is_refused() {
+        let refused = |more: &str| {
+            let text =
+                format!("kafka: {{brokers: 'k:9092'}}\ntopic: t\nreference_dataset: r\n{more}");
+            format!("{:?}", config::parse(&text, &|_| None).unwrap_err())
+        };
+        let lag = refused("max_lag: 30s\n");
+        assert!(
+            lag.contains("shorter than a pane of 5m") && lag.contains("the window, 1d"),
+            "{lag}"
+        );
+        for output in ["prediction", "confidence"] {
+            let sure = refused(&format!("thresholds: {{{output}_drift_p_value: 1}}\n"));
+            assert!(sure.contains("always warn") && sure.contains(output), "{sure}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What a model remembers as bytes, and back.
 
+use std::collections::BTreeMap;
+
 use crate::baseline::design_effect::Effects;
 use crate::codec::{Reader, Truncated, Writer};
 use crate::decide::fault::Faults;
 use crate::decide::model::ModelState;
-use crate::decide::prediction::{FirstWindow, PredictionDrift};
+use crate::decide::output::Output;
 use crate::decide::rule::FeatureLevels;
+use crate::feature::Role;
 
 impl ModelState {
     pub fn encode(&self) -> Vec<u8> {
@@ -20,15 +23,14 @@ impl ModelState {
         let mut faults = Writer::default();
         self.faults.encode(&mut faults);
         out.bytes(&faults.into_bytes());
-        out.u64(u64::from(self.prediction.is_some()));
-        self.prediction.iter().for_each(|prediction| prediction.encode(&mut out));
-        out.u64(u64::from(self.first_predictions.is_some()));
-        self.first_predictions.iter().for_each(|first| first.encode(&mut out));
+        for role in Role::OUTPUTS {
+            self.outputs.get(&role).unwrap_or(&Output::default()).encode(&mut out);
+        }
         out.into_bytes()
     }
 
     /// Reads what `encode` wrote in that version of the state; version 1 had learnt no design effects,
-    /// version 2 had no test of the prediction.
+    /// version 2 had no test of an output, and the first of version 3 only that of the prediction.
     /// What the sequential test remembers is stored beside it: it can't be read without its rule.
     pub fn decode(version: u8, body: &[u8], n_features: usize) -> Result<Self, Truncated> {
         let mut input = Reader::new(body);
@@ -45,18 +47,21 @@ impl ModelState {
             true => Faults::default(),
             false => Faults::decode(&mut Reader::new(input.bytes()?), n_features)?,
         };
-        let tested = version >= 3 && input.u64()? != 0;
-        let prediction = tested.then(|| PredictionDrift::decode(&mut input)).transpose()?;
-        let has_first = version >= 3 && input.u64()? != 0;
-        let first_predictions = has_first.then(|| FirstWindow::decode(&mut input)).transpose()?;
+        let mut outputs = BTreeMap::new();
+        for role in Role::OUTPUTS {
+            let is_earlier = role != Role::Prediction && input.is_empty();
+            if version >= 3 && !is_earlier {
+                outputs.insert(role, Output::decode(role, &mut input)?);
+            }
+        }
+        outputs.retain(|_, output| *output != Output::default());
         Ok(Self {
             levels,
             faults,
             decided_end_ms: known.then_some(decided),
             warned,
             learnt_effects,
-            prediction,
-            first_predictions,
+            outputs,
             sequential: None,
         })
     }

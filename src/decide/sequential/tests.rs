@@ -28,7 +28,7 @@ fn policy() -> Policy {
         max_reject_ratio: 0.05,
         min_features: 1,
         min_share: 0.0,
-        prediction_p_value: None,
+        output_p_values: BTreeMap::new(),
         max_retrains: 2,
         retrain_period_ms: 7 * 86_400_000,
         design_effect: Some(1.0),

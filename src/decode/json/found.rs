@@ -3,12 +3,14 @@
 use super::super::columns::{Row, Slot};
 use super::super::paths::{Paths, Targets};
 use super::order::Order;
+use super::walk::OUTPUTS;
 
 /// What one pass has found. Reused from record to record.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) row: Row,
-    pub(super) prediction: Slot,
+    /// What pointers to outputs led to.
+    pub(super) outputs: [Slot; OUTPUTS.len()],
     /// Unescaped and canonical texts that slots refer to.
     pub(super) scratch: String,
     /// Where the value of each single target starts.
@@ -28,7 +30,7 @@ impl Found {
     pub(super) fn new(n_features: usize, paths: &Paths) -> Self {
         Self {
             row: Row::new(n_features),
-            prediction: Slot::Missing,
+            outputs: [Slot::Missing; OUTPUTS.len()],
             scratch: String::new(),
             starts: [None; Targets::COUNT],
             met: vec![false; paths.len()],
@@ -42,7 +44,7 @@ impl Found {
 
     pub(super) fn clear(&mut self) {
         self.row.clear();
-        self.prediction = Slot::Missing;
+        self.outputs = [Slot::Missing; OUTPUTS.len()];
         self.scratch.clear();
         self.starts = [None; Targets::COUNT];
         self.met.fill(false);
@@ -71,8 +73,10 @@ impl Found {
         for position in targets.positions() {
             self.starts[position] = None;
         }
-        if targets.has(Targets::PREDICTION) {
-            self.prediction = Slot::Missing;
+        for ((target, _), output) in OUTPUTS.iter().zip(&mut self.outputs) {
+            if targets.has(*target) {
+                *output = Slot::Missing;
+            }
         }
         if targets.has(Targets::FEATURES) {
             self.nested = false;

@@ -9,7 +9,7 @@ use super::super::paths::{Paths, Targets};
 use super::super::simd::{self, Simd};
 use super::super::{Options, Reason};
 use super::Refusal;
-use super::walk::Schema;
+use super::walk::{OUTPUTS, Schema};
 
 /// The configuration, compiled.
 #[derive(Debug)]
@@ -44,11 +44,19 @@ impl Plan {
         let mut row_paths = fields.rows.is_some().then(Paths::new);
         {
             let in_row = row_paths.as_mut().unwrap_or(&mut paths);
-            let features = fields.features.as_ref().map_or_else(|| default("features"), steps);
-            in_row.insert(features.into_iter(), Targets::FEATURES);
-            let prediction = fields.prediction.as_ref();
-            let prediction = prediction.map_or_else(|| default("prediction"), steps);
-            in_row.insert(prediction.into_iter(), Targets::PREDICTION);
+            let nested = fields.features.as_ref().map_or_else(|| default("features"), steps);
+            in_row.insert(nested.into_iter(), Targets::FEATURES);
+            for (target, role) in OUTPUTS {
+                let pointer = match target {
+                    Targets::CONFIDENCE => fields.confidence.as_ref(),
+                    _ => fields.prediction.as_ref(),
+                };
+                // A key that is nobody's confidence is none of ours.
+                if role == Role::Prediction || features.iter().any(|f| f.role == role) {
+                    let at = pointer.map_or_else(|| default(role.as_str()), steps);
+                    in_row.insert(at.into_iter(), target);
+                }
+            }
         }
         let mut listed = None;
         match &fields.feature_names {
@@ -69,13 +77,14 @@ impl Plan {
                 paths.insert(pointer.steps(), target);
             }
         }
-        let prediction = features.iter().zip(0u32..).find(|(f, _)| f.role == Role::Prediction);
+        let of_role = |role| features.iter().zip(0u32..).find(|(f, _)| f.role == role);
+        let outputs = OUTPUTS.map(|(_, role)| of_role(role).map(|(_, index)| index));
         Self {
             schema: Schema {
                 names,
                 features: features.to_vec(),
                 places: Place::all(features),
-                prediction: prediction.map(|(_, index)| index),
+                outputs,
                 flat_unless_nested: fields.features.is_none(),
             },
             paths,

@@ -1,6 +1,6 @@
 //! One pass over one record: features into slots, everything else that is wanted by where it starts.
 
-use crate::feature::{Feature, Kind, canonical_boolean, canonical_integer, canonical_number};
+use crate::feature::{Feature, Kind, Role, canonical_boolean, canonical_integer, canonical_number};
 
 use super::super::columns::{Columns, Place, Slot};
 use super::super::names::Names;
@@ -11,6 +11,12 @@ use super::super::simd::Simd;
 use super::found::Found;
 use super::object::Scope;
 
+/// Where outputs of the model stand, and what they are.
+pub(super) const OUTPUTS: [(Targets, Role); 2] =
+    [(Targets::PREDICTION, Role::Prediction), (Targets::CONFIDENCE, Role::Confidence)];
+
+const NO_OUTPUT: [Option<u32>; OUTPUTS.len()] = [None; OUTPUTS.len()];
+
 /// What the features of a model are, for one pass.
 #[derive(Debug)]
 pub(super) struct Schema {
@@ -18,8 +24,8 @@ pub(super) struct Schema {
     pub(super) names: Names,
     pub(super) features: Vec<Feature>,
     pub(super) places: Vec<Place>,
-    /// The feature that a prediction pointer gives its value.
-    pub(super) prediction: Option<u32>,
+    /// The features that pointers to outputs give their values.
+    pub(super) outputs: [Option<u32>; OUTPUTS.len()],
     /// Features are at `/features` if there, else in the record (or row) itself.
     pub(super) flat_unless_nested: bool,
 }
@@ -50,9 +56,9 @@ impl<'a, S: Simd> Walk<'a, S> {
             self.found.nested = true;
             self.found.row.clear();
         }
-        let prediction = self.schema.prediction.filter(|_| here.has(Targets::PREDICTION));
-        match (token, prediction) {
-            (b'{', _) => {
+        let outputs = self.outputs(here);
+        match token {
+            b'{' => {
                 let flat = node == 0 && self.schema.flat_unless_nested;
                 let scope = match (nested, flat) {
                     (true, _) => Scope::Yes,
@@ -61,17 +67,37 @@ impl<'a, S: Simd> Walk<'a, S> {
                 };
                 self.object(node, scope, depth)?;
             }
-            (b'[', _) if self.paths.has_children(node) => self.array(node, depth)?,
-            (_, Some(feature)) => self.found.prediction = self.slot(feature, depth)?,
-            (_, None) => self.scan.skip(depth)?,
+            b'[' if self.paths.has_children(node) => self.array(node, depth)?,
+            _ if outputs == NO_OUTPUT => self.scan.skip(depth)?,
+            _ => {
+                // Two pointers may lead here, to features that are read differently.
+                for (at, feature) in outputs.into_iter().enumerate() {
+                    if let Some(feature) = feature {
+                        self.scan.at = start;
+                        self.found.outputs[at] = self.slot(feature, depth)?;
+                    }
+                }
+            }
         }
-        if prediction.is_some() && matches!(token, b'{' | b'[') {
-            self.found.prediction = Slot::TypeError;
+        if matches!(token, b'{' | b'[') {
+            for (output, feature) in self.found.outputs.iter_mut().zip(outputs) {
+                *output = feature.map_or(*output, |_| Slot::TypeError);
+            }
         }
         for position in here.positions() {
             self.found.starts[position] = Some(start);
         }
         Ok(())
+    }
+
+    /// The features that the value here is for, as an output.
+    #[inline]
+    fn outputs(&self, here: Targets) -> [Option<u32>; OUTPUTS.len()] {
+        let mut outputs = self.schema.outputs;
+        for ((target, _), output) in OUTPUTS.iter().zip(&mut outputs) {
+            *output = output.filter(|_| here.has(*target));
+        }
+        outputs
     }
 
     /// The same walk, for a function that ends it.

@@ -189,10 +189,10 @@ impl ModelEvaluator {
             .map(|(at, counts)| (complete && faulty.get(at) != Some(&true)).then_some(counts))
             .collect();
         self.score();
-        let prediction = self.test_prediction(end_ms);
+        let tested = self.test_outputs(end_ms);
         let (rule, ledger) = (self.sequential.as_ref(), (ledger, unreadable_incidents));
         let situation =
-            Situation { prediction, ..situation(&self.spec, rule, &self.ring, ledger, end_ms) };
+            Situation { tested, ..situation(&self.spec, rule, &self.ring, ledger, end_ms) };
         let decision = self.state.decide(&mut self.verdicts, &learnt, &situation);
         tell(self.spec.name(), self.decision.as_ref().map(|d| d.drift), &decision);
         for why in &decision.suppressed_by {
@@ -250,7 +250,7 @@ fn situation<'a>(
         model: spec.name(),
         pane_end_ms,
         unreadable_incidents,
-        prediction: None,
+        tested: Vec::new(),
     }
 }
 

@@ -40,8 +40,8 @@ impl Evaluate {
             let summary = decision.explanation.clone();
             self.notify(model, (Kind::Warning, id, None), (summary, "warning"), (end_ms, now_ms));
         }
-        if let Some(summary) = decision.prediction.as_ref().filter(|_| !told) {
-            self.tell_prediction(model, summary, (end_ms, now_ms));
+        for drifted in decision.outputs.iter().filter(|_| !told) {
+            self.tell_output(model, drifted, (end_ms, now_ms));
         }
         self.tell_recovered(model, &decision.explanation, (end_ms, now_ms));
     }

@@ -91,7 +91,7 @@ impl Evaluate {
             faults: evaluator.faults(),
             suppressed_by: held.into_iter().chain(lag.map(|_| Suppression::Lag)).collect(),
             explanation: explained(evaluator),
-            prediction: evaluator.state.prediction.clone(),
+            outputs: evaluator.state.outputs.values().filter_map(|o| o.last.clone()).collect(),
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
             live: evaluator.ring.live().to_vec(),

@@ -102,7 +102,7 @@ fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
         season: None,
     };
     season::add(&mut baseline, spec);
-    baseline.watch_prediction(&spec.model.overrides());
+    baseline.watch_outputs(&spec.model.overrides());
     Watched::new(spec, Arc::new(baseline), active_from_ms)
 }
 
@@ -236,33 +236,6 @@ const HELD: Option<(IncidentState, Option<CloseReason>, bool)> =
 
 fn closed(why: CloseReason) -> Option<(IncidentState, Option<CloseReason>, bool)> {
     Some((IncidentState::Closed, Some(why), false))
-}
-
-#[tokio::test]
-async fn silence_is_told_once_however_often_it_comes_back() {
-    let dir = TempDir::new().unwrap();
-    let mut fed = Fed::start(dir.path(), 0, 0);
-    fed.panes(13, false);
-    assert_eq!(fed.tick().models[0].quality, Quality::Ok);
-    let told = |fed: &Fed| {
-        let ledger = fed.evaluate.log.ledger();
-        ledger
-            .pending()
-            .iter()
-            .filter(|o| o.delivery.kind == crate::decide::Kind::DataQuality)
-            .count()
-    };
-    assert_eq!(told(&fed), 0);
-    let silent = Instant::now() + 4 * Duration::from_millis(PANE.cast_unsigned());
-    let view = fed.tick_at(silent);
-    assert_eq!((view.models[0].quality, told(&fed)), (Quality::Stale, 1));
-    assert!(view.models[0].features.iter().all(|f| f.scores.is_empty()));
-    fed.panes(1, false);
-    assert_eq!(fed.tick().models[0].quality, Quality::Ok);
-    // And once that it is over.
-    assert_eq!(told(&fed), 2);
-    fed.tick_at(silent);
-    assert_eq!(told(&fed), 2);
 }
 
 #[tokio::test]
@@ -403,4 +376,4 @@ async fn a_person_closes_an_incident_once() {
     assert_eq!(fed.incident(), closed(CloseReason::Dismissed));
 }
 
-mod predicted;
+mod outputs;

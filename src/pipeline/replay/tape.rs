@@ -155,7 +155,9 @@ impl Tape {
             event.suppressed_by.clone_from(&decision.suppressed_by);
             self.tell(event);
         }
-        if let (Some(why), Some(last)) = (&decision.prediction, &evaluator.state.prediction) {
+        for (role, why) in &decision.outputs {
+            let output = evaluator.state.outputs.get(role);
+            let Some(last) = output.and_then(|output| output.last.as_ref()) else { continue };
             let mut event = self.event(end_ms, Kind::Warning, decision.drift, &[]);
             event.feature = Some(last.feature.clone());
             event.statistic = Some(last.statistic);

@@ -27,7 +27,7 @@ const WINDOW: usize = 2;
 static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
     thresholds: vec![(Statistic::Psi, Level::Warning, 0.4), (Statistic::Psi, Level::Retrain, 0.6)],
     psi_tolerance: 0.1,
-    prediction_p_value: None,
+    output_p_values: BTreeMap::new(),
     window_panes: WINDOW,
     pane_ms: PANE,
     max_age_panes: WINDOW,
@@ -82,7 +82,7 @@ pub(super) fn decide(
         model: MODEL,
         pane_end_ms,
         unreadable_incidents: false,
-        prediction: None,
+        tested: Vec::new(),
     };
     state.decide(&mut verdicts, &[], &situation)
 }

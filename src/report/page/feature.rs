@@ -63,12 +63,7 @@ impl<'a> Shown<'a> {
             Kind::Numeric => "number",
             Kind::Categorical => "category",
         };
-        let role = match self.of.role {
-            Role::Feature => None,
-            Role::Prediction => Some("prediction"),
-            Role::Label => Some("label"),
-            Role::Latency => Some("latency"),
-        };
+        let role = Some(self.of.role).filter(|role| *role != Role::Feature).map(Role::as_str);
         html! {
             @if let Some(verdict) = self.verdict { (verdict_pill(verdict.verdict)) }
             span.pill { (kind) }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use crate::compare::Statistic;
 use crate::decide::ledger::Durations;
 use crate::decide::{DriftState, FeatureVerdict, Incident, ModelView, Verdict, View};
+use crate::feature::Role;
 use crate::report::page::axis::marks_of;
 use crate::report::page::axis::percent as width;
 use crate::report::page::incident::incident_table;
@@ -39,7 +40,7 @@ pub fn model(view: &View, model: &ModelView, listed: Listed) -> String {
         div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
         (features(model, links, listed))
         (pictures(model, &incidents, links))
-        (prediction(model))
+        (outputs(model))
         @if !incidents.is_empty() {
             h2 { "Incidents" }
             (incident_table(&incidents, links, false))
@@ -307,10 +308,10 @@ fn pictures(model: &ModelView, incidents: &[&Incident], links: Links) -> Markup 
     }
 }
 
-fn prediction(model: &ModelView) -> Markup {
+fn outputs(model: &ModelView) -> Markup {
     html! {
-        @if let Some(test) = &model.prediction {
-            h2 { "What the model answers" }
+        @for test in &model.outputs {
+            h2 { @if test.role == Role::Confidence { "How sure the model is" } @else { "What the model answers" } }
             div class=(if test.drifted { "banner warn" } else { "banner good" }) {
                 strong { @if test.drifted { (test.feature) " has drifted." } @else { (test.feature) " is as it was." } }
                 p {

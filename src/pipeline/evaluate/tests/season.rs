@@ -106,7 +106,7 @@ async fn a_prediction_is_tested_within_its_season() {
         spec.model.features.insert("amount".to_owned(), prediction);
         let mut fed = Fed::start_by(spec, dir.path(), 0, 0);
         fed.panes_of(30, in_utc);
-        fed.tick().models[0].prediction.clone().unwrap()
+        fed.tick().models[0].output(Role::Prediction).cloned().unwrap()
     };
     assert!(!last("day").drifted, "{:?}", last("day"));
     assert!(last("none").drifted);

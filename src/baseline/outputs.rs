@@ -1,11 +1,9 @@
-//! The prediction of a model whose training data has none: counted into a grid that suits any number.
+//! Outputs of a model that its training data has not: counted into a grid that suits any number.
 
 use crate::baseline::{Baseline, Convention, FeatureBaseline, Overrides, Unusable};
 use crate::feature::{Kind, Role};
 use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
 
-/// The name that it has.
-pub const NAME: &str = "prediction";
 /// Even cells between 0 and 1, where probabilities are.
 const EVEN: u32 = 200;
 /// Above 1 and below 0 each octave has so many cells, over so many octaves.
@@ -13,24 +11,38 @@ const AN_OCTAVE: (i32, i32) = (8, 2);
 const OCTAVES: (i32, i32) = (24, 24);
 
 impl Baseline {
-    /// Adds the prediction where it is asked for and no column is one.
-    pub fn watch_prediction(&mut self, overrides: &Overrides) {
-        let has = self.features.iter().any(|f| f.role == Role::Prediction || f.name == NAME);
-        if overrides.watch_prediction && !has && !overrides.ignore.contains(NAME) {
-            self.features.push(unreferenced());
+    /// Adds the outputs that are asked for where no column is one.
+    pub fn watch_outputs(&mut self, overrides: &Overrides) {
+        for role in Role::OUTPUTS {
+            let name = role.as_str();
+            let has = self.features.iter().any(|f| f.role == role || f.name == name);
+            if overrides.watches(role) && !has && !overrides.ignore.contains(name) {
+                self.features.push(unreferenced(role));
+            }
         }
     }
 }
 
-/// The prediction without a reference.
-fn unreferenced() -> FeatureBaseline {
+impl Overrides {
+    /// Whether an output is to be counted even if no column holds it.
+    pub fn watches(&self, role: Role) -> bool {
+        match role {
+            Role::Prediction => self.watch_prediction,
+            Role::Confidence => self.watch_confidence,
+            Role::Feature | Role::Label | Role::Latency => false,
+        }
+    }
+}
+
+/// An output without a reference.
+fn unreferenced(role: Role) -> FeatureBaseline {
     let edges = edges();
     let n = edges.len() + 1;
     let scale = Scale { center: 0.0, unit: 1.0 };
     let cells = NumericCells::new(edges, f64::MIN, f64::MAX, scale, Storage::F64);
     FeatureBaseline {
-        name: NAME.to_owned(),
-        role: Role::Prediction,
+        name: role.as_str().to_owned(),
+        role,
         kind: Kind::Numeric,
         column_type: "none".to_owned(),
         unusable: Some(Unusable::NoReference),

@@ -1,4 +1,5 @@
-//! Drift of what the model answers: one plain test a window, which warns and never retrains.
+//! Drift of what comes out of the model, its answers and how sure it is of them: one plain test a window,
+//! which warns and never retrains.
 
 use serde::{Serialize, Serializer};
 
@@ -7,7 +8,7 @@ use crate::codec::{Reader, Truncated, Writer};
 use crate::compare::{self, FLOOR_ALPHA, Input, Statistic};
 use crate::decide::policy::Policy;
 use crate::decide::time::{as_rfc3339, rfc3339};
-use crate::feature::Kind;
+use crate::feature::{Kind, Role};
 use crate::histogram::Counts;
 
 /// Cells that a first window has, at the most.
@@ -16,7 +17,10 @@ const CELLS_MOST: usize = 512;
 /// What the last test said. Windows of the test do not overlap: each ends where the time since the epoch
 /// is a whole number of windows, so no record is looked at twice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PredictionDrift {
+pub struct OutputDrift {
+    /// Which of the model's outputs it is.
+    #[serde(skip)]
+    pub role: Role,
     pub feature: String,
     /// `ks` of a number, `chi_square` of categories.
     pub statistic: Statistic,
@@ -26,17 +30,43 @@ pub struct PredictionDrift {
     pub noise_floor: Option<f64>,
     /// Of `n / phi` independent records.
     pub p_value: f64,
-    /// `prediction_drift_p_value`.
+    /// `prediction_drift_p_value`, and the like.
     pub threshold: f64,
     pub records: u64,
     /// End of the window, ms since the epoch; RFC 3339 in JSON.
     #[serde(rename = "window_end", serialize_with = "as_rfc3339::serialize")]
     pub end_ms: i64,
     pub drifted: bool,
-    /// Without a prediction in the baseline: end of the window that it was compared with, the first.
+    /// Without this output in the baseline: end of the window that it was compared with, the first.
     #[serde(rename = "reference_window_end", skip_serializing_if = "Option::is_none")]
     #[serde(serialize_with = "time")]
     pub reference_end_ms: Option<i64>,
+}
+
+/// What a model remembers of one of its outputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// What the last test said.
+    pub last: Option<OutputDrift>,
+    /// What it is compared with, where the baseline has none.
+    pub first: Option<FirstWindow>,
+}
+
+impl Output {
+    pub fn encode(&self, out: &mut Writer) {
+        out.u64(u64::from(self.last.is_some()));
+        self.last.iter().for_each(|last| last.encode(out));
+        out.u64(u64::from(self.first.is_some()));
+        self.first.iter().for_each(|first| first.encode(out));
+    }
+
+    pub fn decode(role: Role, input: &mut Reader<'_>) -> Result<Self, Truncated> {
+        let has_last = input.u64()? != 0;
+        let last = has_last.then(|| OutputDrift::decode(role, input)).transpose()?;
+        let has_first = input.u64()? != 0;
+        let first = has_first.then(|| FirstWindow::decode(input)).transpose()?;
+        Ok(Self { last, first })
+    }
 }
 
 #[expect(clippy::ref_option, reason = "serde hands out a reference")]
@@ -44,7 +74,7 @@ fn time<S: Serializer>(ms: &Option<i64>, out: S) -> Result<S::Ok, S::Error> {
     ms.map(rfc3339).serialize(out)
 }
 
-/// The first full window of a prediction that the baseline has not: what later ones are compared with.
+/// The first full window of an output that the baseline has not: what later ones are compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FirstWindow {
     pub end_ms: i64,
@@ -78,7 +108,7 @@ impl FirstWindow {
 /// Whether a window for the test ends there.
 pub fn is_due(policy: &Policy, end_ms: i64) -> bool {
     let panes = i64::try_from(policy.window_panes).unwrap_or(i64::MAX);
-    policy.prediction_p_value.is_some()
+    !policy.output_p_values.is_empty()
         && end_ms.rem_euclid(panes.saturating_mul(policy.pane_ms).max(1)) == 0
 }
 
@@ -94,8 +124,8 @@ pub fn test(
     (reference, live): (&Counts, &Counts),
     policy: &Policy,
     (design_effect, end_ms): (f64, i64),
-) -> Option<PredictionDrift> {
-    let threshold = policy.prediction_p_value?;
+) -> Option<OutputDrift> {
+    let threshold = *policy.output_p_values.get(&feature.role)?;
     let records = live.in_cells();
     if feature.unusable.is_some() || records < policy.min_records {
         return None;
@@ -108,7 +138,8 @@ pub fn test(
     let score = compare::scores_against(&input, reference).get(statistic)?;
     let p_value = score.p_value?;
     let above_floor = score.noise_floor.map_or(p_value < FLOOR_ALPHA, |floor| score.value > floor);
-    Some(PredictionDrift {
+    Some(OutputDrift {
+        role: feature.role,
         feature: feature.name.clone(),
         statistic,
         score: score.value,
@@ -122,10 +153,11 @@ pub fn test(
     })
 }
 
-impl PredictionDrift {
+impl OutputDrift {
     /// For people, with its numbers.
     pub fn sentence(&self) -> String {
         let Self { feature, statistic, score, p_value, threshold, records, .. } = self;
+        let output = self.role.as_str();
         let has = if self.drifted { "has drifted" } else { "has not drifted" };
         let floor =
             self.noise_floor.map(|floor| format!(", noise floor {floor:.4}")).unwrap_or_default();
@@ -137,7 +169,7 @@ impl PredictionDrift {
             )
         });
         format!(
-            "the prediction {feature} {has}: {statistic} {score:.4}{floor}, p {p_value:.1e} against \
+            "the {output} {feature} {has}: {statistic} {score:.4}{floor}, p {p_value:.1e} against \
              {threshold}, over {records} records of the window to {end}{}",
             first.unwrap_or_default()
         )
@@ -157,7 +189,8 @@ impl PredictionDrift {
         out.bytes(self.feature.as_bytes());
     }
 
-    pub fn decode(input: &mut Reader<'_>) -> Result<Self, Truncated> {
+    /// What `encode` wrote of the output of that role.
+    pub fn decode(role: Role, input: &mut Reader<'_>) -> Result<Self, Truncated> {
         let statistic = usize::try_from(input.u64()?).map_err(|_| Truncated)?;
         let statistic = *Statistic::ALL.get(statistic).ok_or(Truncated)?;
         let has_floor = input.u64()? != 0;
@@ -166,6 +199,7 @@ impl PredictionDrift {
         let (records, end_ms, drifted) = (input.u64()?, input.i64()?, input.u64()? != 0);
         let (has_first, first_ms) = (input.u64()? != 0, input.i64()?);
         Ok(Self {
+            role,
             statistic,
             score,
             noise_floor: has_floor.then_some(floor),
@@ -182,13 +216,14 @@ impl PredictionDrift {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::baseline::Convention;
     use crate::decide::policy::tests::policy;
-    use crate::feature::Role;
     use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Scale, Storage};
 
-    fn prediction(kind: Kind) -> FeatureBaseline {
+    fn output(role: Role, kind: Kind) -> FeatureBaseline {
         let cells = match kind {
             Kind::Numeric => {
                 let scale = Scale { center: 0.5, unit: 0.5 };
@@ -201,8 +236,8 @@ mod tests {
             }
         };
         FeatureBaseline {
-            name: "prediction".to_owned(),
-            role: Role::Prediction,
+            name: role.as_str().to_owned(),
+            role,
             kind,
             column_type: String::new(),
             unusable: None,
@@ -220,10 +255,10 @@ mod tests {
         }
     }
 
-    fn tested(kind: Kind, live: [u64; 4], p: f64, phi: f64) -> Option<PredictionDrift> {
-        let policy = Policy { prediction_p_value: Some(p), ..policy() };
+    fn tested(kind: Kind, live: [u64; 4], p: f64, phi: f64) -> Option<OutputDrift> {
+        let policy = Policy { output_p_values: [(Role::Confidence, p)].into(), ..policy() };
         let live = Counts { cells: live.to_vec(), ..Counts::default() };
-        let feature = prediction(kind);
+        let feature = output(Role::Confidence, kind);
         test(&feature, (&feature.reference, &live), &policy, (phi, 86_400_000))
     }
 
@@ -245,12 +280,25 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_nobody_asked_for_is_not_tested_and_one_says_its_name() {
+        let policy = Policy { output_p_values: [(Role::Confidence, 0.05)].into(), ..policy() };
+        let live = Counts { cells: vec![330, 250, 250, 170], ..Counts::default() };
+        let tested = |role| {
+            let feature = output(role, Kind::Numeric);
+            test(&feature, (&feature.reference, &live), &policy, (1.0, 86_400_000))
+        };
+        assert_eq!(tested(Role::Prediction), None);
+        let sentence = tested(Role::Confidence).unwrap().sentence();
+        assert!(sentence.starts_with("the confidence confidence has drifted: ks"), "{sentence}");
+    }
+
+    #[test]
     fn windows_do_not_overlap() {
-        let policy = Policy { prediction_p_value: Some(0.05), ..policy() };
+        let policy = Policy { output_p_values: [(Role::Prediction, 0.05)].into(), ..policy() };
         let due = |hour: i64| is_due(&policy, hour * 3_600_000);
         let ends: Vec<i64> = (1..=72).filter(|&hour| due(hour)).collect();
         assert_eq!(ends, [24, 48, 72]);
-        let never = Policy { prediction_p_value: None, ..policy };
+        let never = Policy { output_p_values: BTreeMap::new(), ..policy };
         assert!(!is_due(&never, 86_400_000));
     }
 
@@ -261,8 +309,9 @@ mod tests {
             let mut out = Writer::default();
             found.encode(&mut out);
             let bytes = out.into_bytes();
-            assert_eq!(PredictionDrift::decode(&mut Reader::new(&bytes)), Ok(found));
-            let cut = PredictionDrift::decode(&mut Reader::new(&bytes[..bytes.len() - 1]));
+            assert_eq!(OutputDrift::decode(Role::Confidence, &mut Reader::new(&bytes)), Ok(found));
+            let cut =
+                OutputDrift::decode(Role::Confidence, &mut Reader::new(&bytes[..bytes.len() - 1]));
             assert!(cut.is_err());
         }
     }
