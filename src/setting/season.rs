@@ -208,6 +208,12 @@ impl Calendar {
         usize::try_from(local_hour.saturating_add(monday).rem_euclid(hours)).unwrap_or(0)
     }
 
+    /// The slots of `[from_ms, to_ms)`, one for each hour, in order; at most a cycle of them.
+    pub fn covered(&self, from_ms: i64, to_ms: i64) -> Vec<usize> {
+        let hours = (0..self.cycle.slots() as i64).map(|hour| from_ms + hour * HOUR_MS);
+        hours.take_while(|at_ms| *at_ms < to_ms).map(|at_ms| self.slot(at_ms)).collect()
+    }
+
     /// What local time is ahead of UTC. Beyond the years that the database knows it is UTC.
     fn offset_ms(&self, at_ms: i64) -> i64 {
         let Some(zone) = &self.zone else { return 0 };

@@ -62,6 +62,8 @@ pub struct PaneCounts<'a> {
     pub design_effect: &'a dyn Fn(usize, i64) -> f64,
     /// Length of the window.
     pub window_ms: i64,
+    /// The slots of a feature's season that a stretch of time covers, one for each hour; none without.
+    pub slots: &'a dyn Fn(usize, i64, i64) -> Vec<usize>,
     /// Panes before this are forgotten: their faults, too.
     pub kept_from_ms: i64,
 }
@@ -156,6 +158,7 @@ impl Faults {
                 before_ms: self.before_ms.unwrap_or(from_ms),
                 noise: &noise,
                 window_ms: pane.window_ms,
+                slots: &|from_ms, to_ms| (pane.slots)(at, from_ms, to_ms),
             };
             changes.extend(Change::of(Some(at), &track.step(&look)));
             if track.block_from_ms >= end_ms {

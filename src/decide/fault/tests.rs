@@ -231,6 +231,7 @@ impl Feed {
                 self.design_effect.max(settled)
             },
             window_ms: self.window_panes * PANE,
+            slots: &|_, _, _| Vec::new(),
             kept_from_ms: start_ms - 1_000 * PANE,
         })
     }

@@ -92,6 +92,8 @@ pub(super) struct Look<'a> {
     pub(super) noise: &'a dyn Fn(i64) -> Noise,
     /// One value for nearly so long, from the first pane on, is a fault, too.
     pub(super) window_ms: i64,
+    /// The slots of the feature's season that a stretch of time covers, one for each hour; none without.
+    pub(super) slots: &'a dyn Fn(i64, i64) -> Vec<usize>,
 }
 
 /// When a look was taken.
@@ -283,7 +285,9 @@ impl Track {
             && look.end_ms - run.from_ms >= look.window_ms - 2 * (look.end_ms - look.start_ms);
         // A stream that remembers may stay at one rare value for as long as it does: the run is one draw.
         let noise = (look.noise)(FORGOTTEN_MS.max(look.end_ms - run.from_ms));
-        let evidence = constant::evidence(feature, cell, run.values, noise.design_effect);
+        let slots = (look.slots)(run.from_ms, look.end_ms);
+        let values = (run.values, &slots[..]);
+        let evidence = constant::evidence(feature, cell, values, noise.design_effect);
         let finding = Finding {
             kind: FaultKind::Constant,
             records: run.values,

@@ -137,6 +137,10 @@ impl ModelEvaluator {
                 effects::of_window(&watched.baseline.features[at], policy, learnt, span_ms)
             },
             window_ms: i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms,
+            slots: &|at, from_ms, to_ms| {
+                let calendar = watched.baseline.calendar(&watched.baseline.features[at]);
+                calendar.map_or_else(Vec::new, |calendar| calendar.covered(from_ms, to_ms))
+            },
             kept_from_ms: start_ms - oldest.unwrap_or(i64::MAX / 2) * policy.pane_ms,
         });
         // The panes in which it began may have been taken for evidence of drift.

@@ -51,6 +51,7 @@ fn faults(features: usize, faulty: usize) -> Faults {
             pane_ms: PANE,
             design_effect: &|_, _| 1.0,
             window_ms: 24 * PANE,
+            slots: &|_, _, _| Vec::new(),
             kept_from_ms: 0,
         });
     }
