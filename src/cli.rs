@@ -10,6 +10,7 @@ use clap::builder::TypedValueParser;
 
 use crate::baseline::Convention;
 use crate::fetch;
+use crate::kafka::probe;
 use crate::pipeline::BadInput;
 
 mod baseline;
@@ -92,6 +93,9 @@ enum Command {
     /// The process that reads Parquet; driftd starts it itself.
     #[command(hide = true)]
     BaselineWorker,
+    /// The process that reads what may end a process; driftd starts it itself.
+    #[command(hide = true)]
+    TopicReader,
 }
 
 pub fn main() -> ExitCode {
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Topics(command) => topics::run(command),
         Command::State(command) => state::run(command),
         Command::BaselineWorker => return fetch::worker_main(),
+        Command::TopicReader => return probe::reader_main(fetch::confine),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -34,6 +34,7 @@ pub use config::{
 };
 pub use digest::digest;
 pub use error::Error;
+pub use limits::confine;
 pub use origin::is_remote;
 pub use process::WorkerCommand;
 pub use worker::main as worker_main;

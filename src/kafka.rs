@@ -20,6 +20,7 @@ pub mod message;
 pub mod mock;
 mod oauth;
 mod options;
+pub mod probe;
 pub mod producer;
 pub mod range;
 mod rate;

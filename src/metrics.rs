@@ -198,6 +198,11 @@ impl Metrics {
         self.count("driftd_records_lost_total", &labels, records);
     }
 
+    /// Ends of the process without a clean stop, in a row and at the same place, when it was started.
+    pub fn unclean_ends(&self, ends: u32) {
+        self.gauge("driftd_unclean_ends", &[]).set(f64::from(ends));
+    }
+
     pub fn rebalanced(&self) {
         self.count("driftd_consumer_rebalances_total", &[], 1);
     }

@@ -35,6 +35,7 @@ use crate::kafka::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 pub use clock::now_ms;
 
+use crate::pipeline::breaker::Breaker;
 use crate::pipeline::configured::Configured;
 use crate::pipeline::control::Control;
 use crate::pipeline::desk::Desk;
@@ -50,6 +51,7 @@ use crate::report::page::encode;
 
 mod baselines;
 mod beats;
+mod breaker;
 mod clock;
 mod configured;
 mod control;
@@ -184,6 +186,7 @@ impl Running {
         let desk = Desk::new(specs, store.clone(), metrics.clone(), begun.watched.clone());
         let desk = Arc::new(desk);
         let to = config.role.counts().then(|| orders.clone());
+        let program = options.worker.program.clone();
         let sharing = Sharing::start(&config, &desk, options.worker, to, (counted.clone(), begun))?;
         let parts = ingest::Parts {
             desk,
@@ -192,6 +195,8 @@ impl Running {
             out: sharing.is_none().then_some(counted),
             health: health.clone(),
             snapshot_interval: config.state.snapshot_interval.0,
+            breaker: Arc::new(Breaker::open(&config.state.dir)),
+            program,
         };
         let inputs = Inputs { counted: counts, deliveries: delivered, requests: requested };
         let reading = config.role.counts().then(|| spawn_ingest(parts, ordered)).transpose()?;

@@ -7,6 +7,7 @@ use crate::kafka::message::MessageBatch;
 use crate::offsets::TopicPartition;
 
 pub mod file;
+pub(crate) mod hole;
 pub mod kafka;
 
 /// Where a partition is read from when it is taken.
@@ -67,11 +68,18 @@ pub enum LossCause {
     Truncated,
     /// A batch that could not be decompressed or failed its checksum was skipped.
     Undecodable,
+    /// A batch that ended every process that read it was skipped.
+    Deadly,
 }
 
 impl LossCause {
-    pub const ALL: [LossCause; 4] =
-        [LossCause::Retention, LossCause::BeyondEnd, LossCause::Truncated, LossCause::Undecodable];
+    pub const ALL: [LossCause; 5] = [
+        LossCause::Retention,
+        LossCause::BeyondEnd,
+        LossCause::Truncated,
+        LossCause::Undecodable,
+        LossCause::Deadly,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,6 +87,7 @@ impl LossCause {
             LossCause::BeyondEnd => "beyond_end",
             LossCause::Truncated => "truncated",
             LossCause::Undecodable => "undecodable_batch",
+            LossCause::Deadly => "deadly_batch",
         }
     }
 }

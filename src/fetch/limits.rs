@@ -1,5 +1,6 @@
-//! Limits that the worker sets on itself before it opens anything.
+//! Limits that a worker sets on itself before it opens anything hostile.
 
+use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -15,6 +16,24 @@ pub(super) fn apply(memory: ByteSize, time: Duration, parent: u32) -> io::Result
     // which is merely slow.
     let threads = THREADS_MAX as u64 + 1;
     set(libc::RLIMIT_CPU, time.as_secs().saturating_mul(threads).saturating_add(1))
+}
+
+/// From here on: so many bytes of data more than now, no core file, no outliving `parent`.
+///
+/// # Errors
+/// When the system refuses a limit, or `parent` is gone.
+pub fn confine(parent: u32, room: u64) -> io::Result<()> {
+    die_with_parent(parent)?;
+    set(libc::RLIMIT_CORE, 0)?;
+    set(libc::RLIMIT_DATA, data_bytes().saturating_add(room))
+}
+
+/// What this process has mapped for data; nothing where the system does not tell.
+fn data_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
 }
 
 #[cfg(target_os = "linux")]

@@ -19,8 +19,8 @@ pub(crate) struct RawBatch(Arc<Held>);
 enum Held {
     /// From our own queue.
     Queued(ffi::Messages),
-    /// From `poll`: copied, and rare.
-    Polled(OwnedMessage),
+    /// From `poll`, or read by another process: of one partition and rare.
+    Copied(Vec<OwnedMessage>),
 }
 
 impl RawBatch {
@@ -29,13 +29,13 @@ impl RawBatch {
     }
 
     pub(crate) fn polled(message: OwnedMessage) -> Self {
-        Self(Arc::new(Held::Polled(message)))
+        Self(Arc::new(Held::Copied(vec![message])))
     }
 
     pub(crate) fn len(&self) -> usize {
         match &*self.0 {
             Held::Queued(messages) => messages.len(),
-            Held::Polled(_) => 1,
+            Held::Copied(messages) => messages.len(),
         }
     }
 
@@ -46,21 +46,21 @@ impl RawBatch {
                 let message = messages.get(index);
                 (message.topic_key(), message.partition())
             }
-            Held::Polled(message) => (0, message.partition()),
+            Held::Copied(messages) => (0, messages[index].partition()),
         }
     }
 
     pub(crate) fn topic(&self, index: usize) -> &str {
         match &*self.0 {
             Held::Queued(messages) => messages.get(index).topic(),
-            Held::Polled(message) => message.topic(),
+            Held::Copied(messages) => messages[index].topic(),
         }
     }
 
     pub(crate) fn offset(&self, index: usize) -> i64 {
         match &*self.0 {
             Held::Queued(messages) => messages.get(index).offset(),
-            Held::Polled(message) => message.offset(),
+            Held::Copied(messages) => messages[index].offset(),
         }
     }
 
@@ -87,11 +87,11 @@ impl RawBatch {
                 }
                 stretch
             }
-            Held::Polled(message) => Stretch {
-                start: 0,
-                end: 1,
-                last_offset: message.offset(),
-                bytes: message.payload().map_or(0, <[u8]>::len),
+            Held::Copied(messages) => Stretch {
+                start: index,
+                end: messages.len(),
+                last_offset: messages.last().map_or(-1, |message| message.offset()),
+                bytes: messages[index..].iter().filter_map(|m| m.payload()).map(<[u8]>::len).sum(),
             },
         }
     }
@@ -100,7 +100,7 @@ impl RawBatch {
     pub(crate) fn error(&self, index: usize) -> Option<(RDKafkaErrorCode, String)> {
         match &*self.0 {
             Held::Queued(messages) => messages.get(index).error(),
-            Held::Polled(_) => None,
+            Held::Copied(_) => None,
         }
     }
 }
@@ -200,6 +200,18 @@ pub struct MessageBatch {
 }
 
 impl MessageBatch {
+    /// Records of one partition in ascending offsets, and the offset behind them; `None` of none.
+    pub(crate) fn copied(
+        partition: &TopicPartition,
+        messages: Vec<OwnedMessage>,
+    ) -> Option<(Self, i64)> {
+        let first_offset = messages.first()?.offset();
+        let raw = RawBatch(Arc::new(Held::Copied(messages)));
+        let (stretch, mut sorter) = (raw.stretch(0), Sorter::default());
+        sorter.push(stretch, first_offset, partition);
+        Some((sorter.cut(&raw)?, stretch.last_offset + 1))
+    }
+
     /// Records in the batch; never 0.
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     pub fn len(&self) -> usize {
@@ -227,11 +239,14 @@ impl Held {
                     payload: message.payload(),
                 }
             }
-            Held::Polled(message) => Message {
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                payload: message.payload(),
-            },
+            Held::Copied(messages) => {
+                let message = &messages[index];
+                Message {
+                    offset: message.offset(),
+                    timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                    payload: message.payload(),
+                }
+            }
         }
     }
 }
@@ -326,7 +341,7 @@ impl<'a> Original<'a> {
     pub fn key(&self) -> Option<&'a [u8]> {
         match self.held {
             Held::Queued(messages) => messages.get(self.index).key(),
-            Held::Polled(message) => message.key(),
+            Held::Copied(messages) => messages[self.index].key(),
         }
     }
 
@@ -334,8 +349,9 @@ impl<'a> Original<'a> {
     pub fn headers(&self) -> Vec<(String, Option<&'a [u8]>)> {
         match self.held {
             Held::Queued(messages) => messages.headers(self.index),
-            Held::Polled(message) => {
-                let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+            Held::Copied(messages) => {
+                let headers = messages[self.index].headers();
+                let headers = headers.into_iter().flat_map(|headers| headers.iter());
                 headers.map(|header| (header.key.to_owned(), header.value)).collect()
             }
         }

@@ -25,8 +25,9 @@ pub(super) const COUNTERS: [(&str, &str); 20] = [
     ("driftd_config_reload_failures_total", "Reloads that found the configuration unusable."),
 ];
 
-pub(super) const GAUGES: [(&str, &str); 10] = [
+pub(super) const GAUGES: [(&str, &str); 11] = [
     ("driftd_build_info", "The program that answers, by version."),
+    ("driftd_unclean_ends", "Ends without a clean stop before this start, at the same offsets."),
     ("driftd_consumer_assigned_partitions", "Partitions of the topic that are ours."),
     ("driftd_event_watermark_timestamp_seconds", "Event time up to which records have come."),
     ("driftd_state_snapshot_bytes", "Size of the last snapshot, in bytes."),

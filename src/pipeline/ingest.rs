@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::mem;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -24,12 +25,14 @@ use crate::kafka;
 use crate::kafka::dead_letter::DeadLetters;
 use crate::kafka::message::Group;
 use crate::offsets::TopicPartition;
+use crate::pipeline::breaker::Breaker;
 use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::ingest::crew::Crew;
 use crate::pipeline::ingest::crew::Present;
 use crate::pipeline::ingest::dead_letters::Dead;
+use crate::pipeline::ingest::inquiry::Inquiry;
 use crate::pipeline::publish::Publisher;
 use crate::pipeline::spec::Watched;
 use crate::source::Event;
@@ -38,6 +41,7 @@ use crate::window::PartitionState;
 
 mod crew;
 mod dead_letters;
+mod inquiry;
 mod keep;
 mod partitions;
 mod rejects;
@@ -69,6 +73,9 @@ pub(super) struct Parts {
     pub out: Option<mpsc::Sender<Counted>>,
     pub health: Arc<Health>,
     pub snapshot_interval: Duration,
+    pub breaker: Arc<Breaker>,
+    /// A driftd that reads what may end this process.
+    pub program: PathBuf,
 }
 
 /// Reads in as many threads as there are receivers of orders, each a member of the group, until told
@@ -78,6 +85,8 @@ pub(super) fn run(parts: &Parts, orders: Vec<mpsc::Receiver<Order>>) {
     let member = |(number, orders)| Ingest::new(parts.clone(), &crew, number, orders);
     let mut members = orders.into_iter().enumerate().map(member);
     let Some(mut first) = members.next() else { return };
+    first.inquiry = Inquiry::start(parts);
+    crew.inquire(first.inquiry.is_some());
     // Told once, and before anything that is counted by them.
     for model in 0..parts.desk.specs.len() {
         if let Some(watched) = parts.desk.watched(model) {
@@ -96,6 +105,7 @@ pub(super) fn run(parts: &Parts, orders: Vec<mpsc::Receiver<Order>>) {
         }
         first.run();
     });
+    parts.breaker.ended();
     if let Some(dead_letters) = &parts.dead_letters {
         dead_letters.flush(LAST_LETTERS);
     }
@@ -123,6 +133,10 @@ struct Ingest<'a> {
     stalls: u64,
     published: Instant,
     snapshotted: Instant,
+    breaker: Arc<Breaker>,
+    noted: Instant,
+    /// A search for what has ended the processes before this one; nothing else is read meanwhile.
+    inquiry: Option<Inquiry>,
 }
 
 impl<'a> Ingest<'a> {
@@ -152,6 +166,9 @@ impl<'a> Ingest<'a> {
             stalls: 0,
             published: now,
             snapshotted: now,
+            breaker: parts.breaker,
+            noted: now,
+            inquiry: None,
         }
     }
 
@@ -180,6 +197,10 @@ impl<'a> Ingest<'a> {
                     self.reconnect(&mut source);
                 }
                 thread::sleep(POLL);
+                continue;
+            }
+            if self.crew.is_inquiring() {
+                self.inquire();
                 continue;
             }
             if source.is_none() && !self.connect(&mut source) {
@@ -324,41 +345,6 @@ impl<'a> Ingest<'a> {
         self.bury(partition, records, dead);
         for (model, reason, new, sample) in rejects {
             self.report_reject(partition, model, reason, (new, sample));
-        }
-    }
-
-    /// What is due by the clock.
-    fn keep_time(&mut self, source: &mut KafkaSource) {
-        let now = Instant::now();
-        if now.duration_since(self.published) >= self.publisher.interval() {
-            self.published = now;
-            self.publish();
-            let positions = source.positions();
-            for (partition, states) in &self.partitions {
-                let Some((_, high)) = source.watermarks(partition) else { continue };
-                // Markers of transactions take offsets that are never delivered: where the source
-                // stands, not what was counted, says whether the end was reached. It stands nowhere
-                // when it has started at the end.
-                let counted = states.values().map(|s| s.next_offset).min();
-                let caught_up = positions.get(partition).copied().max(counted) >= Some(high);
-                for (&model, state) in states {
-                    self.publisher.progress(model, partition, state, (caught_up, high));
-                }
-                if let Some(next) = counted {
-                    let behind = if caught_up { 0 } else { high - next };
-                    let lag = behind.max(0).cast_unsigned();
-                    self.desk.metrics.lag(&partition.topic, partition.partition, lag);
-                }
-            }
-            self.publisher.flush_progress();
-            (self.stalls..source.stalls()).for_each(|_| self.desk.metrics.stall_recovered());
-            self.stalls = source.stalls();
-        }
-        if now.duration_since(self.snapshotted) >= self.snapshot_interval {
-            self.snapshotted = now;
-            self.keep_again();
-            let offsets = self.snapshot_all();
-            commit(source, &offsets);
         }
     }
 

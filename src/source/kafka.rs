@@ -35,7 +35,6 @@ use crate::source::kafka::starts::Delay;
 use crate::source::kafka::starts::Taking;
 
 mod care;
-mod hole;
 mod slots;
 mod sort;
 mod starts;

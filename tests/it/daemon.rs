@@ -6,6 +6,7 @@ mod cluster;
 mod consumers;
 mod crash;
 mod dead_letters;
+mod deadly;
 mod disk;
 mod faults;
 mod flood;

@@ -1,19 +1,61 @@
-//! What makes ingest survive: snapshots of its partitions, and the change to a new baseline.
+//! What makes ingest survive: what is due by the clock, snapshots of its partitions, and the change to a new baseline.
 
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::offsets::TopicPartition;
+use crate::pipeline::breaker::NOTE;
 use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::ingest::commit;
 use crate::pipeline::publish::progress_of;
 use crate::pipeline::snapshot;
 use crate::pipeline::spec::Watched;
+use crate::source::kafka::KafkaSource;
 use crate::window::PartitionState;
 use crate::window::pane_start;
 
 impl Ingest<'_> {
+    /// What is due by the clock.
+    pub(super) fn keep_time(&mut self, source: &mut KafkaSource) {
+        let now = Instant::now();
+        if now.duration_since(self.published) >= self.publisher.interval() {
+            self.published = now;
+            self.publish();
+            let positions = source.positions();
+            for (partition, states) in &self.partitions {
+                let Some((_, high)) = source.watermarks(partition) else { continue };
+                // Markers of transactions take offsets that are never delivered: where the source
+                // stands, not what was counted, says whether the end was reached. It stands nowhere
+                // when it has started at the end.
+                let counted = states.values().map(|s| s.next_offset).min();
+                let caught_up = positions.get(partition).copied().max(counted) >= Some(high);
+                for (&model, state) in states {
+                    self.publisher.progress(model, partition, state, (caught_up, high));
+                }
+                if let Some(next) = counted {
+                    let behind = if caught_up { 0 } else { high - next };
+                    let lag = behind.max(0).cast_unsigned();
+                    self.desk.metrics.lag(&partition.topic, partition.partition, lag);
+                }
+            }
+            self.publisher.flush_progress();
+            (self.stalls..source.stalls()).for_each(|_| self.desk.metrics.stall_recovered());
+            self.stalls = source.stalls();
+        }
+        if now.duration_since(self.noted) >= NOTE {
+            self.note_reached(now);
+        }
+        if now.duration_since(self.snapshotted) >= self.snapshot_interval {
+            self.snapshotted = now;
+            self.keep_again();
+            let offsets = self.snapshot_all();
+            commit(source, &offsets);
+        }
+    }
+
     pub(super) fn snapshot_all(&mut self) -> Vec<(TopicPartition, i64)> {
         self.publish();
         let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
@@ -59,16 +60,28 @@ impl Ingest<'_> {
             info!(%partition, ?starts, low, high, consumer = self.number, "partition taken");
             let begun = states.len() > known;
             self.partitions.insert(partition.clone(), states);
-            // Where a model starts is what everything else follows from.
-            if begun && self.desk.store.kafka().is_some() {
+            // Where a model starts is what everything else follows from. After a death it must be known
+            // at the next start, too, to pass over what may have been the cause.
+            if begun && (self.desk.store.kafka().is_some() || self.breaker.is_wary()) {
                 self.snapshot(&partition);
             }
         }
+        self.note_reached(Instant::now());
         for (model, partitions) in told {
             let in_topic = self.in_topic(model);
             self.publisher.measured(model, in_topic);
             self.publisher.tell(Counted::Assigned { model, partitions, in_topic });
         }
+    }
+
+    /// For the next start, should this process end without a word.
+    pub(super) fn note_reached(&mut self, now: Instant) {
+        self.noted = now;
+        let counted = |states: &BTreeMap<usize, PartitionState>| {
+            states.values().map(|state| state.next_offset).min()
+        };
+        let reached = self.partitions.iter().filter_map(|(p, s)| Some((p.clone(), counted(s)?)));
+        self.breaker.note(now, reached);
     }
 
     pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) {
@@ -119,10 +132,14 @@ impl Ingest<'_> {
         if cause == LossCause::BeyondEnd {
             self.desk.store.begun_anew(partition);
             self.publisher.begun_anew(partition);
+            self.breaker.begun_anew(partition);
         }
         for state in self.partitions.get_mut(partition).into_iter().flat_map(BTreeMap::values_mut) {
             match cause {
-                LossCause::Retention | LossCause::Undecodable | LossCause::Truncated => {
+                LossCause::Retention
+                | LossCause::Undecodable
+                | LossCause::Truncated
+                | LossCause::Deadly => {
                     let missed = to.saturating_sub(state.next_offset.max(from)).max(0);
                     state.lose(to.max(state.next_offset), missed.cast_unsigned());
                 }

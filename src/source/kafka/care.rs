@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use crate::offsets::TopicPartition;
 use crate::source::Event;
 use crate::source::LossCause;
+use crate::source::hole::Hole;
 use crate::source::kafka::ASK;
 use crate::source::kafka::KafkaSource;
-use crate::source::kafka::hole::Hole;
 use crate::source::kafka::slots::Slot;
 use crate::source::kafka::starts;
 

@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use crate::offsets::TopicPartition;
-use crate::source::kafka::hole::Hole;
+use crate::source::hole::Hole;
 
 /// Quiet for this long although its log has more: started again.
 const PATIENCE: Duration = Duration::from_secs(60);

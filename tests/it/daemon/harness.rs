@@ -43,12 +43,12 @@ impl Daemon {
 
     /// Starts it and waits until it says where it listens.
     pub(super) fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = command(config)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_by(command(config).envs(environment.iter().copied()))
+    }
+
+    /// The same by a command of the test's own.
+    pub(super) fn start_by(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
         let reader = thread::spawn(move || {
@@ -89,6 +89,16 @@ impl Daemon {
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by a signal of its own; everything that it said.
+    pub(super) fn dies(mut self) -> String {
+        let status = until("its end", || self.child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        assert_eq!(status.code(), None, "{status}\n{}", self.log());
+        self.log()
     }
 
     /// Sends a signal by its name.

@@ -3,23 +3,23 @@
 
 /// Where the search stands: nothing can be read from `bad`, something from `good`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hole {
+pub(crate) struct Hole {
     /// The first offset that was not read.
-    pub(super) from: i64,
+    pub(crate) from: i64,
     bad: i64,
     good: Option<i64>,
     step: i64,
 }
 
 impl Hole {
-    pub(super) fn new(from: i64) -> Self {
+    pub(crate) fn new(from: i64) -> Self {
         Self { from, bad: from, good: None, step: 1 }
     }
 
     /// Nothing can be read from `at`; where to try next. What comes at `high`, the end of the log, can be
     /// read until it is known better. Steps double until something can, so that only this batch is
     /// passed over, and not a good one before another that is bad.
-    pub(super) fn failed(&mut self, at: i64, high: i64) -> i64 {
+    pub(crate) fn failed(&mut self, at: i64, high: i64) -> i64 {
         self.bad = self.bad.max(at);
         if self.good.is_some_and(|good| good <= self.bad) {
             (self.good, self.step) = (None, 1);
@@ -37,7 +37,7 @@ impl Hole {
 
     /// Something can be read from `at`: `None` if that is right behind what cannot, else where to try
     /// next.
-    pub(super) fn worked(&mut self, at: i64) -> Option<i64> {
+    pub(crate) fn worked(&mut self, at: i64) -> Option<i64> {
         if at <= self.bad + 1 {
             return None;
         }

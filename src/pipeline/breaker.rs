@@ -1,0 +1,379 @@
+//! How often in a row this process has ended without a clean stop, and how far it had read: what ends it
+//! each time at the same place is found at the next start, and not read again.
+//!
+//! The record is a small file, replaced while reading goes on and never synced: it has to outlive the
+//! process, not the machine. A clean stop removes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::codec::{Reader, Truncated, Writer, read_frame, write_frame};
+use crate::offsets::TopicPartition;
+
+/// Ends at the same place after which that place is suspect.
+const DEATHS: u32 = 3;
+/// How often it is to be noted how far reading has come.
+pub(super) const NOTE: Duration = Duration::from_millis(250);
+/// Reading that has gone on for so long is not ended by what it begins with.
+const CALM: Duration = Duration::from_secs(5 * 60);
+/// What a reader of its own may take: several times what the largest batches of honest writers need.
+const ROOM: u64 = 128 << 20;
+/// Less would end a reader of honest batches.
+const ROOM_LEAST: u64 = 32 << 20;
+/// Where a container's memory limit stands, with either version of cgroups.
+const LIMITS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
+/// Kinds of frames are told apart over all of driftd's files.
+const KIND: u8 = 13;
+const VERSION: u8 = 1;
+const FILE: &str = "reading";
+/// More partitions than any topic has.
+const MOST: usize = 1_000_000;
+
+/// How far a partition was ever read since the last clean stop, and how often it ended there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// The offset behind the last record that was counted.
+    furthest: i64,
+    /// Unclean ends in a row without having come further.
+    deaths: u32,
+    /// How far this run has come, once it has the partition.
+    reached: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    places: BTreeMap<TopicPartition, Place>,
+    /// How often places were looked at since all was well; each time a reader gets less memory.
+    rounds: u32,
+}
+
+/// The record of this process and those before it.
+pub(super) struct Breaker {
+    path: PathBuf,
+    /// Deaths in a row when this process started.
+    deaths: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    record: Record,
+    /// Something has changed that is not written.
+    is_news: bool,
+    /// When the first partition was taken.
+    since: Option<Instant>,
+    /// The file cannot be written, which was said.
+    refused: bool,
+}
+
+impl Breaker {
+    /// Takes up the record that earlier processes have left in the state directory. Without such a
+    /// directory, as replicas with their state in Kafka may have none, nothing is known and nothing said.
+    pub(super) fn open(dir: &Path) -> Self {
+        let path = dir.join(FILE);
+        let record = fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok());
+        let is_known = record.is_some();
+        let mut record = record.unwrap_or_default();
+        record.fold();
+        let deaths = record.places.values().map(|place| place.deaths).max().unwrap_or(0);
+        if deaths > 0 {
+            warn!(
+                deaths,
+                "the last process ended without a clean stop (killed, out of memory, or crashed)"
+            );
+        }
+        let breaker =
+            Self { path, deaths, state: Mutex::new(State { record, ..State::default() }) };
+        if is_known {
+            let mut state = breaker.state();
+            breaker.write(&mut state);
+        }
+        breaker
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unclean ends in a row at the same place, when this process started.
+    pub(super) fn deaths(&self) -> u32 {
+        self.deaths
+    }
+
+    /// Whether an earlier process has ended uncleanly since all was well.
+    pub(super) fn is_wary(&self) -> bool {
+        self.deaths > 0
+    }
+
+    /// The places that may be what ended the processes before this one, and the memory that a reader of
+    /// them may take. Asking counts as a look: the next one is stricter.
+    pub(super) fn suspects(&self) -> Option<(Vec<(TopicPartition, i64)>, u64)> {
+        let mut state = self.state();
+        let places = state.record.places.iter().filter(|(_, place)| place.deaths >= DEATHS);
+        let places: Vec<_> = places.map(|(name, place)| (name.clone(), place.furthest)).collect();
+        if places.is_empty() {
+            return None;
+        }
+        let room = room(state.record.rounds, limit());
+        state.record.rounds += 1;
+        self.write(&mut state);
+        Some((places, room))
+    }
+
+    /// These places were looked at, and what had to be done is done.
+    pub(super) fn settled(&self) {
+        let mut state = self.state();
+        for place in state.record.places.values_mut() {
+            if place.deaths >= DEATHS {
+                place.deaths = 0;
+            }
+        }
+        self.write(&mut state);
+    }
+
+    /// How far partitions of ours have been counted.
+    pub(super) fn note(&self, now: Instant, reached: impl Iterator<Item = (TopicPartition, i64)>) {
+        let mut state = self.state();
+        for (partition, offset) in reached {
+            let place = state.record.places.entry(partition).or_default();
+            if place.reached != Some(offset) {
+                place.reached = Some(offset);
+                state.is_news = true;
+            }
+        }
+        if state.record.places.is_empty() {
+            return;
+        }
+        let since = *state.since.get_or_insert(now);
+        if now.duration_since(since) >= CALM && state.record.calm() {
+            state.is_news = true;
+        }
+        if state.is_news {
+            self.write(&mut state);
+        }
+    }
+
+    /// The partition's log has begun anew.
+    pub(super) fn begun_anew(&self, partition: &TopicPartition) {
+        let mut state = self.state();
+        state.record.places.remove(partition);
+        state.is_news = true;
+    }
+
+    /// A clean stop: whatever was, it did not end this process.
+    pub(super) fn ended(&self) {
+        match fs::remove_file(&self.path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(path = %self.path.display(), %error, "the note of a clean stop"),
+        }
+    }
+
+    fn write(&self, state: &mut State) {
+        state.is_news = false;
+        match replace(&self.path, &encode(&state.record)) {
+            Ok(()) => state.refused = false,
+            Err(error) if !state.refused => {
+                state.refused = true;
+                warn!(path = %self.path.display(), %error, "how far reading has come can't be written; should something in a topic end this process again and again, it will not be found");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Record {
+    /// The run that noted how far it came has ended without a clean stop.
+    fn fold(&mut self) {
+        // One that took no partition was not ended by any.
+        if self.places.values().all(|place| place.reached.is_none()) {
+            return;
+        }
+        self.places.retain(|_, place| {
+            let Some(reached) = place.reached.take() else { return false };
+            if place.deaths == 0 || reached > place.furthest {
+                *place = Place { furthest: reached, deaths: 1, reached: None };
+            } else {
+                place.deaths = place.deaths.saturating_add(1);
+            }
+            true
+        });
+    }
+
+    /// Nothing that was before counts any more; whether something did.
+    fn calm(&mut self) -> bool {
+        let before = std::mem::take(&mut self.rounds) > 0;
+        let forget = |place: &mut Place| std::mem::take(&mut place.deaths) > 0;
+        self.places.values_mut().fold(before, |any, place| forget(place) || any)
+    }
+}
+
+/// What a reader may take in this round, beside this process in a container of so much.
+fn room(rounds: u32, limit: Option<u64>) -> u64 {
+    let most = limit.map_or(ROOM, |limit| ROOM.min(limit / 4));
+    most.checked_shr(rounds).unwrap_or(0).max(ROOM_LEAST)
+}
+
+/// The container's memory limit in bytes; none where there is none.
+fn limit() -> Option<u64> {
+    let read = |path: &&str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    LIMITS.iter().find_map(read)
+}
+
+/// Nobody sees half of it.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("tmp");
+    fs::write(&fresh, bytes)?;
+    fs::rename(&fresh, path)
+}
+
+fn encode(record: &Record) -> Vec<u8> {
+    let mut body = Writer::default();
+    body.u64(u64::from(record.rounds));
+    body.u64(record.places.len() as u64);
+    for (TopicPartition { topic, partition }, place) in &record.places {
+        body.str(topic);
+        body.i64(i64::from(*partition));
+        body.i64(place.furthest);
+        body.u64(u64::from(place.deaths));
+        // Offsets are not negative.
+        body.i64(place.reached.unwrap_or(-1));
+    }
+    let mut frame = Vec::new();
+    write_frame(&mut frame, KIND, VERSION, &body.into_bytes());
+    frame
+}
+
+/// Whatever is not a record of this version tells nothing.
+fn decode(mut bytes: &[u8]) -> Result<Record, Truncated> {
+    let frame = read_frame(&mut bytes).map_err(|_| Truncated)?;
+    if (frame.kind, frame.version) != (KIND, VERSION) {
+        return Err(Truncated);
+    }
+    let small = |value: u64| u32::try_from(value).map_err(|_| Truncated);
+    let mut body = Reader::new(frame.body);
+    let mut record = Record { rounds: small(body.u64()?)?, ..Record::default() };
+    for _ in 0..body.len_at_most(MOST)? {
+        let topic = body.str()?;
+        let partition = i32::try_from(body.i64()?).map_err(|_| Truncated)?;
+        let (furthest, deaths, reached) = (body.i64()?, small(body.u64()?)?, body.i64()?);
+        let reached = (reached >= 0).then_some(reached);
+        let place = Place { furthest, deaths, reached };
+        record.places.insert(TopicPartition::new(topic, partition), place);
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(n: i32) -> TopicPartition {
+        TopicPartition::new("t", n)
+    }
+
+    /// A process that starts, comes so far in partitions 0, 1, ..., and is killed.
+    fn killed(dir: &Path, reached: &[i64]) {
+        let breaker = Breaker::open(dir);
+        breaker.note(Instant::now(), (0..).map(partition).zip(reached.iter().copied()));
+    }
+
+    fn suspected(dir: &Path) -> Vec<(TopicPartition, i64)> {
+        Breaker::open(dir).suspects().map(|(places, _)| places).unwrap_or_default()
+    }
+
+    #[test]
+    fn three_ends_at_one_place_make_it_suspect_and_not_what_went_on() {
+        let dir = tempfile::tempdir().unwrap();
+        for (death, reached) in [[70, 10], [70, 20], [65, 30]].iter().enumerate() {
+            assert_eq!(suspected(dir.path()), [], "before death {death}");
+            killed(dir.path(), reached);
+        }
+        assert_eq!(suspected(dir.path()), [(partition(0), 70)]);
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_is_never_suspect_however_often_it_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        for death in 0..100 {
+            killed(dir.path(), &[death, 3 * death]);
+            assert_eq!(suspected(dir.path()), []);
+        }
+    }
+
+    #[test]
+    fn a_start_that_took_no_partition_counts_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        killed(dir.path(), &[5]);
+        killed(dir.path(), &[5]);
+        (0..10).for_each(|_| drop(Breaker::open(dir.path())));
+        assert_eq!(Breaker::open(dir.path()).deaths(), 2);
+        killed(dir.path(), &[5]);
+        assert_eq!(suspected(dir.path()), [(partition(0), 5)]);
+    }
+
+    #[test]
+    fn a_clean_stop_forgets_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        (0..2).for_each(|_| killed(dir.path(), &[5]));
+        let breaker = Breaker::open(dir.path());
+        breaker.note(Instant::now(), [(partition(0), 5)].into_iter());
+        breaker.ended();
+        assert_eq!(Breaker::open(dir.path()).deaths(), 0);
+    }
+
+    #[test]
+    fn what_was_looked_at_in_vain_is_looked_at_with_less_memory_after_three_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rooms = Vec::new();
+        for _ in 0..3 {
+            (0..3).for_each(|_| killed(dir.path(), &[5]));
+            let breaker = Breaker::open(dir.path());
+            let (places, room) = breaker.suspects().unwrap();
+            assert_eq!(places, [(partition(0), 5)]);
+            breaker.settled();
+            assert_eq!(Breaker::open(dir.path()).suspects().map(|(places, _)| places), None);
+            rooms.push(room);
+        }
+        assert!(rooms.is_sorted_by(|a, b| a >= b) && rooms[2] >= ROOM_LEAST, "{rooms:?}");
+        assert_eq!([room(0, None), room(1, None), room(9, None)], [ROOM, ROOM / 2, ROOM_LEAST]);
+        assert_eq!(room(0, Some(256 << 20)), 64 << 20);
+    }
+
+    #[test]
+    fn calm_and_damage_are_no_news() {
+        let mut record = Record { rounds: 2, ..Record::default() };
+        let place = Place { furthest: 7, deaths: 4, reached: Some(9) };
+        record.places.insert(partition(3), place);
+        let bytes = encode(&record);
+        let again = decode(&bytes).unwrap();
+        assert_eq!((again.rounds, &again.places), (2, &record.places));
+        assert!((0..bytes.len()).all(|cut| decode(&bytes[..cut]).is_err()));
+        assert!(record.calm() && !record.calm());
+        assert_eq!(record.places[&partition(3)].deaths, 0);
+    }
+
+    #[test]
+    fn five_minutes_of_reading_clear_what_was_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let deaths = |seconds| {
+            (0..2).for_each(|_| killed(dir.path(), &[5]));
+            let (breaker, start) = (Breaker::open(dir.path()), Instant::now());
+            for at in [0, seconds] {
+                let now = start + Duration::from_secs(at);
+                breaker.note(now, [(partition(0), 5)].into_iter());
+            }
+            Breaker::open(dir.path()).deaths()
+        };
+        assert_eq!((deaths(299), deaths(300)), (3, 1));
+    }
+}
