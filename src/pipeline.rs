@@ -138,12 +138,10 @@ impl Running {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let store = Arc::new(shared::open(&config).await?);
-        let metrics = Metrics::new();
-        let specs = Arc::new(specs(&config));
+        let (metrics, specs) = (Metrics::new(), Arc::new(specs(&config)));
         let targets = targets(&config, &specs, &options.schedule, &metrics)?;
         let begun = shared::begin(&config, &store, &specs, &options.worker).await?;
-        let log = IncidentLog::open(store.clone())?;
-        let health = Arc::new(Health::default());
+        let (log, health) = (IncidentLog::open(store.clone())?, Arc::new(Health::default()));
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (commands, commanded) = mpsc::channel(WAITING);
         let shared = Shared {
@@ -183,10 +181,10 @@ impl Running {
             evaluates: config.role.evaluates(),
             configured: Configured::of(options.file, &options.shown),
         };
-        let desk = Desk::new(specs, store.clone(), metrics.clone(), begun.watched.clone());
-        let desk = Arc::new(desk);
+        let desk =
+            Arc::new(Desk::new(specs, store.clone(), metrics.clone(), begun.watched.clone()));
         let to = config.role.counts().then(|| orders.clone());
-        let program = options.worker.program.clone();
+        let breaker = Breaker::open(&config.state, options.worker.program.clone());
         let sharing = Sharing::start(&config, &desk, options.worker, to, (counted.clone(), begun))?;
         let parts = ingest::Parts {
             desk,
@@ -195,8 +193,7 @@ impl Running {
             out: sharing.is_none().then_some(counted),
             health: health.clone(),
             snapshot_interval: config.state.snapshot_interval.0,
-            breaker: Arc::new(Breaker::open(&config.state.dir)),
-            program,
+            breaker: Arc::new(breaker),
         };
         let inputs = Inputs { counted: counts, deliveries: delivered, requests: requested };
         let reading = config.role.counts().then(|| spawn_ingest(parts, ordered)).transpose()?;

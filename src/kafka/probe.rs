@@ -189,7 +189,7 @@ impl Probe {
     }
 
     /// What it says next; `None` when it has ended. Waits as long as the reader has patience.
-    pub fn next(&mut self) -> Option<Said> {
+    pub fn hear(&mut self) -> Option<Said> {
         let word = self.next.take().or_else(|| self.word())?;
         Some(match word {
             Word::Record(message) => self.records(message)?,
@@ -321,7 +321,7 @@ mod tests {
         let oauth = r#"{"token_url": "https://id", "client_id": "me", "client_secret": "hush"}"#;
         config.oauth = Some(serde_json::from_str(oauth).unwrap());
         let stretch = Stretch::new(&TopicPartition::new("t", 3), 7);
-        let asked = Request::new(&config, &[stretch.clone()], How::default());
+        let asked = Request::new(&config, std::slice::from_ref(&stretch), How::default());
         let heard: Request = serde_json::from_slice(&serde_json::to_vec(&asked).unwrap()).unwrap();
         assert_eq!(heard.stretches, [stretch]);
         config.options.remove("group.instance.id");

@@ -6,16 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::codec::{Reader, Truncated, Writer, read_frame, write_frame};
 use crate::offsets::TopicPartition;
+use crate::store;
+use crate::store::Backend;
 
 /// Ends at the same place after which that place is suspect.
 const DEATHS: u32 = 3;
@@ -58,7 +61,12 @@ struct Record {
 
 /// The record of this process and those before it.
 pub(super) struct Breaker {
-    path: PathBuf,
+    /// None where no directory is this process's own.
+    path: Option<PathBuf>,
+    /// A driftd that reads in place of this one.
+    program: PathBuf,
+    /// Held by the process that the file is of, where the store has no lock for it.
+    _lock: Option<File>,
     /// Deaths in a row when this process started.
     deaths: u32,
     state: Mutex<State>,
@@ -76,11 +84,21 @@ struct State {
 }
 
 impl Breaker {
-    /// Takes up the record that earlier processes have left in the state directory. Without such a
-    /// directory, as replicas with their state in Kafka may have none, nothing is known and nothing said.
-    pub(super) fn open(dir: &Path) -> Self {
-        let path = dir.join(FILE);
-        let record = fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok());
+    /// Takes up the record that earlier processes have left in the state directory. With the state in
+    /// Kafka there may be no such directory, or another replica's: then nothing is known.
+    pub(super) fn open(config: &store::Config, program: PathBuf) -> Self {
+        let lock = match config.backend {
+            Backend::File => None,
+            Backend::Kafka => own(&config.dir),
+        };
+        let is_ours = config.backend == Backend::File || lock.is_some();
+        if !is_ours {
+            let dir = config.dir.display();
+            info!(%dir, "no directory of our own: should something in a topic end this process again and again, it will not be found");
+        }
+        let path = is_ours.then(|| config.dir.join(FILE));
+        let bytes = path.as_ref().and_then(|path| fs::read(path).ok());
+        let record = bytes.and_then(|bytes| decode(&bytes).ok());
         let is_known = record.is_some();
         let mut record = record.unwrap_or_default();
         record.fold();
@@ -91,13 +109,17 @@ impl Breaker {
                 "the last process ended without a clean stop (killed, out of memory, or crashed)"
             );
         }
-        let breaker =
-            Self { path, deaths, state: Mutex::new(State { record, ..State::default() }) };
+        let state = Mutex::new(State { record, ..State::default() });
+        let breaker = Self { path, program, _lock: lock, deaths, state };
         if is_known {
             let mut state = breaker.state();
             breaker.write(&mut state);
         }
         breaker
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,14 +151,10 @@ impl Breaker {
         Some((places, room))
     }
 
-    /// These places were looked at, and what had to be done is done.
+    /// The suspects were looked at, and what had to be done is done.
     pub(super) fn settled(&self) {
         let mut state = self.state();
-        for place in state.record.places.values_mut() {
-            if place.deaths >= DEATHS {
-                place.deaths = 0;
-            }
-        }
+        state.record.places.values_mut().for_each(|place| place.deaths = 0);
         self.write(&mut state);
     }
 
@@ -171,20 +189,24 @@ impl Breaker {
 
     /// A clean stop: whatever was, it did not end this process.
     pub(super) fn ended(&self) {
-        match fs::remove_file(&self.path) {
+        let Some(path) = &self.path else { return };
+        match fs::remove_file(path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => warn!(path = %self.path.display(), %error, "the note of a clean stop"),
+            Err(error) => {
+                warn!(path = %path.display(), %error, "a clean stop can't be noted; the next start takes it for a kill");
+            }
         }
     }
 
     fn write(&self, state: &mut State) {
         state.is_news = false;
-        match replace(&self.path, &encode(&state.record)) {
+        let Some(path) = &self.path else { return };
+        match replace(path, &encode(&state.record)) {
             Ok(()) => state.refused = false,
             Err(error) if !state.refused => {
                 state.refused = true;
-                warn!(path = %self.path.display(), %error, "how far reading has come can't be written; should something in a topic end this process again and again, it will not be found");
+                warn!(path = %path.display(), %error, "how far reading has come can't be written; should something in a topic end this process again and again, it will not be found");
             }
             Err(_) => {}
         }
@@ -227,6 +249,14 @@ fn room(rounds: u32, limit: Option<u64>) -> u64 {
 fn limit() -> Option<u64> {
     let read = |path: &&str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     LIMITS.iter().find_map(read)
+}
+
+/// Takes a directory that is there for this process alone, until it ends.
+fn own(dir: &Path) -> Option<File> {
+    let lock = dir.join(FILE).with_extension("lock");
+    let file = File::options().write(true).create(true).truncate(false).open(lock).ok()?;
+    file.try_lock().ok()?;
+    Some(file)
 }
 
 /// Nobody sees half of it.
@@ -281,14 +311,19 @@ mod tests {
         TopicPartition::new("t", n)
     }
 
+    fn opened(dir: &Path) -> Breaker {
+        let config = store::Config { dir: dir.to_owned(), ..store::Config::default() };
+        Breaker::open(&config, PathBuf::new())
+    }
+
     /// A process that starts, comes so far in partitions 0, 1, ..., and is killed.
     fn killed(dir: &Path, reached: &[i64]) {
-        let breaker = Breaker::open(dir);
+        let breaker = opened(dir);
         breaker.note(Instant::now(), (0..).map(partition).zip(reached.iter().copied()));
     }
 
     fn suspected(dir: &Path) -> Vec<(TopicPartition, i64)> {
-        Breaker::open(dir).suspects().map(|(places, _)| places).unwrap_or_default()
+        opened(dir).suspects().map(|(places, _)| places).unwrap_or_default()
     }
 
     #[test]
@@ -315,8 +350,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         killed(dir.path(), &[5]);
         killed(dir.path(), &[5]);
-        (0..10).for_each(|_| drop(Breaker::open(dir.path())));
-        assert_eq!(Breaker::open(dir.path()).deaths(), 2);
+        (0..10).for_each(|_| drop(opened(dir.path())));
+        assert_eq!(opened(dir.path()).deaths(), 2);
         killed(dir.path(), &[5]);
         assert_eq!(suspected(dir.path()), [(partition(0), 5)]);
     }
@@ -325,10 +360,25 @@ mod tests {
     fn a_clean_stop_forgets_everything() {
         let dir = tempfile::tempdir().unwrap();
         (0..2).for_each(|_| killed(dir.path(), &[5]));
-        let breaker = Breaker::open(dir.path());
+        let breaker = opened(dir.path());
         breaker.note(Instant::now(), [(partition(0), 5)].into_iter());
         breaker.ended();
-        assert_eq!(Breaker::open(dir.path()).deaths(), 0);
+        assert_eq!(opened(dir.path()).deaths(), 0);
+    }
+
+    #[test]
+    fn replicas_on_one_machine_do_not_take_each_others_ends_for_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, backend) = (dir.path().to_owned(), Backend::Kafka);
+        let config = store::Config { dir, backend, ..store::Config::default() };
+        let place = || [(partition(0), 5)].into_iter();
+        let first = Breaker::open(&config, PathBuf::new());
+        let second = Breaker::open(&config, PathBuf::new());
+        first.note(Instant::now(), place());
+        second.note(Instant::now(), place());
+        second.ended();
+        drop(first);
+        assert_eq!(Breaker::open(&config, PathBuf::new()).deaths(), 1);
     }
 
     #[test]
@@ -337,11 +387,11 @@ mod tests {
         let mut rooms = Vec::new();
         for _ in 0..3 {
             (0..3).for_each(|_| killed(dir.path(), &[5]));
-            let breaker = Breaker::open(dir.path());
+            let breaker = opened(dir.path());
             let (places, room) = breaker.suspects().unwrap();
             assert_eq!(places, [(partition(0), 5)]);
             breaker.settled();
-            assert_eq!(Breaker::open(dir.path()).suspects().map(|(places, _)| places), None);
+            assert_eq!(opened(dir.path()).suspects().map(|(places, _)| places), None);
             rooms.push(room);
         }
         assert!(rooms.is_sorted_by(|a, b| a >= b) && rooms[2] >= ROOM_LEAST, "{rooms:?}");
@@ -367,12 +417,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let deaths = |seconds| {
             (0..2).for_each(|_| killed(dir.path(), &[5]));
-            let (breaker, start) = (Breaker::open(dir.path()), Instant::now());
+            let (breaker, start) = (opened(dir.path()), Instant::now());
             for at in [0, seconds] {
                 let now = start + Duration::from_secs(at);
                 breaker.note(now, [(partition(0), 5)].into_iter());
             }
-            Breaker::open(dir.path()).deaths()
+            opened(dir.path()).deaths()
         };
         assert_eq!((deaths(299), deaths(300)), (3, 1));
     }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -74,8 +73,6 @@ pub(super) struct Parts {
     pub health: Arc<Health>,
     pub snapshot_interval: Duration,
     pub breaker: Arc<Breaker>,
-    /// A driftd that reads what may end this process.
-    pub program: PathBuf,
 }
 
 /// Reads in as many threads as there are receivers of orders, each a member of the group, until told

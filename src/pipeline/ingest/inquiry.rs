@@ -6,7 +6,6 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -38,7 +37,6 @@ const STEPS: usize = 200;
 
 /// What a search is made with.
 struct Means {
-    program: PathBuf,
     kafka: kafka::Config,
     desk: Arc<Desk>,
     breaker: Arc<Breaker>,
@@ -76,7 +74,6 @@ impl Inquiry {
         parts.desk.metrics.unclean_ends(deaths);
         let (places, room) = parts.breaker.suspects()?;
         let means = Means {
-            program: parts.program.clone(),
             kafka: parts.kafka.clone(),
             desk: parts.desk.clone(),
             breaker: parts.breaker.clone(),
@@ -304,10 +301,10 @@ impl Search {
     ) -> Result<bool, Stop> {
         let mut tries = 0;
         loop {
-            let Means { program, kafka, .. } = &self.means;
-            let mut probe = Probe::start(program, kafka, stretches, how)?;
+            let Means { kafka, breaker, .. } = &self.means;
+            let mut probe = Probe::start(breaker.program(), kafka, stretches, how)?;
             let (mut failed, mut undecodable, mut begun) = (None, false, false);
-            while let Some(said) = probe.next() {
+            while let Some(said) = probe.hear() {
                 begun |= matches!(said, Said::Begun { .. });
                 match said {
                     Said::Failed(why) => failed = Some(why),
