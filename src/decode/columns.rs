@@ -103,6 +103,11 @@ impl Row {
         self.states.contains(&State::Missing)
     }
 
+    /// Whether every feature is missing.
+    pub(super) fn is_bare(&self) -> bool {
+        self.states.iter().all(|state| *state == State::Missing)
+    }
+
     /// Notes that `feature` has a value; true if it had one before.
     #[inline(always)]
     fn note(&mut self, feature: u32, state: State) -> bool {

@@ -195,7 +195,7 @@ impl JsonDecoder {
         complete(plan, walk, features, text)?;
         if strangers::are_wanted(of.fingerprint, || found.row.lacks()) {
             let at = found.start(Targets::FEATURES).unwrap_or(0);
-            out.note(strangers::of_object(text, at, &plan.schema.names));
+            out.note(strangers::of_object(text, at, &plan.schema.names, found.row.is_bare()));
         }
         out.push(columns, found, text, of);
         Ok(())
@@ -215,6 +215,7 @@ impl JsonDecoder {
         let mut duplicate = false;
         rows.elements(0, |rows, index| {
             found_in_row.clear();
+            let begins = rows.scan.at;
             let mut walk = Walk {
                 scan: rows.scan,
                 found: &mut *found_in_row,
@@ -241,6 +242,11 @@ impl JsonDecoder {
             match done {
                 Ok(()) => {
                     let fingerprint = fingerprint::of_row(of.fingerprint, index as u64);
+                    if strangers::are_wanted(fingerprint, || found_in_row.row.lacks()) {
+                        let at = found_in_row.start(Targets::FEATURES).unwrap_or(begins);
+                        let (names, is_bare) = (&plan.schema.names, found_in_row.row.is_bare());
+                        out.note(strangers::of_object(text, at, names, is_bare));
+                    }
                     out.push(rows.columns, found_in_row, text, Origin { fingerprint, ..of });
                 }
                 Err((reason, _)) => {

@@ -15,17 +15,32 @@ pub(super) fn are_wanted(fingerprint: u64, is_lacking: impl FnOnce() -> bool) ->
     zeros >= WHOLE || zeros >= LACKING && is_lacking()
 }
 
-/// The keys of the object at `at` of a text that was checked already, that are none of `known`.
-pub(super) fn of_object(text: &str, at: usize, known: &Names) -> Strangers {
+/// The keys of the object at `at` of a text that was checked already, that are none of `known`. Of one
+/// that holds no feature at all, also those of the objects in it, as `inputs/amount`: there they may be.
+pub(super) fn of_object(text: &str, at: usize, known: &Names, is_bare: bool) -> Strangers {
     let mut strangers = Strangers::default();
+    let mut scan = Scanner::new(text, true);
+    scan.at = at;
+    let mut visit = |key: &str, value: Scanner<'_>| {
+        if is_bare && text.as_bytes().get(value.at) == Some(&b'{') {
+            let mut within =
+                |inner: &str, _: Scanner<'_>| strangers.note(&format!("{key}/{inner}"));
+            keys(text, value, &mut within).ok();
+        } else if known.get(key.as_bytes()).is_none() {
+            strangers.note(key);
+        }
+    };
     // What can't be read has been refused before.
-    note(&mut strangers, text, at, known).ok();
+    keys(text, scan, &mut visit).ok();
     strangers
 }
 
-fn note(strangers: &mut Strangers, text: &str, at: usize, known: &Names) -> Result<(), Fault> {
-    let mut scan = Scanner::new(text, true);
-    scan.at = at;
+/// Visits the keys of an object, each with where its value stands.
+fn keys<'a>(
+    text: &str,
+    mut scan: Scanner<'a>,
+    visit: &mut dyn FnMut(&str, Scanner<'a>),
+) -> Result<(), Fault> {
     scan.expect(b'{')?;
     let mut unescaped = String::new();
     while scan.token() == b'"' {
@@ -34,11 +49,9 @@ fn note(strangers: &mut Strangers, text: &str, at: usize, known: &Names) -> Resu
             Text::Plain(start, end) => &text[start..end],
             Text::Unescaped => &unescaped,
         };
-        if known.get(key.as_bytes()).is_none() {
-            strangers.note(key);
-        }
         scan.expect(b':')?;
         scan.token();
+        visit(key, scan);
         scan.skip(1)?;
         if scan.token() != b',' {
             break;
@@ -46,4 +59,23 @@ fn note(strangers: &mut Strangers, text: &str, at: usize, known: &Names) -> Resu
         scan.at += 1;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str, is_bare: bool) -> Vec<String> {
+        let known = Names::new([("amount", 0), ("country", 1)]);
+        of_object(text, 0, &known, is_bare).iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn of_a_record_without_any_feature_it_is_told_where_they_may_be() {
+        let nested = r#"{"ts": 1, "inputs": {"amount": 3, "deeper": {"x": 1}}, "tags": ["a"], "amoun\u0074s": 2}"#;
+        assert_eq!(told(nested, true), ["amounts", "inputs/amount", "inputs/deeper", "tags", "ts"]);
+        assert_eq!(told(nested, false), ["amounts", "inputs", "tags", "ts"]);
+        assert_eq!(told(r#"{"amount": {"country": 1}, "b": 2}"#, true), ["amount/country", "b"]);
+        assert_eq!(told("[1]", true), Vec::<String>::new());
+    }
 }

@@ -1,5 +1,7 @@
 //! Whether what comes in can be trusted, and who is told when it can not.
 
+use std::borrow::Cow;
+
 use tracing::info;
 use tracing::warn;
 
@@ -10,8 +12,14 @@ use crate::decide::announcement::OVER;
 use crate::decide::gates::is_complete;
 use crate::decide::gates::reject_ratio;
 use crate::decide::ledger::incident_id;
+use crate::decode::strangers::Strangers;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
+
+/// Names that are told on either side.
+const NAMES: usize = 5;
+/// Characters of a name that are told.
+const NAME: usize = 48;
 
 impl Evaluate {
     /// Tells the people of the plumbing, once for each kind of trouble in a window's length: a feed
@@ -27,11 +35,11 @@ impl Evaluate {
         self.models[model].quality = quality;
         self.dirty = true;
         let name = self.specs[model].name().to_owned();
-        let Some(trouble) = trouble(quality, is_rejected(&self.models[model])) else {
+        let Some(trouble) = trouble(quality, &self.models[model]) else {
             info!(model = name, quality = quality.as_str(), "quality");
             return;
         };
-        warn!(model = name, quality = quality.as_str(), trouble, "quality");
+        warn!(model = name, quality = quality.as_str(), trouble = &*trouble, "quality");
         let policy = &self.specs[model].policy;
         let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX) * policy.pane_ms;
         let end_ms = self.decided_end_ms(model);
@@ -61,18 +69,48 @@ impl Evaluate {
 }
 
 /// What people are told of it; `None` is nothing to be told.
-fn trouble(quality: Quality, rejected: bool) -> Option<&'static str> {
+fn trouble(quality: Quality, evaluator: &ModelEvaluator) -> Option<Cow<'static, str>> {
     match quality {
         Quality::Ok => None,
-        Quality::Stale => Some("no record has come for three panes; scores are withdrawn"),
+        Quality::Stale => Some("no record has come for three panes; scores are withdrawn".into()),
         // Faults of features are told by themselves, with their names.
-        Quality::Fault if !rejected => None,
-        Quality::Fault => Some("too many records are rejected; nothing is triggered"),
-        Quality::Misconfigured => {
-            Some("no feature of the baseline is in the records; check `fields`")
+        Quality::Fault if !is_rejected(evaluator) => None,
+        Quality::Fault => Some("too many records are rejected; nothing is triggered".into()),
+        Quality::Misconfigured => Some(nothing_matches(evaluator).into()),
+        Quality::Incomplete => {
+            Some("panes of the window are incomplete; nothing is triggered".into())
         }
-        Quality::Incomplete => Some("panes of the window are incomplete; nothing is triggered"),
     }
+}
+
+/// What the baseline's features are called, and what the records have instead.
+pub(super) fn nothing_matches(evaluator: &ModelEvaluator) -> String {
+    let baseline = evaluator.watched.as_ref().map(|watched| &watched.baseline);
+    let features = baseline.map_or(&[][..], |baseline| &baseline.features);
+    let expected = features.iter().map(|feature| feature.name.as_str());
+    let mut seen = Strangers::default();
+    evaluator.ring.window().for_each(|pane| seen.add(&pane.strangers));
+    let seen =
+        if seen.is_empty() { "no key that could be shown".to_owned() } else { named(seen.iter()) };
+    let expected = named(expected);
+    format!(
+        "no feature of the baseline is in the records: it has {expected}, they have {seen}; check `fields`"
+    )
+}
+
+/// The first few names, each bounded and with nothing in it that could be mistaken for text around it.
+fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let shown = |name: &str| {
+        let short: String = name.chars().take(NAME).flat_map(char::escape_debug).collect();
+        let cut = if name.chars().nth(NAME).is_some() { "..." } else { "" };
+        format!("`{short}{cut}`")
+    };
+    let all: Vec<String> = names.map(shown).collect();
+    let more = match all.len().saturating_sub(NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", all[..all.len().min(NAMES)].join(", "))
 }
 
 pub(crate) fn quality(evaluator: &ModelEvaluator) -> Quality {
@@ -100,4 +138,20 @@ pub(crate) fn quality(evaluator: &ModelEvaluator) -> Quality {
 fn is_rejected(evaluator: &ModelEvaluator) -> bool {
     let policy = &evaluator.spec.policy;
     reject_ratio(&evaluator.ring, policy.pane_ms) > policy.max_reject_ratio
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_names_are_told_and_none_can_break_out() {
+        assert_eq!(named(["a", "b"].into_iter()), "`a`, `b`");
+        let many = ["a", "b", "c", "d", "e", "f", "g"];
+        assert_eq!(named(many.into_iter()), "`a`, `b`, `c`, `d`, `e` and 2 more");
+        let long = "x".repeat(10_000);
+        let hostile = ["new\nline", "\u{1b}[31m", long.as_str()];
+        let told = named(hostile.into_iter());
+        assert_eq!(told, format!("`new\\nline`, `\\u{{1b}}[31m`, `{}...`", "x".repeat(48)));
+    }
 }

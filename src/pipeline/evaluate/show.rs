@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::decide::DriftState;
 use crate::decide::ModelView;
+use crate::decide::Quality;
 use crate::decide::Suppression;
 use crate::decide::View;
 use crate::decide::gates::is_complete;
@@ -14,6 +15,7 @@ use crate::decide::view::WindowView;
 use crate::deliver::Reader;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::quality::nothing_matches;
 use crate::pipeline::evaluate::quality::quality;
 use crate::report::api;
 
@@ -60,6 +62,7 @@ impl Evaluate {
         let (spec, evaluator) = (&self.specs[model], &self.models[model]);
         let open = self.log.ledger().open(spec.name());
         let decision = evaluator.decision.as_ref();
+        let quality = quality(evaluator);
         let drift = match (&evaluator.watched, decision) {
             (None, _) => DriftState::NoBaseline,
             (Some(_), None) => DriftState::Settling,
@@ -78,7 +81,7 @@ impl Evaluate {
             model: spec.name().to_owned(),
             topic: spec.model.topic.clone(),
             drift,
-            quality: quality(evaluator),
+            quality,
             incident: open.map(|entry| entry.incident.state),
             incident_id: open.map(|entry| entry.incident.id.clone()),
             window: WindowView {
@@ -90,7 +93,7 @@ impl Evaluate {
             features,
             faults: evaluator.faults(),
             suppressed_by: held.into_iter().chain(lag.map(|_| Suppression::Lag)).collect(),
-            explanation: explained(evaluator),
+            explanation: explained(evaluator, quality),
             outputs: evaluator.state.outputs.values().filter_map(|o| o.last.clone()).collect(),
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
@@ -116,7 +119,10 @@ impl Evaluate {
 }
 
 /// Why it did or did not act, and what that waits for.
-fn explained(evaluator: &ModelEvaluator) -> String {
+fn explained(evaluator: &ModelEvaluator, quality: Quality) -> String {
+    if quality == Quality::Misconfigured {
+        return nothing_matches(evaluator);
+    }
     match (&evaluator.decision, &evaluator.lag, evaluator.owned) {
         (Some(decision), None, _) => decision.explanation.clone(),
         (Some(decision), Some(lag), _) => format!("{}; {}", decision.explanation, lag.sentence()),

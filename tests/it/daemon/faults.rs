@@ -297,3 +297,48 @@ fn a_fault_that_a_person_accepts_is_drift_after_all() {
     });
     assert_eq!(daemon.command(&close).0, Some(1));
 }
+
+/// The baseline has `amount` and `country`; the records have them one level further down, among keys that
+/// would do harm in a message.
+#[test]
+fn a_model_whose_records_have_none_of_its_features_names_the_keys_of_both() {
+    let mut world = World::new();
+    let slack = Receiver::start();
+    let more = "      retraining_trigger:\n        webhook: \"http://127.0.0.1:9/\"\n        allow_http: true\n        notification_channel: \"slack://ml\"\n";
+    let models = world.model("fraud", more)
+        + &format!(
+            "notifiers:\n  slack: {{webhook_url: \"{}\", allow_http: true}}\n",
+            slack.url("/slack")
+        );
+    let daemon = Daemon::start(&world.write_config("state", "one", &models));
+    let long = "k".repeat(1_000);
+    for _ in 0..20 {
+        for i in 0..RATE {
+            let ts = world.now_ms() + i * MINUTE / RATE;
+            let mut record = json!({"ts": ts, "inputs": world.dice.features(false)});
+            record["<b>*bold*\n"] = json!(1);
+            record[&long] = json!(1);
+            (0..PARTITIONS).for_each(|partition| {
+                // No two are the same, so that some are looked at.
+                record["id"] = json!(format!("{partition}-{ts}"));
+                world.send(partition, ts, &record);
+            });
+        }
+        world.minute += 1;
+    }
+    world.flush();
+    let model = daemon.until("fraud", "the state", |m| m["quality"] == "misconfigured");
+    let sentence = "no feature of the baseline is in the records: it has `amount`, `country`, \
+                    they have `id`, `inputs/amount`, `inputs/country`, `ts`; check `fields`";
+    assert_eq!(model["explanation"], sentence, "{model:#}");
+    daemon.says(&["quality=\"misconfigured\"", sentence]);
+    until("a message with the keys", || {
+        let messages = slack.seen("/slack");
+        messages
+            .iter()
+            .any(|m| String::from_utf8_lossy(&m.body).contains("inputs/amount"))
+            .then_some(())
+    });
+    let log = daemon.log();
+    assert!(!log.contains("*bold*") && !log.contains(&long[..100]), "{log}");
+}
