@@ -11,6 +11,7 @@ use crate::setting::season::Season;
 
 mod bins;
 mod builder;
+pub mod cap;
 mod category;
 mod column;
 pub mod design_effect;

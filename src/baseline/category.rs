@@ -6,11 +6,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use arrow::array::{Array, ArrayRef};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::baseline::cap::LISTED_MAX;
 use crate::histogram::categorical::{self, Category};
 use crate::histogram::{CategoricalCells, Counts};
-
-/// Categories with a cell of their own.
-const LISTED_MAX: usize = 255;
 
 #[derive(Debug)]
 pub(super) struct Categories {

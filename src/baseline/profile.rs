@@ -6,19 +6,14 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::baseline::cap;
+use crate::baseline::cap::CapError;
 use crate::baseline::layout::{check_configured, is_confidence, role_of};
 use crate::baseline::{
     Baseline, Convention, FORMAT, FeatureBaseline, Ignored, LayoutError, Overrides, Unusable,
 };
 use crate::feature::Kind;
 use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Storage};
-
-/// No column set of ours comes near it; more is not a profile.
-const FEATURES_MAX: usize = 50_000;
-/// 480 quantile cells, and room for edges that a parity profile adds.
-const EDGES_MAX: usize = 4096;
-const LISTED_MAX: usize = 255;
-const REST_MAX: usize = 1_000_000;
 
 /// Why a file is no profile that can be used.
 #[derive(Debug, Error)]
@@ -32,8 +27,8 @@ pub enum ProfileError {
     Newer { found: u32 },
     #[error("the profile is damaged: feature `{feature}`: {fault}")]
     Feature { feature: String, fault: &'static str },
-    #[error("the profile is damaged: {0}")]
-    Damaged(&'static str),
+    #[error(transparent)]
+    Cap(#[from] CapError),
 }
 
 #[derive(Deserialize)]
@@ -109,15 +104,14 @@ impl Baseline {
     }
 
     fn check(&self) -> Result<(), ProfileError> {
-        if self.features.len() > FEATURES_MAX {
-            return Err(ProfileError::Damaged("more features than any file has"));
-        }
+        cap::check_names(self.features.iter().map(|feature| feature.name.as_str()))?;
         let mut names = BTreeSet::new();
         for feature in &self.features {
             let damaged = |fault| ProfileError::Feature { feature: feature.name.clone(), fault };
             if !names.insert(&feature.name) {
                 return Err(damaged("appears twice"));
             }
+            cap::check_cells(feature)?;
             check_feature(feature, self.rows).map_err(damaged)?;
         }
         Ok(())
@@ -195,9 +189,6 @@ fn check_feature(feature: &FeatureBaseline, rows: u64) -> Result<(), &'static st
 }
 
 fn check_numeric(cells: &NumericCells) -> Result<(), &'static str> {
-    if cells.edges.len() > EDGES_MAX {
-        return Err("too many edges");
-    }
     if !cells.edges.iter().all(|edge| edge.is_finite()) {
         return Err("an edge is not finite");
     }
@@ -215,9 +206,6 @@ fn check_numeric(cells: &NumericCells) -> Result<(), &'static str> {
 }
 
 fn check_categorical(cells: &CategoricalCells) -> Result<(), &'static str> {
-    if cells.categories.len() > LISTED_MAX || cells.rest.len() > REST_MAX {
-        return Err("too many categories");
-    }
     if cells.categories.iter().collect::<BTreeSet<_>>().len() != cells.categories.len() {
         return Err("a category appears twice");
     }

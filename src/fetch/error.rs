@@ -5,6 +5,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::baseline::cap::CapError;
 use crate::baseline::{LayoutError, SeasonError};
 use crate::setting::Span;
 
@@ -60,6 +61,8 @@ pub enum Error {
     PartDiffers { location: String, column: String, cause: String },
     #[error("{location}: {fault}")]
     Columns { location: String, fault: LayoutError },
+    #[error("{location}: {fault}")]
+    Cap { location: String, fault: CapError },
     #[error("{location}: {fault}")]
     Season { location: String, fault: SeasonError },
     #[error("{location}: {cause}")]

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{Baseline, FeatureBaseline, Layout, Overrides, SeasonRule};
+use crate::baseline::{Baseline, FeatureBaseline, Layout, Overrides, SeasonRule, cap};
 use crate::histogram::Counts;
 
 use crate::fetch::columns;
@@ -146,6 +146,9 @@ fn build(
     let fault = |fault| Error::Columns { location: request.location.clone(), fault };
     let layout = Layout::new(&table.source(), overrides).map_err(fault)?;
     let fault = |fault| Error::Season { location: request.location.clone(), fault };
+    let cap = |fault| Error::Cap { location: request.location.clone(), fault };
+    // Before anything is read of them.
+    cap::check_names(layout.columns.iter().map(|column| column.name.as_str())).map_err(cap)?;
     let rule = SeasonRule::new(overrides);
     rule.check_zone().map_err(fault)?;
     let clock = match layout.time_column.as_deref().and_then(|name| table.column(name)) {
@@ -156,6 +159,7 @@ fn build(
         return Err(fault(rule.needs_times(layout.time_column.as_deref())));
     }
     let features = columns::build(table, &layout.columns, clock.as_ref())?;
+    features.iter().try_for_each(cap::check_cells).map_err(cap)?;
     Ok(Baseline {
         format: Baseline::lowest_format(&features),
         digest: String::new(),

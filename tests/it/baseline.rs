@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use driftd::baseline::{Baseline, FeatureBaseline, Overrides, Trained, TrainedBy, Unusable};
 use driftd::feature::{Kind, Role};
 use driftd::fetch::{self, Config, Error, WorkerCommand};
-use driftd::histogram::{Cells, Counts, NumericCells, Storage};
+use driftd::histogram::{CategoricalCells, Cells, Counts, NumericCells, Storage};
 use driftd::setting::ByteSize;
 use driftd::setting::Span;
 use parquet::arrow::ArrowWriter;
@@ -68,10 +68,14 @@ fn numeric(feature: &FeatureBaseline) -> &NumericCells {
 }
 
 fn write(path: &Path, columns: &[(&str, ArrayRef)]) {
+    write_by(path, columns, Compression::ZSTD(ZstdLevel::default()));
+}
+
+fn write_by(path: &Path, columns: &[(&str, ArrayRef)], compression: Compression) {
     let batch =
         RecordBatch::try_from_iter(columns.iter().map(|(n, a)| (*n, Arc::clone(a)))).unwrap();
     let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(compression)
         .set_dictionary_enabled(false)
         .build();
     let file = fs::File::create(path).unwrap();
@@ -496,6 +500,60 @@ fn a_file_that_takes_too_much_memory_is_refused_and_the_limit_named() {
     let error = load_with(&config, location, &Overrides::default()).unwrap_err();
     assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
     assert!(error.to_string().contains("memory_limit of 256MiB"), "{error}");
+}
+
+/// What a file has too much of is said with its number, the most, and what to do; a profile that says as
+/// much of itself is refused by the same words.
+#[test]
+fn a_baseline_with_too_much_of_anything_is_refused_with_the_number_and_the_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("much.parquet");
+    let location = path.to_str().unwrap();
+    let refused = |columns: &[(&str, ArrayRef)], parts: &[&str]| {
+        write_by(&path, columns, Compression::UNCOMPRESSED);
+        let said = refused(location);
+        assert!(parts.iter().all(|part| said.contains(part)), "{parts:?} in {said}");
+    };
+    let number: ArrayRef = Arc::new(Float64Array::from(vec![1.0; 2]));
+    let names: Vec<String> = (0..50_001).map(|n| n.to_string()).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), number.clone())).collect();
+    refused(&many, &["50001 columns", "50000 are the most", "`ignore`", "several models"]);
+    let long = "n".repeat(513);
+    let parts = ["`nnnn", "n...`", "513 bytes", "512 are the most", "`ignore`"];
+    refused(&[("x", number.clone()), (&long, number)], &parts);
+    let texts = (0..10_000).map(|row| format!("{:03}{}", row % 200, "t".repeat(6_000)));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+    refused(&[("x", texts)], &["`x`", "1200600 bytes", "1048576 are the most", "`ignore`"]);
+
+    // Without the column it is read.
+    let overrides = Overrides { ignore: ["x".to_owned()].into(), ..Overrides::default() };
+    let good = load_with(&Config::default(), location, &overrides).unwrap();
+    assert!(good.features.is_empty() && good.rows == 10_000);
+    let good = load(&fixture("pandas_zstd.parquet")).unwrap();
+    let profile = |change: &dyn Fn(&mut FeatureBaseline)| {
+        let mut spoilt = good.clone();
+        let numeric = |f: &&mut FeatureBaseline| matches!(f.cells, Cells::Numeric(_));
+        change(spoilt.features.iter_mut().find(numeric).unwrap());
+        let path = folder.path().join("profile.json");
+        fs::write(&path, spoilt.to_json()).unwrap();
+        load(path.to_str().unwrap()).unwrap_err().to_string()
+    };
+    let said = profile(&|feature| {
+        if let Cells::Numeric(cells) = &mut feature.cells {
+            cells.edges = (0..5_000).map(f64::from).collect();
+        }
+    });
+    assert!(said.contains("5000 edges") && said.contains("4096 are the most"), "{said}");
+    let said = profile(&|feature| {
+        let categories = (0..300).map(|n| n.to_string()).collect();
+        feature.cells = Cells::Categorical(CategoricalCells::new(categories, Vec::new(), false));
+    });
+    assert!(said.contains("300 categories") && said.contains("255 are the most"), "{said}");
+    let said = profile(&|feature| {
+        let cells = CategoricalCells::new(Vec::new(), (0..1_000_001).collect(), false);
+        feature.cells = Cells::Categorical(cells);
+    });
+    assert!(said.contains("1000001 rare") && said.contains("1000000 are the most"), "{said}");
 }
 
 #[test]
