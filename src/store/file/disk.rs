@@ -129,9 +129,12 @@ fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 pub(super) mod faults {
     use std::io;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
+    /// No room.
     const ENOSPC: i32 = 28;
+    /// The medium fails.
+    pub(crate) const EIO: i32 = 5;
 
     /// Lets a number of steps pass, then fails one of them, or that one and all that follow.
     #[derive(Debug)]
@@ -140,6 +143,7 @@ pub(super) mod faults {
         fails: AtomicUsize,
         part_permille: AtomicUsize,
         hits: AtomicUsize,
+        code: AtomicI32,
     }
 
     impl Default for Faults {
@@ -149,6 +153,7 @@ pub(super) mod faults {
                 fails: AtomicUsize::new(0),
                 part_permille: AtomicUsize::new(500),
                 hits: AtomicUsize::new(0),
+                code: AtomicI32::new(ENOSPC),
             }
         }
     }
@@ -158,6 +163,11 @@ pub(super) mod faults {
             self.passes.store(passes, Ordering::SeqCst);
             self.fails.store(fails, Ordering::SeqCst);
             self.part_permille.store(part_permille, Ordering::SeqCst);
+        }
+
+        /// What the disk says when it fails.
+        pub(crate) fn say(&self, code: i32) {
+            self.code.store(code, Ordering::SeqCst);
         }
 
         /// Whether the planned fault was reached.
@@ -181,7 +191,7 @@ pub(super) mod faults {
             }
             self.fails.store(fails - 1, Ordering::SeqCst);
             self.hits.fetch_add(1, Ordering::SeqCst);
-            Err(io::Error::from_raw_os_error(ENOSPC))
+            Err(io::Error::from_raw_os_error(self.code.load(Ordering::SeqCst)))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::harness::{Daemon, scores, until};
+use super::harness::{Daemon, refused, scores, until};
 use super::receiver::Receiver;
 use super::world::{MINUTE, PARTITIONS, RATE, TOPIC, World, trigger};
 use crate::servers;
@@ -162,4 +162,46 @@ fn a_baseline_that_the_disk_refused_is_stored_once_it_can_be() {
     daemon.kill();
     let daemon = Daemon::start(&config);
     daemon.until("fraud", "the stored one", |m| digest(m) == digest(&adopted));
+}
+
+/// Where there is no room from the beginning, a first start says so and ends: nothing that it would promise
+/// could be kept. A later start has what it needs, counts on and writes when it can.
+#[test]
+fn a_disk_that_is_full_at_the_start_is_named_and_one_with_a_state_is_started_from() {
+    let mut world = World::new();
+    let models = world.model("fraud", "");
+    let Some(disk) = Mounted::disk(world.path("state")) else { return };
+    let config = world.write_config("state", "one", &models);
+    let (filler, lock) = (disk.at.join("filler"), disk.at.join("lock"));
+    let fill = || fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    fill();
+    let (code, said) = refused(&config);
+    assert_eq!(code, Some(1), "{said}");
+    let parts = ["cannot write", lock.to_str().unwrap(), "No space left on device"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    let over = disk.read_only();
+    let (code, said) = refused(&config);
+    drop(over);
+    assert_eq!(code, Some(1), "{said}");
+    let parts = [lock.to_str().unwrap(), "Read-only file system"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+
+    fs::remove_file(&filler).unwrap();
+    let daemon = Daemon::start(&config);
+    world.minutes(20, false);
+    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    daemon.kill();
+    fill();
+    let daemon = Daemon::start(&world.write_config("state", "two", &models));
+    world.minutes(5, false);
+    let failures = || daemon.metric("driftd_state_snapshot_failures_total").unwrap();
+    until("the alarm", || (failures() > 0.0).then_some(()));
+    assert_eq!(daemon.get_public("/livez").0, 200);
+    fs::remove_file(&filler).unwrap();
+    let end_ms = world.now_ms() - 2 * MINUTE;
+    daemon.until_end("fraud", end_ms);
+    let panes: serde_json::Value = serde_json::from_str(&daemon.panes("fraud")).unwrap();
+    for pane in panes["panes"].as_array().unwrap() {
+        assert_eq!(pane["records"], RATE * i64::from(PARTITIONS), "{pane:#}");
+    }
 }

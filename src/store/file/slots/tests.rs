@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::*;
+use crate::store::file::disk::faults::EIO;
 
 const NAME: &str = "events-0";
 const OLD: &[u8] = b"the state as of offset 1000, a little longer than the other one";
@@ -166,6 +167,31 @@ fn a_full_disk_at_any_step_keeps_the_last_good_record_and_heals() {
         let left = load(saved.root.path());
         assert!([Some(NEW), Some(b"third".as_slice())].contains(&body(&left)), "step {step}");
         assert!(left.rejected.is_empty(), "nothing half written is visible");
+        slots.save(NAME, NAME, 1, b"fourth").unwrap();
+        assert_eq!(body(&load(saved.root.path())), Some(b"fourth".as_slice()));
+    }
+}
+
+/// As of a disk that dies. After a failed fsync the kernel may call the next one of the same file good, so
+/// what was written before it counts for nothing.
+#[test]
+fn an_error_of_the_medium_at_any_step_keeps_the_last_good_record_and_heals() {
+    for (step, doing) in
+        ["create", "write", "fsync", "rename to", "fsync directory"].iter().enumerate()
+    {
+        let saved = two_generations();
+        let slots = slots_in(saved.root.path());
+        slots.disk.faults.say(EIO);
+        slots.disk.faults.plan(step, 1, 500);
+        let error = anyhow::Error::from(slots.save(NAME, NAME, 1, b"third").unwrap_err());
+        let message = format!("{error:#}");
+        let told =
+            message.starts_with(&format!("cannot {doing} ")) && message.contains("(os error 5)");
+        assert!(told, "step {step}: {message}");
+        let left = load(saved.root.path());
+        let expected = if step < 4 { NEW } else { b"third".as_slice() };
+        assert_eq!((body(&left), left.rejected.len()), (Some(expected), 0), "step {step}");
+        // The next write begins a file of its own, whatever the failed one has left.
         slots.save(NAME, NAME, 1, b"fourth").unwrap();
         assert_eq!(body(&load(saved.root.path())), Some(b"fourth".as_slice()));
     }
