@@ -8,12 +8,16 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use driftd::kafka::Config;
+use driftd::kafka::probe::{End, How, Probe, Said, Stretch};
+use driftd::offsets::TopicPartition;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::harness::{DRIFTD, Daemon, until};
 use super::receiver::Receiver;
-use super::world::{Dice, MINUTE, RATE, TOPIC, World, trigger};
+use super::world::{Dice, MINUTE, RATE, START, TOPIC, World, trigger};
+use crate::servers::Kafka;
 
 /// What the daemon may take, in KiB, as a container's limit would have it: a batch of `SIZE` does not fit.
 const LIMIT_KIB: u64 = 300 << 10;
@@ -21,10 +25,10 @@ const RECORDS: usize = 40;
 const SIZE: usize = RECORDS * (8 << 20);
 
 /// One batch of much that compresses to little.
-fn bomb(world: &World, partition: i32) {
+fn bomb(brokers: &str, topic: &str, partition: i32, compression: &str, records: usize) {
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", world.broker.bootstrap_servers())
-        .set("compression.type", "gzip")
+        .set("bootstrap.servers", brokers)
+        .set("compression.type", compression)
         .set("message.max.bytes", "900000000")
         .set("batch.size", "900000000")
         .set("queue.buffering.max.kbytes", "2000000")
@@ -32,9 +36,9 @@ fn bomb(world: &World, partition: i32) {
         .create()
         .unwrap();
     let zeros = vec![b' '; SIZE / RECORDS];
-    for _ in 0..RECORDS {
-        let record = BaseRecord::<(), _>::to(TOPIC).partition(partition).payload(&zeros);
-        producer.send(record.timestamp(world.now_ms())).unwrap();
+    for _ in 0..records {
+        let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(&zeros);
+        producer.send(record.timestamp(START)).unwrap();
     }
     producer.flush(Duration::from_secs(60)).unwrap();
 }
@@ -71,7 +75,7 @@ fn a_batch_that_ends_the_process_is_passed_over_at_the_fourth_start_and_counted(
     // Between two good minutes, and the second not yet read by anybody.
     world.minutes(1, false);
     let from = 21 * RATE;
-    bomb(&world, 1);
+    bomb(&world.broker.bootstrap_servers(), TOPIC, 1, "gzip", RECORDS);
     world.minutes(10, true);
     let said = daemon.dies();
     assert!(!said.contains("deadly"), "{said}");
@@ -149,4 +153,53 @@ fn kills_from_outside_are_never_blamed_on_what_is_read() {
     let records: i64 = counted.iter().map(|pane| pane["records"].as_i64().unwrap()).sum();
     let closed = world.minute - 2;
     assert_eq!(records, closed * RATE + 18 * RATE, "{} panes", counted.len());
+}
+
+/// How far a reader comes from an offset, and whether it is ended by what it reads.
+fn probe(kafka: &Kafka, topic: &str, from: i64, how: How) -> (i64, bool) {
+    let config = Config::new([kafka.brokers()]);
+    let stretch = Stretch::new(&TopicPartition::new(topic, 0), from);
+    let how = How { room: 128 << 20, most_bytes: u64::MAX, ..how };
+    let mut probe = Probe::start(Path::new(DRIFTD), &config, &[stretch], how).unwrap();
+    let mut next = from;
+    while let Some(said) = probe.hear() {
+        match said {
+            Said::Records { next: to, .. } | Said::Came { next: to } => next = to,
+            Said::Begun { .. } | Said::Over => {}
+            Said::Undecodable | Said::Failed(_) => panic!("{said:?}"),
+        }
+    }
+    (next, matches!(probe.end().unwrap(), End::Died(_)))
+}
+
+/// A real broker answers with many batches at once, the deadly one among them.
+#[test]
+fn one_batch_a_request_tells_on_apache_kafka_where_the_deadly_one_begins() {
+    let Some(kafka) = Kafka::start() else { return };
+    for (compression, records) in [("gzip", 32), ("lz4", 32), ("snappy", 32)] {
+        let topic = format!("deadly-{compression}");
+        kafka.create_topic(&topic, 1, &[("max.message.bytes", "40000000")]);
+        let small: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", kafka.brokers()).create().unwrap();
+        let send = |records| {
+            for _ in 0..records {
+                small.send(BaseRecord::<(), _>::to(&topic).partition(0).payload("x")).unwrap();
+                small.flush(Duration::from_secs(60)).unwrap();
+            }
+        };
+        send(30);
+        bomb(kafka.brokers(), &topic, 0, compression, records);
+        send(5);
+        let (whole, one) = (How { whole: true, ..How::default() }, How::default());
+        let one = How { one_by_one: true, ..one };
+        let (next, died) = probe(&kafka, &topic, 0, whole);
+        assert!(died && next <= 30, "{compression}: {next} {died}");
+        let all = How { whole: true, ..one };
+        assert_eq!(probe(&kafka, &topic, next, all), (30, true), "{compression}");
+        assert_eq!(probe(&kafka, &topic, 30, one), (30, true), "{compression}");
+        let to = 30 + i64::try_from(records).unwrap();
+        assert_eq!(probe(&kafka, &topic, to - 1, one), (to - 1, true), "{compression}");
+        assert_eq!(probe(&kafka, &topic, to, one), (to + 5, false), "{compression}");
+        assert_eq!(probe(&kafka, &topic, to + 5, one), (to + 5, false), "{compression}");
+    }
 }
