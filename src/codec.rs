@@ -117,6 +117,11 @@ impl Writer {
         self.bytes(value.as_bytes());
     }
 
+    /// As they are, without their length.
+    pub fn raw(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+    }
+
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -187,6 +192,11 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.bytes.split_at_checked(len).ok_or(Truncated)?;
         self.bytes = rest;
         Ok(taken)
+    }
+
+    /// The last `N` bytes, which stay; `None` when there are fewer.
+    pub fn last<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.bytes.last_chunk()
     }
 
     pub fn str(&mut self) -> Result<&'a str, Truncated> {

@@ -114,6 +114,10 @@ pub enum Error {
     Request { doing: String, cause: KafkaError },
     #[error("the Kafka client can't go on ({code}): {reason}; restart it")]
     Fatal { code: RDKafkaErrorCode, reason: String },
+    #[error(
+        "topic `{topic}` was deleted and made anew; it is read by a new client, from its start"
+    )]
+    Recreated { topic: String },
     #[error("the secrets or certificates of kafka.options have changed; they need a new client")]
     Renewed,
     #[error("the embedded Kafka: {0}")]

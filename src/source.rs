@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::kafka::Error;
 use crate::kafka::message::MessageBatch;
+use crate::offsets::Lineage;
+use crate::offsets::TopicId;
 use crate::offsets::TopicPartition;
 
 pub mod file;
@@ -13,8 +15,8 @@ pub mod kafka;
 /// Where a partition is read from when it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Exactly here: the next offset of a snapshot.
-    Offset(i64),
+    /// Exactly here, in the log that this was an offset of: the next one of a snapshot.
+    Offset(i64, Lineage),
     Earliest,
     Latest,
     /// The first record with this Kafka time stamp (ms since the epoch) or a later one.
@@ -26,11 +28,13 @@ pub enum Start {
 pub struct Assigned {
     pub partition: TopicPartition,
     /// Each `Start` that was asked for, resolved to an offset, in the same order. An offset outside
-    /// the log became `low`; a `Lost` follows for it. Messages come from the smallest of them on.
+    /// the log, or of another one, became `low`; a `Lost` follows for it. Messages come from the smallest of them on.
     pub starts: Vec<i64>,
     /// First and next-to-be-written offset of the log when it was taken.
     pub low: i64,
     pub high: i64,
+    /// The id of its topic, where brokers tell it.
+    pub topic: Option<TopicId>,
 }
 
 /// Says where each model that reads a partition wants to start: one `Start` per model.
@@ -61,9 +65,13 @@ pub enum LossCause {
     /// The broker deleted them before they were read. `to` is the log's first offset. A model that
     /// had got past `from` lost only what lies between its own next offset and `to`.
     Retention,
-    /// The log ends before the offset: it was truncated, or the topic was made anew. Reading resumes
-    /// at the log's first offset, which is `to`; how many records are gone nobody can tell.
+    /// The log ends before the offset: it was cut, or the topic was made anew where brokers know of no
+    /// ids. Reading resumes at the log's first offset, which is `to`; how many are gone nobody can tell.
     BeyondEnd,
+    /// The topic was deleted and made anew: its id is another. Reading resumes at `to`, the first offset of
+    /// the new one; how many records of the old one are gone nobody can tell. It is nothing to a model whose
+    /// start was one of the new topic.
+    Recreated,
     /// The log changed its history below `from` (an unclean leader election). `to` equals `from`.
     Truncated,
     /// A batch that could not be decompressed or failed its checksum was skipped.
@@ -73,9 +81,10 @@ pub enum LossCause {
 }
 
 impl LossCause {
-    pub const ALL: [LossCause; 5] = [
+    pub const ALL: [LossCause; 6] = [
         LossCause::Retention,
         LossCause::BeyondEnd,
+        LossCause::Recreated,
         LossCause::Truncated,
         LossCause::Undecodable,
         LossCause::Deadly,
@@ -85,6 +94,7 @@ impl LossCause {
         match self {
             LossCause::Retention => "retention",
             LossCause::BeyondEnd => "beyond_end",
+            LossCause::Recreated => "recreated",
             LossCause::Truncated => "truncated",
             LossCause::Undecodable => "undecodable_batch",
             LossCause::Deadly => "deadly_batch",

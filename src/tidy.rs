@@ -94,6 +94,7 @@ const UNSAFE: &[&str] = &[
     "src/histogram/numeric/avx512/registers.rs",
     "src/histogram/numeric/kernel.rs",
     "src/kafka/ffi.rs",
+    "src/kafka/ffi/topics.rs",
 ];
 
 #[test]

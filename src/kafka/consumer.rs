@@ -1,6 +1,9 @@
 //! The consumer: what librdkafka calls back, kept until its own thread asks for it.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::CStr;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -17,6 +20,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::error::KafkaResult;
+use rdkafka::metadata::MetadataBroker;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 use tokio::time::Instant;
 
@@ -24,10 +29,12 @@ use crate::kafka::Config;
 use crate::kafka::Error;
 use crate::kafka::ffi::Queue;
 use crate::kafka::ffi::cached_watermarks;
+use crate::kafka::ffi::topic_ids;
 use crate::kafka::message::RawBatch;
 use crate::kafka::options::is_cooperative;
 use crate::kafka::token;
 use crate::kafka::trouble;
+use crate::offsets::TopicId;
 use crate::offsets::TopicPartition;
 
 /// How often a closing consumer looks whether it is done.
@@ -44,6 +51,8 @@ pub(crate) enum Signal {
     Revoke(Vec<(String, i32)>),
     /// Something is wrong for now; librdkafka keeps trying.
     Trouble(String),
+    /// librdkafka has heard of a topic under this id, and will read that one from now on.
+    Topic(String, TopicId),
 }
 
 /// What the callbacks share with the thread that polls (it is the same one).
@@ -92,6 +101,9 @@ impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        if let Some((topic, id)) = topic_id(message) {
+            self.tell(Signal::Topic(topic.to_owned(), id));
+        }
         log_line(level, fac, message);
     }
 
@@ -112,6 +124,14 @@ impl ClientContext for Context {
         }
         token.map_err(Into::into)
     }
+}
+
+/// The only word of librdkafka's on a topic that was made anew: it goes on where it was in the old one.
+fn topic_id(message: &str) -> Option<(&str, TopicId)> {
+    let (before, ids) = message.split_once(" changed id from ")?;
+    let (_, topic) = before.rsplit_once(' ')?;
+    let (_, id) = ids.split_once(" to ")?;
+    Some((topic, TopicId::parse(id)?))
 }
 
 /// librdkafka's log lines are ours, under their own target.
@@ -179,7 +199,12 @@ pub(crate) struct Link {
 impl Link {
     /// A client that has not joined anything yet; connects in the background.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        Self::with(config, &config.client_config()?)
+        let mut client = config.client_config()?;
+        // What tells of a topic's id (`topic_id`).
+        let asked = client.get("debug").filter(|asked| !asked.is_empty());
+        let debug = asked.map_or("metadata".to_owned(), |asked| format!("{asked},metadata"));
+        client.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+        Self::with(config, &client)
     }
 
     /// The same for one that will join nothing, and is told of the end of a partition.
@@ -223,6 +248,30 @@ impl Link {
 
     pub(crate) fn watermarks(&self, topic: &CStr, partition: i32) -> Option<(i64, i64)> {
         cached_watermarks(&self.consumer, topic, partition)
+    }
+
+    /// What the brokers know these topics by; `None` where they know of no ids. Waits up to `timeout`.
+    pub(crate) fn topic_ids<'a>(
+        &self,
+        topics: impl IntoIterator<Item = &'a str>,
+        timeout: Duration,
+    ) -> KafkaResult<BTreeMap<String, Option<TopicId>>> {
+        let topics: BTreeSet<&str> = topics.into_iter().collect();
+        let Some(first) = topics.first() else { return Ok(BTreeMap::new()) };
+        let metadata = self.consumer.fetch_metadata(Some(first), timeout)?;
+        let known = metadata.brokers().first().map(MetadataBroker::id);
+        let answers = Some(metadata.orig_broker_id()).filter(|&id| id >= 0).or(known);
+        let broker = answers.ok_or(KafkaError::AdminOp(RDKafkaErrorCode::BrokerNotAvailable))?;
+        // No topic has a NUL in its name; one that had would match nothing.
+        let names: Vec<CString> =
+            topics.iter().map(|topic| CString::new(*topic).unwrap_or_default()).collect();
+        let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
+        let ids = match topic_ids(&self.consumer, broker, &names, timeout) {
+            Err(RDKafkaErrorCode::UnsupportedFeature) => vec![None; names.len()],
+            told => told.map_err(KafkaError::AdminOp)?,
+        };
+        let ids = ids.into_iter().map(|id| id.and_then(TopicId::known));
+        Ok(topics.into_iter().map(str::to_owned).zip(ids).collect())
     }
 
     /// Of every partition that is ours, where it stands: behind everything that was handed out, and
@@ -324,4 +373,21 @@ pub(super) fn retire(
         return Err(Error::CloseTimedOut(deadline));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_changed_its_id_is_heard_of() {
+        let line = "[thrd:main]: Topic fraud.inferences changed id from AAAAAAAAAAAAAAAAAAAAAA to \
+                    +/8BAgMEBQYHCAkKCwwNDg";
+        let (topic, id) = topic_id(line).unwrap();
+        assert_eq!(
+            (topic, id.to_string().as_str()),
+            ("fraud.inferences", "-_8BAgMEBQYHCAkKCwwNDg")
+        );
+        assert_eq!(topic_id("[thrd:main]: Topic t [0] Leader 1 Epoch 0"), None);
+    }
 }

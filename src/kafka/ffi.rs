@@ -1,9 +1,9 @@
-//! The part of librdkafka that the safe crate lacks: batch consumption from a queue of our own, and a
-//! token for a client that nobody polls.
+//! The part of librdkafka that the safe crate lacks: batch consumption from a queue of our own, a token
+//! for a client that nobody polls, the epochs of leaders, and the ids of topics.
 
 #![expect(
     unsafe_code,
-    reason = "rdkafka has no safe calls for these; every call into C is in this file"
+    reason = "rdkafka has no safe calls for these; every call into C is here and in `topics`"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -22,6 +22,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::consumer::Consumer;
+
+mod topics;
+
+pub(super) use topics::topic_ids;
 
 /// Hands a client its token. One that is polled asks for it by itself; an `AdminClient` never looks at the
 /// queue by which librdkafka asks, and would wait for ever.
@@ -284,6 +288,13 @@ impl<'a> Message<'a> {
         };
         let text = text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
         Some((self.0.err.into(), text))
+    }
+
+    /// Epoch of the leader that wrote it; `None` of brokers that do not tell.
+    pub(super) fn leader_epoch(self) -> Option<i32> {
+        // SAFETY: the message is live and only read.
+        let epoch = unsafe { bindings::rd_kafka_message_leader_epoch(self.0) };
+        (epoch >= 0).then_some(epoch)
     }
 
     /// ms since the epoch; -1 when the record has none.

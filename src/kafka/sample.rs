@@ -122,7 +122,7 @@ pub(super) fn partitions(
 fn last_trouble(consumer: &Consumer) -> Option<String> {
     let told = consumer.context().take_signals().into_iter().filter_map(|signal| match signal {
         Signal::Trouble(why) => Some(why),
-        Signal::Assign(_) | Signal::Revoke(_) => None,
+        Signal::Assign(_) | Signal::Revoke(_) | Signal::Topic(..) => None,
     });
     told.max_by_key(|why| trouble::remedy(why).is_some())
 }

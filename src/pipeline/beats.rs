@@ -78,11 +78,6 @@ impl Beats {
         *written = through.max(*written);
     }
 
-    /// The partition's log has begun anew: offsets of before do not compare.
-    pub(super) fn begun_anew(&mut self, partition: &TopicPartition) {
-        self.written.retain(|(_, of), _| of != partition);
-    }
-
     /// Where a model's partition stands; every one of ours is noted before each `flush`.
     pub(super) fn note(
         &mut self,
@@ -101,16 +96,16 @@ impl Beats {
             beat.changed = true;
         } else if !told.quiet
             && now.duration_since(told.since) >= QUIET
-            && self.written.get(&key).is_none_or(|&through| state.next_offset >= through)
+            && self.written.get(&key).is_none_or(|&through| state.applied_through() >= through)
         {
-            self.written.insert(key, state.next_offset);
+            self.written.insert(key, state.applied_through());
             told.quiet = true;
             beat.changed = true;
             beat.open.extend(state.open().map(|pane| {
                 let partial = Partial {
                     partition: progress.partition.clone(),
                     rules: state.rules,
-                    applied_through: state.next_offset,
+                    applied_through: state.applied_through(),
                     pane: pane.clone(),
                 };
                 (progress.partition.clone(), panes::partial(&partial))

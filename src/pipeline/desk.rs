@@ -195,7 +195,7 @@ impl Desk {
         };
         let now = now_ms();
         let start = |model: usize| match (states.get(&model), self.specs[model].start(now)) {
-            (Some(state), _) => Start::Offset(state.next_offset),
+            (Some(state), _) => Start::Offset(state.next_offset, state.lineage),
             (None, Start::Latest) => self.latest(&partition.topic),
             (None, start) => start,
         };

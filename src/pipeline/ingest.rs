@@ -23,6 +23,7 @@ use crate::http::Health;
 use crate::kafka;
 use crate::kafka::dead_letter::DeadLetters;
 use crate::kafka::message::Group;
+use crate::offsets::TopicId;
 use crate::offsets::TopicPartition;
 use crate::pipeline::breaker::Breaker;
 use crate::pipeline::clock::now_ms;
@@ -123,6 +124,7 @@ struct Ingest<'a> {
     partitions: BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>,
     /// How many partitions each topic has, asked whenever some are taken.
     topic_sizes: HashMap<Arc<str>, usize>,
+    topic_ids: HashMap<Arc<str>, Option<TopicId>>,
     /// Models whose baseline the disk has refused so far.
     unkept: BTreeSet<usize>,
     reject_lines: HashMap<(usize, Reason), Instant>,
@@ -158,6 +160,7 @@ impl<'a> Ingest<'a> {
             readers: HashMap::new(),
             partitions: BTreeMap::new(),
             topic_sizes: HashMap::new(),
+            topic_ids: HashMap::new(),
             unkept: BTreeSet::new(),
             reject_lines: HashMap::new(),
             stalls: 0,
@@ -207,7 +210,7 @@ impl<'a> Ingest<'a> {
             let Some(connected) = source.as_mut() else { continue };
             let event = connected.next(POLL);
             if let Event::Failed(error) = &event {
-                if matches!(error, kafka::Error::Renewed) {
+                if matches!(error, kafka::Error::Renewed | kafka::Error::Recreated { .. }) {
                     info!(%error, "a new Kafka client is made");
                 } else {
                     error!(%error, "the Kafka client failed; a new one is made");

@@ -82,7 +82,7 @@ impl Publisher {
         let mut closed: BTreeMap<usize, Vec<Partial>> = BTreeMap::new();
         for (partition, states) in partitions.iter_mut() {
             for (&model, state) in states.iter_mut().filter(|(_, state)| state.has_closed()) {
-                let (rules, applied_through) = (state.rules, state.next_offset);
+                let (rules, applied_through) = (state.rules, state.applied_through());
                 let partial = |pane: Pane| Partial {
                     partition: partition.clone(),
                     rules,
@@ -143,7 +143,7 @@ impl Publisher {
                     waiting.open.extend(state.open().map(|pane| Partial {
                         partition: partition.clone(),
                         rules: state.rules,
-                        applied_through: state.next_offset,
+                        applied_through: state.applied_through(),
                         pane: pane.clone(),
                     }));
                 }
@@ -169,11 +169,6 @@ impl Publisher {
     /// A partition is ours; its log ended at `high` then.
     pub(super) fn taken(&mut self, model: usize, partition: &TopicPartition, high: i64) {
         self.beats.taken(model, partition, high);
-    }
-
-    /// The partition's log has begun anew.
-    pub(super) fn begun_anew(&mut self, partition: &TopicPartition) {
-        self.beats.begun_anew(partition);
     }
 
     /// How many partitions the model's topic has.

@@ -27,17 +27,20 @@ use crate::kafka::message::RawBatch;
 use crate::kafka::renewal::Renewal;
 use crate::kafka::trouble::says_little;
 use crate::offsets::TopicPartition;
+use crate::source::Assigned;
 use crate::source::Event;
 use crate::source::StartsFn;
 use crate::source::kafka::slots::Slot;
 use crate::source::kafka::slots::Slots;
 use crate::source::kafka::starts::Delay;
 use crate::source::kafka::starts::Taking;
+use crate::source::kafka::watch::Watch;
 
 mod care;
 mod slots;
 mod sort;
 mod starts;
+mod watch;
 
 /// Messages taken at once. Larger batches gained nothing; this many fit the caches.
 const BATCH: usize = 4096;
@@ -59,6 +62,8 @@ pub struct KafkaSource {
     ready: VecDeque<Event>,
     /// How many partitions each topic has.
     sizes: BTreeMap<Arc<str>, usize>,
+    /// What tells whether the topics are still those that were taken.
+    watch: Watch,
     /// No broker is asked anything before: waiting for answers would starve the other partitions.
     ask_after: Instant,
     fatal: Option<(RDKafkaErrorCode, String)>,
@@ -90,6 +95,7 @@ impl KafkaSource {
             taking: None,
             ready: VecDeque::new(),
             sizes: BTreeMap::new(),
+            watch: Watch::new(),
             ask_after: Instant::now(),
             fatal: None,
             trouble: None,
@@ -117,6 +123,9 @@ impl KafkaSource {
             if !self.ready.is_empty() {
                 continue;
             }
+            if let Some(topic) = self.watch.recreated() {
+                return Event::Failed(Error::Recreated { topic: topic.to_owned() });
+            }
             if let Some((code, reason)) = &self.fatal {
                 return Event::Failed(Error::Fatal { code: *code, reason: reason.clone() });
             }
@@ -128,10 +137,11 @@ impl KafkaSource {
             let left = if self.taking.is_some() { left.min(SOON) } else { left };
             if self.slots.is_empty() {
                 // Nothing can come but events, so wait for them.
-                self.poll(left);
+                let early = self.poll(left);
+                early.into_iter().for_each(|raw| self.sort(&raw));
             } else {
                 match self.link.take(BATCH, left) {
-                    Some(raw) => self.sort(&raw),
+                    Some(raw) => self.confirm(&raw),
                     None if left.is_zero() => return Event::Idle,
                     None => {}
                 }
@@ -143,13 +153,30 @@ impl KafkaSource {
     /// precedes what the queue holds of that partition, so all of it must be out before the queue
     /// is touched.
     fn serve(&mut self) {
-        self.poll(Duration::ZERO);
-        while self.link.has_events() && self.ready.len() < BATCH {
-            self.poll(Duration::ZERO);
+        loop {
+            let early = self.poll(Duration::ZERO);
+            early.into_iter().for_each(|raw| self.sort(&raw));
+            if !self.link.has_events() || self.ready.len() >= BATCH {
+                return;
+            }
         }
     }
 
-    fn poll(&mut self, timeout: Duration) {
+    /// Sorts what was taken from our queue, if it is of the topics that we know: that a topic has another id
+    /// is told before the first of its messages can come, but maybe after the last look.
+    fn confirm(&mut self, taken: &RawBatch) {
+        let mut late = Vec::new();
+        while self.link.has_events() {
+            late.extend(self.poll(Duration::ZERO));
+        }
+        if self.watch.recreated().is_none() {
+            self.sort(taken);
+            late.iter().for_each(|raw| self.sort(raw));
+        }
+    }
+
+    /// Serves one event; gives back a message that came past our queue.
+    fn poll(&mut self, timeout: Duration) -> Option<RawBatch> {
         let polled = self.link.poll(timeout);
         // A rebalance precedes the message that came with it.
         for signal in self.link.signals() {
@@ -162,7 +189,7 @@ impl KafkaSource {
                     // It should have come through our queue.
                     self.slots.at(slot).forward_again();
                 }
-                self.sort(&raw);
+                return Some(raw);
             }
             Polled::Error(KafkaError::MessageConsumptionFatal(code)) => {
                 let told = self.link.consumer.client().fatal_error();
@@ -175,6 +202,7 @@ impl KafkaSource {
             // Told already, as trouble with its reason.
             Polled::Error(_) | Polled::Nothing => {}
         }
+        None
     }
 
     fn apply(&mut self, signal: Signal) {
@@ -198,6 +226,7 @@ impl KafkaSource {
                 }
             }
             Signal::Trouble(why) => self.note(why),
+            Signal::Topic(topic, id) => self.watch.hear(&topic, id),
         }
     }
 
@@ -222,7 +251,7 @@ impl KafkaSource {
             return;
         }
         let Some(taking) = &mut self.taking else { return };
-        match taking.resolve(&self.link.consumer, &mut self.starts, ASK) {
+        match taking.resolve(&self.link, &mut self.starts, ASK) {
             Ok(()) => {}
             Err(Delay::Unready) => return,
             Err(Delay::Broker(partition, error)) => {
@@ -250,7 +279,9 @@ impl KafkaSource {
         for place in taking.into_places() {
             let slot = Slot::new(place.assigned.partition.clone(), place.first);
             self.slots.insert(slot);
-            lost.extend(place.lost.map(|lost| (place.assigned.partition.clone(), lost)));
+            let Assigned { partition, topic, .. } = &place.assigned;
+            self.watch.know(&partition.topic, *topic);
+            lost.extend(place.lost.into_iter().map(|lost| (partition.clone(), lost)));
             assigned.push(place.assigned);
         }
         if !assigned.is_empty() {

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use crate::codec::Reader;
-use crate::codec::Truncated;
-use crate::codec::Writer;
 use crate::decode::Batch;
 use crate::decode::Reason;
 use crate::histogram::Cells;
 use crate::histogram::count;
+use crate::offsets::Lineage;
+use crate::offsets::TopicId;
 use crate::window::Pane;
 use crate::window::Watermark;
 use crate::window::pane_start;
@@ -22,9 +21,12 @@ use crate::window::watermark::Judgement;
 
 mod repeats;
 mod runs;
+mod stored;
 
 /// Panes that can be missed at once; a baseline that comes later than that is no longer news.
 const MISSED_MOST: i64 = 1000;
+/// No log comes to so many records that its offsets need more bits.
+const BREAK_BITS: u32 = 48;
 /// Bytes that a state's memory of records that may come again takes at most.
 pub const REPEATS_BYTES: u64 = Repeats::BYTES_MAX;
 
@@ -66,6 +68,8 @@ pub struct Totals {
 pub struct PartitionState {
     pub rules: u64,
     pub next_offset: i64,
+    /// The log that `next_offset` is one of.
+    pub lineage: Lineage,
     pub watermark: Watermark,
     /// Pane of the first record that was counted; the model's history begins there.
     pub first_pane_ms: Option<i64>,
@@ -86,6 +90,7 @@ impl PartitionState {
         Self {
             rules: rules.hash,
             next_offset,
+            lineage: Lineage::default(),
             watermark: Watermark::default(),
             first_pane_ms: None,
             totals: Totals::default(),
@@ -274,6 +279,20 @@ impl PartitionState {
         }
     }
 
+    /// The log is not the one that was read until now: reading goes on at `to`. What is missing nobody
+    /// knows, so the panes around say that something is.
+    pub fn break_off(&mut self, to: i64, topic: Option<TopicId>) {
+        self.lose(to, 1);
+        let topic = topic.or(self.lineage.topic);
+        self.lineage = Lineage { topic, leader_epoch: None, breaks: self.lineage.breaks + 1 };
+    }
+
+    /// `next_offset` on a scale that never goes back, whatever becomes of the log: what was counted
+    /// through more is further on.
+    pub fn applied_through(&self) -> i64 {
+        (i64::from(self.lineage.breaks) << BREAK_BITS).saturating_add(self.next_offset)
+    }
+
     /// Panes that closed since the last call; they must be durable before the next snapshot.
     pub fn take_closed(&mut self) -> Vec<Pane> {
         mem::take(&mut self.closed)
@@ -320,69 +339,6 @@ impl PartitionState {
         }
         self.first_pane_ms = Some(self.first_pane_ms.unwrap_or(first).min(first));
         self.close_behind(rules);
-    }
-
-    pub fn encode(&self, out: &mut Writer) {
-        debug_assert!(self.closed.is_empty(), "closed panes are published before a snapshot");
-        out.u64(self.rules);
-        out.i64(self.next_offset);
-        self.watermark.encode(out);
-        out.u64(u64::from(self.first_pane_ms.is_some()));
-        out.i64(self.first_pane_ms.unwrap_or(0));
-        let totals = &self.totals;
-        out.u64(totals.records);
-        out.u64(totals.late);
-        out.u64(totals.before_active);
-        out.u64(totals.lost);
-        out.u64(totals.rejects.len() as u64);
-        totals.rejects.iter().for_each(|&n| out.u64(n));
-        out.u64(self.unplaced_rejects);
-        out.u64(u64::from(self.gap));
-        out.u64(self.open.len() as u64);
-        self.open.values().for_each(|pane| pane.encode(out));
-        self.open.values().for_each(|pane| pane.encode_sample(out));
-        self.repeats.encode(out);
-    }
-
-    /// Reads what `encode` wrote, or an earlier release that took no sample. A state of other rules keeps its position and its watermark, but
-    /// not its panes: what they hold cannot be mixed with what will be counted from here on.
-    pub fn decode(input: &mut Reader<'_>, rules: &Rules) -> Result<Self, Truncated> {
-        let found = input.u64()?;
-        let mut state = Self::new(rules, input.i64()?);
-        state.watermark = Watermark::decode(input)?;
-        let first_known = input.u64()? != 0;
-        let first = input.i64()?;
-        let totals = &mut state.totals;
-        totals.records = input.u64()?;
-        totals.late = input.u64()?;
-        totals.before_active = input.u64()?;
-        totals.lost = input.u64()?;
-        let n_reasons = input.len_at_most(64)?;
-        for reason in 0..n_reasons {
-            let n = input.u64()?;
-            if let Some(slot) = totals.rejects.get_mut(reason) {
-                *slot = n;
-            }
-        }
-        let unplaced = input.u64()?;
-        state.gap = input.u64()? != 0;
-        if found != rules.hash {
-            return Ok(state);
-        }
-        state.first_pane_ms = first_known.then_some(first);
-        state.unplaced_rejects = unplaced;
-        let shape = rules.shape();
-        for _ in 0..input.u64()? {
-            let pane = Pane::decode(input, &shape)?;
-            state.open.insert(pane.start_ms, pane);
-        }
-        if !input.is_empty() {
-            for pane in state.open.values_mut() {
-                pane.decode_sample(input)?;
-            }
-            state.repeats = Repeats::decode(input)?;
-        }
-        Ok(state)
     }
 }
 

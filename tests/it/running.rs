@@ -141,6 +141,12 @@ impl Daemon {
         series.sum()
     }
 
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill9(&mut self) {
         self.child.kill().unwrap();
@@ -149,8 +155,7 @@ impl Daemon {
 
     /// SIGTERM, and waits; whether it ended well.
     pub(crate) fn stop(mut self) -> bool {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
         self.child.wait().unwrap().success()
     }
 }

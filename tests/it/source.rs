@@ -15,7 +15,7 @@ use driftd::kafka;
 use driftd::kafka::Config;
 use driftd::kafka::mock::MockBroker;
 use driftd::kafka::mock::Producer;
-use driftd::offsets::TopicPartition;
+use driftd::offsets::{Lineage, TopicPartition};
 use driftd::source::Assigned;
 use driftd::source::Event;
 use driftd::source::LossCause;
@@ -55,6 +55,11 @@ fn fill(producer: &Producer, partitions: i32, records: std::ops::Range<i64>) {
         }
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// An offset of whatever log is there.
+fn at(offset: i64) -> Start {
+    Start::Offset(offset, Lineage::default())
 }
 
 fn starting(start: Start) -> StartsFn {
@@ -166,8 +171,8 @@ fn each_partition_resumes_where_its_models_want_it() {
     fill(&producer, 4, 0..100);
     let starts: StartsFn = Box::new(|partition| {
         Some(match partition.partition {
-            0 => vec![Start::Offset(70), Start::Offset(40)],
-            1 => vec![Start::Offset(100)],
+            0 => vec![at(70), at(40)],
+            1 => vec![at(100)],
             2 => vec![Start::Latest, Start::Earliest],
             // The mock answers every time with the end.
             _ => vec![Start::Time(1_050)],
@@ -194,7 +199,7 @@ fn a_partition_waits_until_it_is_known_where_to_start() {
     let starts: StartsFn = Box::new(move |partition| {
         let asked = &mut asked[usize::try_from(partition.partition).unwrap()];
         *asked += 1;
-        (*asked > 3).then(|| vec![Start::Offset(40)])
+        (*asked > 3).then(|| vec![at(40)])
     });
     let mut source = connect(&config, starts);
     let heard = Heard::until(&mut source, |heard| heard.records == 120);
@@ -215,7 +220,7 @@ impl Member {
         let state = Arc::clone(state);
         let starts: StartsFn = Box::new(move |partition| {
             let next = state.lock().unwrap().get(&partition.partition).copied();
-            Some(vec![next.map_or(Start::Earliest, Start::Offset)])
+            Some(vec![next.map_or(Start::Earliest, at)])
         });
         Self { source: connect(config, starts), heard: Heard::default() }
     }
@@ -341,8 +346,7 @@ fn offsets(
 fn what_retention_took_before_the_start_is_counted_exactly() {
     let (_broker, config, producer) = cluster(1);
     overflow(&producer, 200);
-    let mut source =
-        connect(&config, Box::new(|_| Some(vec![Start::Offset(150), Start::Offset(3)])));
+    let mut source = connect(&config, Box::new(|_| Some(vec![at(150), at(3)])));
     let (read, lost, assigned) = offsets(&mut source, |read| read.last() == Some(&199));
     let low = assigned[0].low;
     assert!(low > 3 && low < 200, "{assigned:?}");
@@ -383,7 +387,7 @@ fn what_retention_takes_while_reading_is_counted_exactly() {
 fn an_offset_beyond_the_end_starts_over_and_says_so() {
     let (_broker, config, producer) = cluster(1);
     fill(&producer, 1, 0..10);
-    let mut source = connect(&config, starting(Start::Offset(1_000)));
+    let mut source = connect(&config, starting(at(1_000)));
     let heard = Heard::until(&mut source, |heard| heard.records >= 10);
     assert_eq!(heard.lost, [(0, 1_000, 0, LossCause::BeyondEnd)]);
     assert!(is_range(&heard.read[&0], 0..10));

@@ -36,7 +36,8 @@ impl Ingest<'_> {
 
     pub(super) fn assign(&mut self, assigned: Vec<Assigned>) {
         let mut told: BTreeMap<usize, Vec<(Progress, i64)>> = BTreeMap::new();
-        for Assigned { partition, starts, low, high } in assigned {
+        for Assigned { partition, starts, low, high, topic } in assigned {
+            self.topic_ids.insert(partition.topic.clone(), topic);
             let readers = self.desk.readers(&partition.topic);
             let mut states = match self.desk.take_states(&partition) {
                 Ok(states) => states,
@@ -51,6 +52,8 @@ impl Ingest<'_> {
                 let Some(watched) = self.desk.watched(model) else { continue };
                 let new = || PartitionState::new(&watched.rules, start);
                 let state = states.entry(model).or_insert_with(new);
+                // An earlier release did not keep it.
+                state.lineage.topic = state.lineage.topic.or(topic);
                 let caught_up = state.next_offset >= high;
                 let progress = progress_of(&partition, state, &watched, caught_up);
                 self.publisher.forget(model, &partition);
@@ -126,14 +129,21 @@ impl Ingest<'_> {
         to: i64,
         cause: LossCause,
     ) {
-        let lost = to.saturating_sub(from).max(0).cast_unsigned();
+        // Of an unknown number one is counted, so that it shows.
+        let lost = match cause {
+            LossCause::Retention | LossCause::Undecodable | LossCause::Deadly => {
+                to.saturating_sub(from).max(0)
+            }
+            LossCause::BeyondEnd | LossCause::Recreated | LossCause::Truncated => 1,
+        };
+        let lost = lost.cast_unsigned();
         error!(%partition, from, to, %cause, "records are gone from the log");
         self.desk.metrics.records_lost(&partition.topic, cause.as_str(), lost);
-        if cause == LossCause::BeyondEnd {
+        if matches!(cause, LossCause::BeyondEnd | LossCause::Recreated) {
             self.desk.store.begun_anew(partition);
-            self.publisher.begun_anew(partition);
             self.breaker.begun_anew(partition);
         }
+        let topic = self.topic_ids.get(&partition.topic).copied().flatten();
         for state in self.partitions.get_mut(partition).into_iter().flat_map(BTreeMap::values_mut) {
             match cause {
                 LossCause::Retention
@@ -144,7 +154,11 @@ impl Ingest<'_> {
                     state.lose(to.max(state.next_offset), missed.cast_unsigned());
                 }
                 // The log was made anew: its offsets begin again.
-                LossCause::BeyondEnd => state.lose(to, 0),
+                LossCause::BeyondEnd => state.break_off(to, topic),
+                LossCause::Recreated if state.lineage.is_foreign(topic) => {
+                    state.break_off(to, topic);
+                }
+                LossCause::Recreated => {}
             }
         }
     }

@@ -35,6 +35,13 @@ impl KafkaSource {
         if !quiet.is_empty() {
             self.wake(&quiet);
         }
+        if let Some(topics) = self.watch.due(Instant::now()) {
+            // Not known now is asked again later.
+            let told = self.link.topic_ids(topics.iter().map(|topic| &**topic), ASK);
+            for (topic, id) in told.into_iter().flatten() {
+                id.into_iter().for_each(|id| self.watch.hear(&topic, id));
+            }
+        }
     }
 
     /// Starts those partitions again that are quiet although their log has more.

@@ -8,6 +8,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::consumer::Consumer;
+use crate::kafka::consumer::Link;
+use crate::offsets::TopicId;
 use crate::offsets::TopicPartition;
 use crate::source::Assigned;
 use crate::source::LossCause;
@@ -33,8 +35,8 @@ pub(super) struct Place {
     pub(super) assigned: Assigned,
     /// The smallest start.
     pub(super) first: i64,
-    /// An offset that was asked for and that the log does not have: `(from, to, cause)`.
-    pub(super) lost: Option<(i64, i64, LossCause)>,
+    /// Offsets that were asked for and that the log does not have: `(from, to, cause)`.
+    pub(super) lost: Vec<(i64, i64, LossCause)>,
 }
 
 impl Taking {
@@ -49,10 +51,11 @@ impl Taking {
     /// Asks for what is not known yet; each question to a broker waits at most `timeout`.
     pub(super) fn resolve(
         &mut self,
-        consumer: &Consumer,
+        link: &Link,
         starts: &mut StartsFn,
         timeout: Duration,
     ) -> Result<(), Delay> {
+        let consumer = &link.consumer;
         for (partition, wanted) in &mut self.asked {
             if wanted.is_none() {
                 *wanted = starts(partition);
@@ -65,12 +68,16 @@ impl Taking {
         };
         let ends = |end| ask(consumer, ready.iter().map(|&partition| (partition, end)), timeout);
         let whole = |error| Delay::Broker(first.clone(), error);
+        // Before the ends: should the topic be made anew between the two, the next look finds it.
+        let names = ready.iter().map(|partition| &*partition.topic);
+        let topics = link.topic_ids(names, timeout).map_err(whole)?;
         let low = ends(Offset::Beginning).map_err(whole)?;
         let high = ends(Offset::End).map_err(whole)?;
         let mut failed = None;
         self.asked.retain(|(partition, wanted)| {
             let Some(wanted) = wanted.as_ref().filter(|_| failed.is_none()) else { return true };
-            match place(consumer, partition, wanted, (&low, &high), timeout) {
+            let topic = topics.get(&*partition.topic).copied().flatten();
+            match place(consumer, (partition, topic), wanted, (&low, &high), timeout) {
                 Ok(place) => self.places.push(place),
                 Err(error) => failed = Some(Delay::Broker(partition.clone(), error)),
             }
@@ -114,7 +121,7 @@ pub(super) fn outside(offset: i64, low: i64, high: i64) -> Option<LossCause> {
 
 fn place(
     consumer: &Consumer,
-    partition: &TopicPartition,
+    (partition, topic): (&TopicPartition, Option<TopicId>),
     starts: &[Start],
     (low, high): (&TopicPartitionList, &TopicPartitionList),
     timeout: Duration,
@@ -123,9 +130,14 @@ fn place(
     // An empty log has one offset, its end.
     let low = found(low, partition)?.unwrap_or(high);
     let mut offsets = Vec::with_capacity(starts.len());
+    let mut foreign = None;
     for start in starts {
         offsets.push(match start {
-            Start::Offset(offset) => *offset,
+            Start::Offset(offset, lineage) if lineage.is_foreign(topic) => {
+                foreign = foreign.max(Some(*offset));
+                low
+            }
+            Start::Offset(offset, _) => *offset,
             Start::Earliest => low,
             Start::Latest => high,
             Start::Time(ms) => {
@@ -135,7 +147,10 @@ fn place(
             }
         });
     }
-    Ok(settle(partition, offsets, low, high))
+    let mut place = settle(partition, offsets, low, high);
+    place.assigned.topic = topic;
+    place.lost.extend(foreign.map(|from| (from, low, LossCause::Recreated)));
+    Ok(place)
 }
 
 /// Offsets that the log lacks become its first one. The farthest of them is what is reported: a
@@ -143,7 +158,7 @@ fn place(
 fn settle(partition: &TopicPartition, mut starts: Vec<i64>, low: i64, high: i64) -> Place {
     let lacking = |offset: &i64| outside(*offset, low, high).map(|cause| (*offset, low, cause));
     let behind = starts.iter().filter(|offset| **offset < low).min().and_then(lacking);
-    let lost = behind.or_else(|| starts.iter().max().and_then(lacking));
+    let lost = behind.or_else(|| starts.iter().max().and_then(lacking)).into_iter().collect();
     for start in &mut starts {
         if outside(*start, low, high).is_some() {
             *start = low;
@@ -151,7 +166,7 @@ fn settle(partition: &TopicPartition, mut starts: Vec<i64>, low: i64, high: i64)
     }
     // Nobody reads it: from the end, so that little comes.
     let first = starts.iter().copied().min().unwrap_or(high);
-    let assigned = Assigned { partition: partition.clone(), starts, low, high };
+    let assigned = Assigned { partition: partition.clone(), starts, low, high, topic: None };
     Place { assigned, first, lost }
 }
 
@@ -194,30 +209,30 @@ pub(super) fn found(
 mod tests {
     use super::*;
 
-    fn settled(starts: &[i64]) -> (Vec<i64>, i64, Option<(i64, i64, LossCause)>) {
+    fn settled(starts: &[i64]) -> (Vec<i64>, i64, Vec<(i64, i64, LossCause)>) {
         let place = settle(&TopicPartition::new("t", 0), starts.to_vec(), 10, 20);
         (place.assigned.starts, place.first, place.lost)
     }
 
     #[test]
     fn every_offset_of_the_log_and_its_end_is_a_start() {
-        assert_eq!(settled(&[10, 20, 15]), (vec![10, 20, 15], 10, None));
+        assert_eq!(settled(&[10, 20, 15]), (vec![10, 20, 15], 10, vec![]));
     }
 
     #[test]
     fn an_offset_that_retention_took_is_counted_from_the_earliest() {
-        let lost = Some((3, 10, LossCause::Retention));
+        let lost = vec![(3, 10, LossCause::Retention)];
         assert_eq!(settled(&[7, 15, 3]), (vec![10, 15, 10], 10, lost));
     }
 
     #[test]
     fn an_offset_beyond_the_end_starts_over() {
-        let lost = Some((25, 10, LossCause::BeyondEnd));
+        let lost = vec![(25, 10, LossCause::BeyondEnd)];
         assert_eq!(settled(&[25, 15]), (vec![10, 15], 10, lost));
     }
 
     #[test]
     fn a_partition_that_nobody_reads_starts_at_its_end() {
-        assert_eq!(settled(&[]), (vec![], 20, None));
+        assert_eq!(settled(&[]), (vec![], 20, vec![]));
     }
 }

@@ -6,6 +6,7 @@ use arrow::array::Float64Array;
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::{Reader, Writer};
 use crate::decode::Reject;
 use crate::feature::Absent;
 use crate::feature::Column;
@@ -197,6 +198,28 @@ fn what_was_lost_is_said_by_the_panes_around_it() {
 }
 
 #[test]
+fn a_log_that_broke_off_goes_on_further_than_before_and_says_so() {
+    let rules = rules();
+    let mut state = PartitionState::new(&rules, 0);
+    let log = rows((0..20).map(|i| BASE + 3 * PANE + i * 1000));
+    state.apply(&rules, &batch(&log, 0), 20);
+    let (first, second) = (TopicId::known([1; 16]), TopicId::known([2; 16]));
+    state.lineage = Lineage { topic: first, leader_epoch: Some(3), breaks: 0 };
+    let before = state.applied_through();
+    assert_eq!(before, 20);
+    state.break_off(0, second);
+    assert_eq!((state.next_offset, state.totals.lost), (0, 1));
+    assert_eq!(state.lineage, Lineage { topic: second, leader_epoch: None, breaks: 1 });
+    assert!(state.applied_through() > before);
+    assert!(state.open().all(|pane| pane.gap));
+    // By other rules nothing but the position is read.
+    for rules in [&rules, &Rules { hash: 8, ..rules.clone() }] {
+        let read = restarted(&state, rules);
+        assert_eq!((read.next_offset, read.lineage), (0, state.lineage));
+    }
+}
+
+#[test]
 fn panes_that_could_not_be_published_come_first_the_next_time() {
     let rules = rules();
     let mut state = PartitionState::new(&rules, 0);
@@ -240,6 +263,9 @@ fn a_state_that_an_earlier_release_wrote_is_read() {
     state.open().for_each(|pane| pane.encode_sample(&mut sample));
     state.repeats.encode(&mut sample);
     let mut old = bytes(&state);
+    old.truncate(old.len() - stored::LINEAGE_BYTES);
+    let sampled = PartitionState::decode(&mut Reader::new(&old), &rules).unwrap();
+    assert_eq!(sampled, state, "only the lineage is missing, and there is none yet");
     old.truncate(old.len() - sample.into_bytes().len());
     let read = PartitionState::decode(&mut Reader::new(&old), &rules).unwrap();
     assert_eq!(read.repeats, Repeats::default());
