@@ -194,9 +194,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The last `N` bytes, which stay; `None` when there are fewer.
-    pub fn last<const N: usize>(&self) -> Option<&'a [u8; N]> {
-        self.bytes.last_chunk()
+    /// The last `N` bytes if they end with `mark`: they are taken off.
+    pub fn ending<const N: usize>(&mut self, mark: &[u8]) -> Option<&'a [u8; N]> {
+        let (rest, last) = self.bytes.split_last_chunk()?;
+        last.ends_with(mark).then(|| self.bytes = rest)?;
+        Some(last)
     }
 
     pub fn str(&mut self) -> Result<&'a str, Truncated> {

@@ -110,6 +110,8 @@ pub enum Error {
         "records of topic `{topic}` went away while they were read (retention); read later ones"
     )]
     Gone { topic: String },
+    #[error("no permission to {doing}: grant {right}")]
+    Denied { doing: String, right: String },
     #[error("can't {doing}: {cause}")]
     Request { doing: String, cause: KafkaError },
     #[error("the Kafka client can't go on ({code}): {reason}; restart it")]

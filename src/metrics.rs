@@ -131,6 +131,7 @@ impl Metrics {
         for name in [
             "driftd_consumer_rebalances_total",
             "driftd_consumer_stall_recoveries_total",
+            "driftd_kafka_token_failures_total",
             "driftd_state_snapshots_total",
             "driftd_state_snapshot_failures_total",
             "driftd_config_reload_failures_total",
@@ -209,6 +210,11 @@ impl Metrics {
 
     pub fn stall_recovered(&self) {
         self.count("driftd_consumer_stall_recoveries_total", &[], 1);
+    }
+
+    /// No new token of OAUTHBEARER could be had; the old one serves until it ends.
+    pub fn token_failed(&self) {
+        self.count("driftd_kafka_token_failures_total", &[], 1);
     }
 
     pub fn assigned_partitions(&self, topic: &str, partitions: usize) {

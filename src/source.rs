@@ -65,14 +65,16 @@ pub enum LossCause {
     /// The broker deleted them before they were read. `to` is the log's first offset. A model that
     /// had got past `from` lost only what lies between its own next offset and `to`.
     Retention,
-    /// The log ends before the offset: it was cut, or the topic was made anew where brokers know of no
-    /// ids. Reading resumes at the log's first offset, which is `to`; how many are gone nobody can tell.
+    /// The log ends before the offset, where brokers know of no ids: it was cut, or the topic was made anew.
+    /// Reading resumes at the log's first offset, which is `to`; how many are gone nobody can tell.
     BeyondEnd,
     /// The topic was deleted and made anew: its id is another. Reading resumes at `to`, the first offset of
     /// the new one; how many records of the old one are gone nobody can tell. It is nothing to a model whose
     /// start was one of the new topic.
     Recreated,
-    /// The log changed its history below `from` (an unclean leader election). `to` equals `from`.
+    /// The log was cut below `from`, and other records have taken, or will take, the place of those that were
+    /// read (an unclean leader election). Reading resumes at `to`: where the two part if that is known, else
+    /// at `from` or the end of the log.
     Truncated,
     /// A batch that could not be decompressed or failed its checksum was skipped.
     Undecodable,

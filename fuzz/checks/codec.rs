@@ -6,6 +6,8 @@
 use driftd::codec::{Reader, Writer, read_frame, write_frame};
 use driftd::decide::model::ModelState;
 use driftd::histogram::{CategoricalCells, Cells, Counts, NumericCells, Scale, Storage};
+use driftd::offsets::Lineage;
+use driftd::window::partition::LINEAGE_BYTES;
 use driftd::window::{Pane, Partial, PartitionState, Rules, Watermark};
 
 use super::input::Input;
@@ -152,7 +154,20 @@ fn partition(body: &[u8]) {
     let decode = |input: &mut Reader<'_>| PartitionState::decode(input, &rules).ok();
     let Some(state) = decode(&mut Reader::new(body)) else { return };
     assert!(state.open().all(|pane| pane.features.len() == rules.cells.len()));
-    grown_comes_back(&state, |state, out| state.encode(out), decode);
+    let encoded = |state: &PartitionState| {
+        let mut out = Writer::default();
+        state.encode(&mut out);
+        out.into_bytes()
+    };
+    assert_eq!(decode(&mut Reader::new(&encoded(&state))).as_ref(), Some(&state));
+    // What tells of the log stands behind all else, and can be missing as a whole.
+    let mut bare = state;
+    bare.lineage = Lineage::default();
+    let encode = |state: &PartitionState, out: &mut Writer| {
+        let bytes = encoded(state);
+        out.raw(&bytes[..bytes.len() - LINEAGE_BYTES]);
+    };
+    grown_comes_back(&bare, encode, decode);
 }
 
 fn watermark(body: &[u8]) {

@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -64,6 +64,9 @@ pub(crate) struct Context {
     /// Nobody will ask for signals any more: answer by ourselves.
     closing: AtomicBool,
     tokens: token::Source,
+    /// Tokens that could not be had.
+    token_failures: AtomicU64,
+    group: String,
 }
 
 impl Context {
@@ -111,7 +114,7 @@ impl ClientContext for Context {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.tell(Signal::Trouble(trouble::told(&error, reason)));
+        self.tell(Signal::Trouble(trouble::told(&error, reason, &self.group)));
     }
 
     fn generate_oauth_token(
@@ -120,6 +123,7 @@ impl ClientContext for Context {
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let token = self.tokens.token();
         if let Err(error) = &token {
+            self.token_failures.fetch_add(1, Ordering::Relaxed);
             self.tell(Signal::Trouble(error.clone()));
         }
         token.map_err(Into::into)
@@ -238,6 +242,11 @@ impl Link {
         self.consumer.context().take_signals()
     }
 
+    /// Bearer tokens that could not be fetched or read.
+    pub(crate) fn token_failures(&self) -> u64 {
+        self.consumer.context().token_failures.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn forward(&self, topic: &CStr, partition: i32) {
         self.messages.forward(topic, partition);
     }
@@ -347,6 +356,8 @@ pub(super) fn create(config: &Config, client: &ClientConfig) -> Result<Consumer,
         unanswered: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         tokens: token::Source::of(config),
+        token_failures: AtomicU64::new(0),
+        group: config.group.clone(),
     };
     client.create_with_context(context).map_err(|error| match error {
         KafkaError::ClientCreation(why) => Error::Combination(why),

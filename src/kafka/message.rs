@@ -96,6 +96,14 @@ impl RawBatch {
         }
     }
 
+    /// Epoch of the leader that wrote a message, where that is known.
+    pub(crate) fn leader_epoch(&self, index: usize) -> Option<i32> {
+        match &*self.0 {
+            Held::Queued(messages) => messages.get(index).leader_epoch(),
+            Held::Polled(_) => None,
+        }
+    }
+
     /// The error that stands in a message's place.
     pub(crate) fn error(&self, index: usize) -> Option<(RDKafkaErrorCode, String)> {
         match &*self.0 {
@@ -130,6 +138,8 @@ struct Part {
     partition: TopicPartition,
     first_offset: i64,
     last_offset: i64,
+    /// Of the last of them.
+    leader_epoch: Option<i32>,
     records: usize,
     bytes: usize,
     /// Its runs, once they are sorted.
@@ -148,7 +158,7 @@ impl Sorter {
     pub(crate) fn push(
         &mut self,
         Stretch { start, end, last_offset, bytes }: Stretch,
-        first_offset: i64,
+        (first_offset, leader_epoch): (i64, Option<i32>),
         partition: &TopicPartition,
     ) {
         let records = end - start;
@@ -157,6 +167,7 @@ impl Sorter {
         match known.map(|group| &mut self.parts[group]) {
             Some(part) => {
                 part.last_offset = last_offset;
+                part.leader_epoch = leader_epoch;
                 part.records += records;
                 part.bytes += bytes;
             }
@@ -167,6 +178,7 @@ impl Sorter {
                     partition,
                     first_offset,
                     last_offset,
+                    leader_epoch,
                     records,
                     bytes,
                     runs,
@@ -288,6 +300,11 @@ impl Group<'_> {
 
     pub fn last_offset(&self) -> i64 {
         self.part.last_offset
+    }
+
+    /// Epoch of the leader that wrote the last of them, where that is known.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        self.part.leader_epoch
     }
 }
 

@@ -27,6 +27,7 @@ use crate::kafka::Error;
 use crate::kafka::consumer::log_line;
 use crate::kafka::renewal::Renewal;
 use crate::kafka::token;
+use crate::kafka::trouble::refused;
 
 /// A record that is larger is refused; the topics are created to take it.
 pub const RECORD_MAX: usize = 8 << 20;
@@ -107,7 +108,11 @@ impl ClientContext for Context {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.tokens.token().map_err(Into::into)
+        let token = self.tokens.token();
+        if let Err(error) = &token {
+            tracing::warn!(error, "Kafka, writing");
+        }
+        token.map_err(Into::into)
     }
 }
 
@@ -200,6 +205,9 @@ impl Producer {
             }
         }
         acks.wait(until).map_err(|cause| {
+            // What ended the client says more than that its queue was given up.
+            let fatal = client.client().fatal_error();
+            let cause = fatal.map_or(cause, |(code, _)| KafkaError::MessageProduction(code));
             self.replace(&client);
             if cause == KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut) {
                 let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,7 +285,15 @@ fn connect(config: &Config) -> Result<Arc<ThreadedProducer<Context>>, Error> {
 
 fn failed(records: &[Outgoing], cause: KafkaError) -> Error {
     let place = records.first().map(|r| format!("{}-{}", r.topic, r.partition)).unwrap_or_default();
-    Error::Request { doing: format!("write to {place}"), cause }
+    let topic = records.first().map(|r| r.topic.as_str()).unwrap_or_default();
+    let of_cluster =
+        cause.rdkafka_error_code() == Some(RDKafkaErrorCode::ClusterAuthorizationFailed);
+    refused(format!("write to {place}"), cause, || match of_cluster {
+        true => format!(
+            "Write on topic `{topic}`, and on brokers before 2.8 IdempotentWrite on the cluster"
+        ),
+        false => format!("Write on topic `{topic}`"),
+    })
 }
 
 /// Queues a record; waits while the queue is full.

@@ -266,7 +266,7 @@ impl Range {
             self.places[at].next = stretch.last_offset + 1;
             let is_last = stretch.last_offset + 1 >= to;
             if offset < to {
-                sorter.push(stretch, offset, &self.stretches[at].partition);
+                sorter.push(stretch, (offset, None), &self.stretches[at].partition);
             }
             if is_last {
                 self.pass_on(&mut sorter, raw, visit);

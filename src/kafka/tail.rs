@@ -10,6 +10,7 @@ use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
 use crate::kafka::Config;
@@ -17,6 +18,7 @@ use crate::kafka::Error;
 use crate::kafka::consumer;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::renewal::Renewal;
+use crate::kafka::trouble::refused;
 
 /// Longest time for the client to be put away; nothing depends on it.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -44,6 +46,8 @@ pub struct Tail {
     topic: String,
     /// Behind the last record that was handed out.
     next: BTreeMap<i32, i64>,
+    /// Brokers told where the logs end, but do not give what is in them.
+    denied: bool,
 }
 
 impl Tail {
@@ -60,7 +64,14 @@ impl Tail {
         // Before the client: a file that changes between the two is then seen to have changed.
         let renewal = Renewal::of(config);
         let consumer = Some(Self::connect(config, topic, &next)?);
-        Ok(Self { config: config.clone(), consumer, renewal, topic: topic.to_owned(), next })
+        Ok(Self {
+            config: config.clone(),
+            consumer,
+            renewal,
+            topic: topic.to_owned(),
+            next,
+            denied: false,
+        })
     }
 
     /// A client that goes on with what comes `next`.
@@ -124,7 +135,7 @@ impl Tail {
             if !ends.iter().any(behind) {
                 return Ok(());
             }
-            if Instant::now() >= until {
+            if self.denied || Instant::now() >= until {
                 return Err(self.late(timeout));
             }
             if self.one(SOON, &mut visit) {
@@ -145,7 +156,7 @@ impl Tail {
     ) -> Result<(), Error> {
         let until = Instant::now() + timeout;
         while self.next.get(&partition).is_some_and(|next| *next <= offset) {
-            if Instant::now() >= until {
+            if self.denied || Instant::now() >= until {
                 return Err(self.late(timeout));
             }
             self.one(SOON, &mut visit);
@@ -159,6 +170,10 @@ impl Tail {
     }
 
     fn late(&self, timeout: Duration) -> Error {
+        if self.denied {
+            let denied = RDKafkaErrorCode::TopicAuthorizationFailed;
+            return request(&self.topic, KafkaError::MessageConsumption(denied));
+        }
         let why = format!("{} could not be read to its end in {timeout:?}", self.topic);
         Error::Unreachable { brokers: "the cluster".to_owned(), why }
     }
@@ -193,6 +208,7 @@ impl Tail {
         let Some(consumer) = &self.consumer else { return false };
         match consumer.poll(timeout) {
             Some(Ok(message)) => {
+                self.denied = false;
                 self.next.insert(message.partition(), message.offset() + 1);
                 visit(Entry {
                     partition: message.partition(),
@@ -203,6 +219,8 @@ impl Tail {
                 true
             }
             Some(Err(error)) => {
+                let code = error.rdkafka_error_code();
+                self.denied |= code == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
                 tracing::debug!(topic = self.topic, %error, "reading");
                 false
             }
@@ -245,7 +263,7 @@ fn list(
 }
 
 fn request(topic: &str, cause: KafkaError) -> Error {
-    Error::Request { doing: format!("read topic `{topic}`"), cause }
+    refused(format!("read topic `{topic}`"), cause, || format!("Read on topic `{topic}`"))
 }
 
 #[cfg(test)]

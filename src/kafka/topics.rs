@@ -18,6 +18,7 @@ use crate::kafka::producer::Context;
 use crate::kafka::producer::shared;
 use crate::kafka::sample::partitions;
 use crate::kafka::token;
+use crate::kafka::trouble::refused;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Settings are asked for only to refuse wrong ones: a broker that does not tell them is no reason to wait.
@@ -65,6 +66,13 @@ pub async fn find(config: &Config, names: &[String]) -> Result<BTreeMap<String, 
     let names: Vec<String> = there.keys().cloned().collect();
     for (name, told) in names.iter().zip(told) {
         match told {
+            // Of one that may not be looked at nothing is said but its name.
+            Ok(resource) if resource.entries.is_empty() => {
+                tracing::warn!(
+                    topic = name,
+                    "the settings of this topic can't be looked at; grant DescribeConfigs on it"
+                );
+            }
             Ok(resource) => {
                 let values = resource.entries.into_iter();
                 let settings =
@@ -127,8 +135,14 @@ pub async fn create(config: &Config, wanted: &[Wanted]) -> Result<(), Error> {
         .collect();
     let options =
         AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-    let failed =
-        |name: &str, cause| Error::Request { doing: format!("create topic `{name}`"), cause };
+    let failed = |name: &str, cause| {
+        refused(format!("create topic `{name}`"), cause, || {
+            format!(
+                "Create on topic `{name}` or on the cluster, or have somebody who may run `driftd topics \
+                 create`"
+            )
+        })
+    };
     let all = || wanted.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>().join(", ");
     let made = admin.create_topics(&topics, &options).await;
     for result in made.map_err(|cause| failed(&all(), cause))? {

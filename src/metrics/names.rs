@@ -2,7 +2,7 @@
 
 use crate::metrics::text::Kind;
 
-pub(super) const COUNTERS: [(&str, &str); 20] = [
+pub(super) const COUNTERS: [(&str, &str); 21] = [
     ("driftd_records_consumed_total", "Records read from the topic."),
     ("driftd_record_bytes_total", "Payload bytes of the records read."),
     ("driftd_records_rejected_total", "Records or rows that could not be used, by reason."),
@@ -15,6 +15,7 @@ pub(super) const COUNTERS: [(&str, &str); 20] = [
     ("driftd_keys_looked_up_total", "JSON keys that came elsewhere than in the last record."),
     ("driftd_consumer_rebalances_total", "Assignments and revocations of partitions."),
     ("driftd_consumer_stall_recoveries_total", "Partitions that stood still and were restarted."),
+    ("driftd_kafka_token_failures_total", "Kafka bearer tokens that could not be fetched or read."),
     ("driftd_panes_closed_total", "Panes closed."),
     ("driftd_partials_published_total", "Partial counts handed to evaluation."),
     ("driftd_state_snapshots_total", "Snapshots written."),

@@ -130,6 +130,8 @@ struct Ingest<'a> {
     reject_lines: HashMap<(usize, Reason), Instant>,
     /// Recoveries of stalled partitions that the present source has been counted for.
     stalls: u64,
+    /// The same of tokens that could not be had.
+    token_failures: u64,
     published: Instant,
     snapshotted: Instant,
     breaker: Arc<Breaker>,
@@ -164,6 +166,7 @@ impl<'a> Ingest<'a> {
             unkept: BTreeSet::new(),
             reject_lines: HashMap::new(),
             stalls: 0,
+            token_failures: 0,
             published: now,
             snapshotted: now,
             breaker: parts.breaker,
@@ -256,7 +259,7 @@ impl<'a> Ingest<'a> {
             Ok(connected) => {
                 info!(topics = topics.join(","), group = self.kafka.group, "reading");
                 *source = Some(connected);
-                self.stalls = 0;
+                (self.stalls, self.token_failures) = (0, 0);
                 true
             }
             Err(error) => {
@@ -326,6 +329,7 @@ impl<'a> Ingest<'a> {
             } else {
                 state.apply(&watched.rules, &batch, next_offset);
             }
+            state.lineage.leader_epoch = records.leader_epoch();
             let metrics = &self.desk.metrics;
             let (topic, name) = (&*partition.topic, self.desk.specs[model].name());
             for reason in Reason::ALL {

@@ -277,7 +277,8 @@ impl KafkaSource {
         let mut assigned = Vec::new();
         let mut lost = Vec::new();
         for place in taking.into_places() {
-            let slot = Slot::new(place.assigned.partition.clone(), place.first);
+            let mut slot = Slot::new(place.assigned.partition.clone(), place.first);
+            slot.proof = place.proof;
             self.slots.insert(slot);
             let Assigned { partition, topic, .. } = &place.assigned;
             self.watch.know(&partition.topic, *topic);
@@ -298,7 +299,8 @@ impl KafkaSource {
         for place in taking.places() {
             let TopicPartition { topic, partition } = &place.assigned.partition;
             self.link.forward(&slots::c_name(topic), *partition);
-            list.add_partition_offset(topic, *partition, Offset::Offset(place.first))?;
+            let from = place.proof.map_or(place.first, |(at, _)| at);
+            list.add_partition_offset(topic, *partition, Offset::Offset(from))?;
         }
         Ok(list)
     }
@@ -377,6 +379,11 @@ impl KafkaSource {
     /// Partitions that had stopped without a word and were started again.
     pub fn stalls(&self) -> u64 {
         self.stalls
+    }
+
+    /// Bearer tokens of OAUTHBEARER that could not be fetched or read.
+    pub fn token_failures(&self) -> u64 {
+        self.link.token_failures()
     }
 
     /// Offsets reported as `Lost`.

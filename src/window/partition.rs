@@ -23,6 +23,8 @@ mod repeats;
 mod runs;
 mod stored;
 
+pub use stored::LINEAGE_BYTES;
+
 /// Panes that can be missed at once; a baseline that comes later than that is no longer news.
 const MISSED_MOST: i64 = 1000;
 /// No log comes to so many records that its offsets need more bits.
@@ -272,6 +274,7 @@ impl PartitionState {
     /// Records `[next_offset, to)` are gone from the log: counted, and the panes around say so.
     pub fn lose(&mut self, to: i64, lost: u64) {
         self.next_offset = to;
+        self.lineage.leader_epoch = None;
         self.totals.lost += lost;
         self.gap = true;
         for pane in self.open.values_mut() {
@@ -284,13 +287,15 @@ impl PartitionState {
     pub fn break_off(&mut self, to: i64, topic: Option<TopicId>) {
         self.lose(to, 1);
         let topic = topic.or(self.lineage.topic);
-        self.lineage = Lineage { topic, leader_epoch: None, breaks: self.lineage.breaks + 1 };
+        self.lineage =
+            Lineage { topic, leader_epoch: None, breaks: self.lineage.breaks.saturating_add(1) };
     }
 
     /// `next_offset` on a scale that never goes back, whatever becomes of the log: what was counted
     /// through more is further on.
     pub fn applied_through(&self) -> i64 {
-        (i64::from(self.lineage.breaks) << BREAK_BITS).saturating_add(self.next_offset)
+        let breaks = i64::from(self.lineage.breaks).min(i64::MAX >> BREAK_BITS);
+        (breaks << BREAK_BITS).saturating_add(self.next_offset)
     }
 
     /// Panes that closed since the last call; they must be durable before the next snapshot.

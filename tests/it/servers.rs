@@ -131,6 +131,11 @@ impl Kafka {
         &self.server.address
     }
 
+    /// Where the broker keeps its logs.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.server.dir.path().join("data")
+    }
+
     /// Asks the broker to end and waits until it is gone.
     pub(crate) fn stop(&self) {
         self.server.run("stop");
@@ -157,6 +162,35 @@ impl Kafka {
         }
         let created = block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
         assert!(created.iter().all(Result::is_ok), "{created:?}");
+    }
+
+    /// A second broker of the same cluster, which this one must outlive.
+    pub(crate) fn join(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = [OsStr::new("join"), dir.path().as_os_str(), self.server.dir.path().as_os_str()];
+        let address = run("kafka", dirs);
+        Self { server: Started { server: "kafka", dir, address } }
+    }
+
+    /// Creates a topic whose partitions are on these brokers, each led by its first.
+    pub(crate) fn create_topic_on(&self, name: &str, brokers: &[&[i32]]) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.brokers()).create().unwrap();
+        let partitions = i32::try_from(brokers.len()).unwrap();
+        let topic = NewTopic::new(name, partitions, TopicReplication::Variable(brokers));
+        let created = block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+        assert!(created.iter().all(Result::is_ok), "{created:?}");
+    }
+
+    /// Which broker leads a partition.
+    pub(crate) fn leader(&self, name: &str, partition: i32) -> i32 {
+        let consumer: rdkafka::consumer::BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", self.brokers()).create().unwrap();
+        let limit = std::time::Duration::from_secs(30);
+        let metadata = rdkafka::consumer::Consumer::fetch_metadata(&consumer, Some(name), limit);
+        let metadata = metadata.unwrap();
+        let partitions = metadata.topics()[0].partitions();
+        partitions.iter().find(|p| p.id() == partition).map_or(-1, |p| p.leader())
     }
 
     /// The topic has so many partitions from now on.

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# One Apache Kafka 4.1 node (KRaft) on the loopback, from Maven Central.
+# Apache Kafka 4.1 (KRaft) on the loopback, from Maven Central: one node, and a second broker where one is asked for.
 #
 #   kafka.sh installed          exit 0 if it is in the cache
 #   kafka.sh install            puts it there (needs Java 17 and Maven)
 #   kafka.sh start DIR [DOORS]  starts it on the data in DIR; prints its address when it is ready. With
 #                               DOORS, a folder with ca.crt, broker.pem, expired.pem (key first) and
 #                               jwks.json, it has guarded listeners too, which DIR/listeners names
+#   kafka.sh join DIR FIRST     starts a second broker, in DIR, of the cluster of the node in FIRST, which must
+#                               stay while there is work for its controller; `start DIR` starts it again
 #   kafka.sh acl DIR OPTION...  changes the rights of a guarded one, as Kafka's AclCommand does
 #   kafka.sh stop DIR           asks it to end, and waits
 #   kafka.sh kill DIR           kill -9; a later start finds the same data and the same port
@@ -46,6 +48,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
+# Leaders that moved go back as soon as they can.
+leader.imbalance.check.interval.seconds=2
 # A restart after kill -9 waits until the session of the killed one has ended.
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
@@ -55,6 +59,19 @@ log.retention.check.interval.ms=5000
 log.cleaner.backoff.ms=1000
 log.cleaner.dedupe.buffer.size=2097152
 PROPERTIES
+}
+
+# A broker alone, with the controller of another.
+join() {
+    local dir=$1 voters
+    mkdir -p "$dir"
+    configure "$dir"
+    voters=$(sed -n 's|^controller.quorum.voters=||p' "$2/server.properties")
+    sed -i -E "s|^process.roles=.*|process.roles=broker|; s|^node.id=.*|node.id=2|
+        s|^(controller.quorum.voters)=.*|\1=$voters|
+        s|^(listeners=PLAINTEXT://[^,]*),.*|\1|" "$dir/server.properties"
+    format "$dir"
+    start "$dir"
 }
 
 # Listeners that ask who comes, and an authorizer. Whoever comes by PLAINTEXT may do everything.
@@ -135,6 +152,7 @@ case "${1:-}" in
     installed) [ -e "$home/.ok" ] ;;
     install) install_once "$home" install ;;
     start) start "${2:?a directory}" "${3:-}" ;;
+    join) join "${2:?a directory}" "${3:?the directory of the first node}" ;;
     acl)
         dir=${2:?a directory}
         java_tool org.apache.kafka.tools.AclCommand --force "${@:3}" --bootstrap-server \
@@ -142,5 +160,5 @@ case "${1:-}" in
         ;;
     stop) stop "${2:?a directory}" ;;
     kill) stop "${2:?a directory}" KILL ;;
-    *) die "usage: kafka.sh installed | install | start DIR [DOORS] | acl DIR OPTION... | stop DIR | kill DIR" ;;
+    *) die "usage: kafka.sh installed | install | start DIR [DOORS] | join DIR FIRST | acl DIR OPTION... | stop DIR | kill DIR" ;;
 esac

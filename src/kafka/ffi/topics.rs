@@ -16,7 +16,7 @@ use crate::kafka::consumer::Consumer;
 ///
 /// # Errors
 /// What the broker, or librdkafka for it, has said; also of one topic alone.
-pub fn topic_ids(
+pub(crate) fn topic_ids(
     consumer: &Consumer,
     broker: i32,
     topics: &[&CStr],

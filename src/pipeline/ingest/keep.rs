@@ -44,6 +44,9 @@ impl Ingest<'_> {
             self.publisher.flush_progress();
             (self.stalls..source.stalls()).for_each(|_| self.desk.metrics.stall_recovered());
             self.stalls = source.stalls();
+            let failures = source.token_failures();
+            (self.token_failures..failures).for_each(|_| self.desk.metrics.token_failed());
+            self.token_failures = failures;
         }
         if now.duration_since(self.noted) >= NOTE {
             self.note_reached(now);

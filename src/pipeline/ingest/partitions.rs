@@ -139,17 +139,17 @@ impl Ingest<'_> {
         let lost = lost.cast_unsigned();
         error!(%partition, from, to, %cause, "records are gone from the log");
         self.desk.metrics.records_lost(&partition.topic, cause.as_str(), lost);
-        if matches!(cause, LossCause::BeyondEnd | LossCause::Recreated) {
-            self.desk.store.begun_anew(partition);
-            self.breaker.begun_anew(partition);
+        match cause {
+            LossCause::BeyondEnd | LossCause::Recreated | LossCause::Truncated => {
+                self.desk.store.begun_anew(partition);
+                self.breaker.begun_anew(partition);
+            }
+            LossCause::Retention | LossCause::Undecodable | LossCause::Deadly => {}
         }
         let topic = self.topic_ids.get(&partition.topic).copied().flatten();
         for state in self.partitions.get_mut(partition).into_iter().flat_map(BTreeMap::values_mut) {
             match cause {
-                LossCause::Retention
-                | LossCause::Undecodable
-                | LossCause::Truncated
-                | LossCause::Deadly => {
+                LossCause::Retention | LossCause::Undecodable | LossCause::Deadly => {
                     let missed = to.saturating_sub(state.next_offset.max(from)).max(0);
                     state.lose(to.max(state.next_offset), missed.cast_unsigned());
                 }
@@ -159,6 +159,8 @@ impl Ingest<'_> {
                     state.break_off(to, topic);
                 }
                 LossCause::Recreated => {}
+                // One that is not that far goes on where it is.
+                LossCause::Truncated => state.break_off(to.min(state.next_offset), topic),
             }
         }
     }

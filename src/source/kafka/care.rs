@@ -99,10 +99,14 @@ impl KafkaSource {
                 }
             };
         slot.astray = false;
+        slot.proof = None;
         let from = slot.next;
         if let Some(cause) = starts::outside(from, low, high) {
-            slot.next = low;
-            self.lose(name, from, low, cause);
+            // Of a topic that was made anew it would have been heard.
+            let is_cut = cause == LossCause::BeyondEnd && self.watch.knows(&name.topic);
+            let (to, cause) = if is_cut { (high, LossCause::Truncated) } else { (low, cause) };
+            slot.next = to;
+            self.lose(name, from, to, cause);
         }
         self.restart(index);
     }
@@ -120,6 +124,7 @@ impl KafkaSource {
             Err(error) => return self.put_off(format!("can't ask where {name} ends: {error}")),
         };
         slot.stuck = false;
+        slot.proof = None;
         let at = slot.next;
         slot.next = slot.hole.get_or_insert(Hole::new(at)).failed(at, high);
         tracing::debug!(partition = %name, at, next = slot.next, high, "undecodable");

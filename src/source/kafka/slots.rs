@@ -33,6 +33,9 @@ pub(super) struct Slot {
     pub(super) stuck: bool,
     /// `next` has moved: what comes before the partition is restarted there is not wanted.
     pub(super) moved: bool,
+    /// The last record that was counted, and the epoch of its leader: while the log has it no other took its
+    /// place below `next`. It is fetched once more, to see.
+    pub(super) proof: Option<(i64, i32)>,
     /// The log does not have `next`.
     pub(super) astray: bool,
     quiet: Duration,
@@ -50,11 +53,24 @@ impl Slot {
             hole: None,
             stuck: false,
             moved: false,
+            proof: None,
             astray: false,
             quiet: Duration::ZERO,
             patience: PATIENCE,
             forwarding: FORWARDING,
         }
+    }
+
+    /// Whether the log has another record in the place of the last that was counted. Asked of the first
+    /// message that comes.
+    pub(super) fn is_disproved(&mut self, offset: i64, epoch: impl Fn() -> Option<i32>) -> bool {
+        let proof = self.proof.take();
+        proof.is_some_and(|(at, of)| offset == at && epoch().is_some_and(|epoch| epoch != of))
+    }
+
+    /// Where fetching begins.
+    pub(super) fn fetched_from(&self) -> i64 {
+        self.proof.map_or(self.next, |(at, _)| at)
     }
 
     /// A message was handed out.
@@ -112,7 +128,7 @@ impl Slot {
 
     fn add_to(&self, list: &mut TopicPartitionList) -> Result<(), KafkaError> {
         let TopicPartition { topic, partition } = &self.partition;
-        list.add_partition_offset(topic, *partition, Offset::Offset(self.next))
+        list.add_partition_offset(topic, *partition, Offset::Offset(self.fetched_from()))
     }
 }
 
@@ -221,6 +237,21 @@ mod tests {
         assert!(slots.at(0).is_quiet());
         slots.at(0).advance(6);
         assert!(!slots.at(0).is_quiet());
+    }
+
+    #[test]
+    fn another_epoch_in_the_place_of_the_last_record_disproves_it() {
+        let mut slots = one();
+        for (offset, epoch, disproved) in
+            [(4, Some(2), false), (4, Some(3), true), (4, None, false), (5, Some(3), false)]
+        {
+            let slot = slots.at(0);
+            slot.proof = Some((4, 2));
+            assert_eq!(slot.fetched_from(), 4);
+            assert_eq!(slot.is_disproved(offset, || epoch), disproved);
+            assert!(!slot.is_disproved(4, || Some(9)), "only the first message says it");
+            assert_eq!(slot.fetched_from(), 5);
+        }
     }
 
     #[test]

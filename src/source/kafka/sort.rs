@@ -33,11 +33,17 @@ impl KafkaSource {
             let Some(at) = slot else { continue };
             let offset = raw.offset(index);
             let slot = self.slots.at(at);
-            // Of the time before it was restarted.
-            if offset < slot.next {
+            if slot.moved {
                 continue;
             }
-            if slot.moved {
+            if slot.is_disproved(offset, || raw.leader_epoch(index)) {
+                let (partition, next) = (slot.partition.clone(), slot.next);
+                self.ready.extend(sorter.cut(raw).map(Event::Batch));
+                self.lose(partition, next, next, LossCause::Truncated);
+                continue;
+            }
+            // Of the time before it was restarted.
+            if offset < slot.next {
                 continue;
             }
             if let Some(from) = slot.behind_hole() {
@@ -50,7 +56,8 @@ impl KafkaSource {
             let stretch = raw.stretch(index);
             let slot = self.slots.at(at);
             slot.advance(stretch.last_offset + 1);
-            sorter.push(stretch, offset, &slot.partition);
+            let leader_epoch = raw.leader_epoch(stretch.end - 1);
+            sorter.push(stretch, (offset, leader_epoch), &slot.partition);
             next = stretch.end;
         }
         if let Some(batch) = sorter.cut(raw) {
@@ -67,12 +74,14 @@ impl KafkaSource {
         match code {
             RDKafkaErrorCode::PartitionEOF => {}
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                slot.astray = true;
-            }
-            RDKafkaErrorCode::LogTruncation => {
-                slot.astray = true;
-                let (partition, next) = (slot.partition.clone(), slot.next);
-                self.lose(partition, next, next, LossCause::Truncated);
+                let Some(end) = truncated_to(text).filter(|&end| end < slot.next) else {
+                    slot.astray = true;
+                    return;
+                };
+                // From there on a later leader has written other records.
+                let (partition, from) = (slot.partition.clone(), slot.next);
+                (slot.next, slot.moved, slot.proof) = (end, true, None);
+                self.lose(partition, from, end, LossCause::Truncated);
             }
             RDKafkaErrorCode::BadMessage
             | RDKafkaErrorCode::BadCompression
@@ -83,5 +92,27 @@ impl KafkaSource {
             }
             _ => self.note(format!("{code}: {text}")),
         }
+    }
+}
+
+/// Where the log parts from the one that was read, if a new leader's epochs have shown that it does: only
+/// librdkafka's text tells it.
+fn truncated_to(text: &str) -> Option<i64> {
+    let (_, found) = text.split_once("log truncation detected")?;
+    let (_, end) = found.split_once("end offset is ")?;
+    end.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_what_was_cut_is_read_from_the_complaint() {
+        let text = "Partition log truncation detected at offset 5003 (leader epoch 0): broker end \
+                    offset is 2412 (offset leader epoch 0). Reset to INVALID.: Local: Partition log \
+                    truncation detected (broker 1)";
+        assert_eq!(truncated_to(text), Some(2412));
+        assert_eq!(truncated_to("fetch failed due to requested offset not available"), None);
     }
 }

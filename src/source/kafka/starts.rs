@@ -35,6 +35,8 @@ pub(super) struct Place {
     pub(super) assigned: Assigned,
     /// The smallest start.
     pub(super) first: i64,
+    /// The record before it and the epoch of its leader, as whoever starts there has seen it.
+    pub(super) proof: Option<(i64, i32)>,
     /// Offsets that were asked for and that the log does not have: `(from, to, cause)`.
     pub(super) lost: Vec<(i64, i64, LossCause)>,
 }
@@ -130,12 +132,19 @@ fn place(
     // An empty log has one offset, its end.
     let low = found(low, partition)?.unwrap_or(high);
     let mut offsets = Vec::with_capacity(starts.len());
-    let mut foreign = None;
+    let (mut foreign, mut cut) = (None, None);
     for start in starts {
         offsets.push(match start {
             Start::Offset(offset, lineage) if lineage.is_foreign(topic) => {
                 foreign = foreign.max(Some(*offset));
                 low
+            }
+            // It is the same topic, so the log was cut.
+            Start::Offset(offset, lineage)
+                if *offset > high && topic.is_some() && lineage.topic == topic =>
+            {
+                cut = cut.max(Some(*offset));
+                high
             }
             Start::Offset(offset, _) => *offset,
             Start::Earliest => low,
@@ -150,6 +159,16 @@ fn place(
     let mut place = settle(partition, offsets, low, high);
     place.assigned.topic = topic;
     place.lost.extend(foreign.map(|from| (from, low, LossCause::Recreated)));
+    place.lost.extend(cut.map(|from| (from, high, LossCause::Truncated)));
+    let first = place.first;
+    place.proof = starts.iter().find_map(|start| match start {
+        Start::Offset(offset, lineage)
+            if *offset == first && first > low && place.lost.is_empty() =>
+        {
+            lineage.leader_epoch.map(|epoch| (first - 1, epoch))
+        }
+        Start::Offset(..) | Start::Earliest | Start::Latest | Start::Time(_) => None,
+    });
     Ok(place)
 }
 
@@ -167,7 +186,7 @@ fn settle(partition: &TopicPartition, mut starts: Vec<i64>, low: i64, high: i64)
     // Nobody reads it: from the end, so that little comes.
     let first = starts.iter().copied().min().unwrap_or(high);
     let assigned = Assigned { partition: partition.clone(), starts, low, high, topic: None };
-    Place { assigned, first, lost }
+    Place { assigned, first, proof: None, lost }
 }
 
 const NO_OFFSET: KafkaError = KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset);

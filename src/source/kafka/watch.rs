@@ -40,6 +40,11 @@ impl Watch {
         }
     }
 
+    /// Whether brokers have told the topic's id, so that another one would be heard of.
+    pub(super) fn knows(&self, topic: &str) -> bool {
+        self.known.contains_key(topic)
+    }
+
     /// The topic that is another one by now.
     pub(super) fn recreated(&self) -> Option<&str> {
         self.recreated.as_deref()
@@ -71,6 +76,7 @@ mod tests {
         watch.hear("t", other);
         watch.hear("u", one);
         assert_eq!(watch.recreated(), None);
+        assert!(watch.knows("t") && !watch.knows("u"));
         let now = Instant::now();
         assert_eq!(watch.due(now), None);
         assert_eq!(watch.due(now + LOOK), Some(vec![topic]));

@@ -15,7 +15,7 @@ use crate::window::partition::repeats::Repeats;
 /// with a length of its own.
 const LINEAGE: [u8; 8] = *b"DRFLOG01";
 /// Id, epoch, breaks, and the mark.
-pub(super) const LINEAGE_BYTES: usize = 16 + 4 + 4 + LINEAGE.len();
+pub const LINEAGE_BYTES: usize = 16 + 4 + 4 + LINEAGE.len();
 /// In the place of an epoch that nobody knows.
 const NO_EPOCH: i32 = -1;
 
@@ -96,17 +96,17 @@ fn encode_lineage(lineage: Lineage, out: &mut Writer) {
 }
 
 /// Nothing is known of the log that an earlier release has read.
-fn decode_lineage(input: &Reader<'_>) -> Lineage {
-    let Some(bytes) = input.last::<LINEAGE_BYTES>() else { return Lineage::default() };
-    let (Some((id, rest)), true) = (bytes.split_first_chunk::<16>(), bytes.ends_with(&LINEAGE))
-    else {
-        return Lineage::default();
+fn decode_lineage(input: &mut Reader<'_>) -> Lineage {
+    let mut read = || {
+        let bytes: &[u8; LINEAGE_BYTES] = input.ending(&LINEAGE)?;
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (&epoch, rest) = rest.split_first_chunk()?;
+        let (&breaks, _) = rest.split_first_chunk()?;
+        Some(Lineage {
+            topic: TopicId::known(*id),
+            leader_epoch: Some(i32::from_le_bytes(epoch)).filter(|&epoch| epoch != NO_EPOCH),
+            breaks: u32::from_le_bytes(breaks),
+        })
     };
-    let Some((&epoch, rest)) = rest.split_first_chunk::<4>() else { return Lineage::default() };
-    let Some((&breaks, _)) = rest.split_first_chunk::<4>() else { return Lineage::default() };
-    Lineage {
-        topic: TopicId::known(*id),
-        leader_epoch: Some(i32::from_le_bytes(epoch)).filter(|&epoch| epoch != NO_EPOCH),
-        breaks: u32::from_le_bytes(breaks),
-    }
+    read().unwrap_or_default()
 }

@@ -263,7 +263,7 @@ fn a_state_that_an_earlier_release_wrote_is_read() {
     state.open().for_each(|pane| pane.encode_sample(&mut sample));
     state.repeats.encode(&mut sample);
     let mut old = bytes(&state);
-    old.truncate(old.len() - stored::LINEAGE_BYTES);
+    old.truncate(old.len() - LINEAGE_BYTES);
     let sampled = PartitionState::decode(&mut Reader::new(&old), &rules).unwrap();
     assert_eq!(sampled, state, "only the lineage is missing, and there is none yet");
     old.truncate(old.len() - sample.into_bytes().len());
