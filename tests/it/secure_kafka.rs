@@ -31,6 +31,8 @@ use crate::certificates::{Authority, Signed};
 use crate::running::Daemon;
 use crate::servers::Kafka;
 
+mod rights;
+
 const TOPIC: &str = "inferences";
 const RECORDS: i64 = 300;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,7 +86,11 @@ impl World {
         let users = ["User:CN=member", "User:plain", "User:scram256", "User:oauth"];
         let mut rights = vec!["--add", "--operation", "Read", "--topic", TOPIC];
         // A group for each test: members of one would share the partitions out.
-        rights.extend(["driftd", "renewed", "tokens"].iter().flat_map(|group| ["--group", group]));
+        rights.extend(
+            ["driftd", "renewed", "tokens", "tokens-late"]
+                .iter()
+                .flat_map(|group| ["--group", group]),
+        );
         rights.extend(users.iter().flat_map(|user| ["--allow-principal", user]));
         kafka.acl(&rights);
         Some(Self { kafka, dir, ours, theirs, member, expired, tokens })
@@ -489,6 +495,39 @@ fn the_daemon_waits_at_a_closed_door_until_it_opens() {
     daemon.wait("what to do about the rights", |d| told(d, "grant "));
     let rights = ["--add", "--operation", "Read", "--topic", TOPIC, "--group", "late"];
     world.kafka.acl(&[&rights[..], &["--allow-principal", "User:scram512"]].concat());
+    daemon.wait("every record", |daemon| {
+        let counted = daemon.metric("driftd_records_consumed_total", "");
+        #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+        (counted >= RECORDS as f64).then_some(())
+    });
+    assert!(daemon.stop());
+}
+
+/// The door is open to the token; only the file is late.
+#[test]
+fn a_token_that_cannot_be_read_is_named_and_counted_until_it_is_there() {
+    let Some(world) = World::get() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (parquet, token) = (dir.path().join("reference.parquet"), dir.path().join("token"));
+    reference(&parquet);
+    let kafka = world.oauth(&token);
+    let config = json!({
+        "kafka": {"brokers": kafka.brokers, "group": "tokens-late", "options": kafka.options,
+            "oauth_token_file": token},
+        "models": [{"name": "fraud", "topic": TOPIC, "start": "earliest",
+            "drift_config": {"reference_dataset": parquet}}],
+        "state": {"dir": dir.path().join("state")},
+    });
+    let mut daemon = Daemon::start(&dir.path().join("run"), &config);
+    let failures = |daemon: &Daemon| daemon.metric("driftd_kafka_token_failures_total", "");
+    daemon.wait("a failure", |daemon| (failures(daemon) > 0.0).then_some(()));
+    daemon.wait("its reason", |daemon| {
+        let lines = daemon.lines("Kafka");
+        let says =
+            |line: &Value| line["trouble"].as_str().unwrap().contains("kafka.oauth_token_file");
+        lines.iter().any(says).then_some(())
+    });
+    fs::copy(world.tokens.issue("late-token", "kafka", 600), &token).unwrap();
     daemon.wait("every record", |daemon| {
         let counted = daemon.metric("driftd_records_consumed_total", "");
         #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
