@@ -100,7 +100,7 @@ impl RawBatch {
     pub(crate) fn leader_epoch(&self, index: usize) -> Option<i32> {
         match &*self.0 {
             Held::Queued(messages) => messages.get(index).leader_epoch(),
-            Held::Polled(_) => None,
+            Held::Copied(_) => None,
         }
     }
 
@@ -220,7 +220,7 @@ impl MessageBatch {
         let first_offset = messages.first()?.offset();
         let raw = RawBatch(Arc::new(Held::Copied(messages)));
         let (stretch, mut sorter) = (raw.stretch(0), Sorter::default());
-        sorter.push(stretch, first_offset, partition);
+        sorter.push(stretch, (first_offset, None), partition);
         Some((sorter.cut(&raw)?, stretch.last_offset + 1))
     }
 

@@ -128,7 +128,7 @@ impl Reading {
         let signals = self.consumer.context().take_signals();
         let told = signals.into_iter().rev().find_map(|signal| match signal {
             Signal::Trouble(why) => Some(why),
-            Signal::Assign(_) | Signal::Revoke(_) => None,
+            Signal::Assign(_) | Signal::Revoke(_) | Signal::Topic(..) => None,
         });
         io::Error::other(told.unwrap_or_else(|| error.to_string()))
     }

@@ -179,7 +179,7 @@ impl Search {
     /// Counts a partition up to what ends a reader, again and again until nothing does.
     fn pass(&self, partition: &TopicPartition) -> Result<(), Stop> {
         let offsets = self.starts(partition).into_iter().map(|start| match start {
-            Start::Offset(offset) => Some(offset),
+            Start::Offset(offset, _) => Some(offset),
             Start::Earliest | Start::Latest | Start::Time(_) => None,
         });
         let Some(offsets) = offsets.collect::<Option<Vec<i64>>>().filter(|all| !all.is_empty())
@@ -194,6 +194,7 @@ impl Search {
             starts: offsets,
             low: bounds.0,
             high: bounds.1,
+            topic: None,
         }]))?;
         for _ in 0..MOST {
             let Some(from) = self.hand_over(partition, next)? else { break };
