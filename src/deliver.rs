@@ -158,7 +158,7 @@ impl Deliverer {
             let lane = Arc::new(Lane::new(target));
             lanes.insert(name, lane.clone());
             let (events, stop) = (events.clone(), stop.clone());
-            tasks.spawn(Runner { lane, events, now_ms, stop }.run());
+            tasks.spawn(Runner::new(lane, events, now_ms, stop).run());
         }
         Self { lanes, tasks, stop }
     }

@@ -65,11 +65,12 @@ impl Firing {
         (!sent.alerts.is_empty()).then_some(sent.at_ms + EVERY_MS)
     }
 
-    /// The body that keeps everything firing.
-    pub(crate) fn again(&self, now_ms: i64) -> Value {
+    /// The body that keeps everything firing for some minutes after `wall_ms`, which is Alertmanager's
+    /// clock as well; it is due again some time after `now_ms`.
+    pub(crate) fn again(&self, now_ms: i64, wall_ms: i64) -> Value {
         let mut sent = self.lock();
         sent.at_ms = now_ms;
-        sent.alerts.values().map(|alert| until(alert.clone(), now_ms + LASTS_MS)).collect()
+        sent.alerts.values().map(|alert| until(alert.clone(), wall_ms + LASTS_MS)).collect()
     }
 
     /// The next time they are all sent: at once, after a start.

@@ -68,16 +68,35 @@ impl Lane {
 
 /// The half that runs.
 pub(crate) struct Runner {
-    pub(crate) lane: Arc<Lane>,
-    pub(crate) events: Sender<Event>,
-    pub(crate) now_ms: Clock,
-    pub(crate) stop: CancellationToken,
+    lane: Arc<Lane>,
+    events: Sender<Event>,
+    /// The machine's clock, for what others are told.
+    now_ms: Clock,
+    /// When it began, by the machine's clock and by one that nobody sets.
+    began: (i64, Instant),
+    stop: CancellationToken,
 }
 
 /// Nobody takes our events any more: there is nothing durable to do.
 struct Deserted;
 
 impl Runner {
+    pub(crate) fn new(
+        lane: Arc<Lane>,
+        events: Sender<Event>,
+        now_ms: Clock,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { lane, events, now_ms, began: (now_ms(), Instant::now()), stop }
+    }
+
+    /// What things are due by, ms since the epoch if the machine's clock was right at the beginning. Where
+    /// that is set back by a year, nothing waits a year.
+    fn steady_ms(&self) -> i64 {
+        let (began_ms, began) = self.began;
+        began_ms.saturating_add(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
     /// Until stopped; an attempt that has begun is finished first.
     pub(crate) async fn run(self) {
         while let Some(turn) = self.turn().await {
@@ -93,7 +112,7 @@ impl Runner {
             if self.stop.is_cancelled() {
                 return None;
             }
-            let now_ms = (self.now_ms)();
+            let now_ms = self.steady_ms();
             let step = self.lane.queue().next(now_ms);
             let sleep = match step {
                 Step::Send(turn) => return Some(turn),
@@ -122,12 +141,12 @@ impl Runner {
     async fn see_to(&self, now_ms: i64) -> Option<()> {
         let news = tokio::select! {
             () = self.stop.cancelled() => return None,
-            news = self.lane.target.see_to(now_ms) => news,
+            news = self.lane.target.see_to(now_ms, (self.now_ms)()) => news,
         };
         let Some(News { id, said }) = news else { return Some(()) };
         let Said { state, word, page, run } = said;
         let target = self.lane.target.name.clone();
-        let event = Event::Run { id, target, state, word, page, run, at_ms: now_ms };
+        let event = Event::Run { id, target, state, word, page, run, at_ms: (self.now_ms)() };
         self.events.send(event).await.ok()
     }
 
@@ -141,9 +160,9 @@ impl Runner {
         let body = body.unwrap_or_else(|| self.lane.target.render(&delivery));
         let at_ms = (self.now_ms)();
         let begun = Instant::now();
-        let (answer, settled) = if self.lane.queue().begin(&id, &body, at_ms) {
+        let (answer, settled) = if self.lane.queue().begin(&id, &body, self.steady_ms()) {
             let answer = self.lane.target.send(&delivery, body, Attempt { n, now_ms: at_ms }).await;
-            let now_ms = (self.now_ms)();
+            let now_ms = self.steady_ms();
             let settled = self.lane.queue().settle(&id, &answer, now_ms);
             if matches!(settled.result, Outcome::Accepted | Outcome::AlreadyThere) {
                 self.lane.target.taken(&delivery, answer.reference.as_deref(), now_ms);
@@ -153,6 +172,7 @@ impl Runner {
             let detail = "cancelled before it was sent".to_owned();
             (Answer { judgement: Judgement::Stop, ..Answer::misconfigured(detail) }, None)
         };
+        let next_ms = settled.and_then(|settled| settled.next_ms);
         let event = Event::Outcome {
             id,
             target: self.lane.target.name.clone(),
@@ -162,7 +182,8 @@ impl Runner {
             result: settled.map_or(Outcome::Stopped, |settled| settled.result),
             detail: answer.detail,
             reference: answer.reference,
-            next_attempt_ms: settled.and_then(|settled| settled.next_ms),
+            next_attempt_ms: next_ms
+                .map(|at| (self.now_ms)().saturating_add(at - self.steady_ms())),
             elapsed: begun.elapsed(),
         };
         log(&event);

@@ -151,9 +151,9 @@ impl Poster {
     }
 
     /// Sends again what must not end.
-    pub(crate) async fn keep(&self, client: &Client, now_ms: i64) {
+    pub(crate) async fn keep(&self, client: &Client, now_ms: i64, wall_ms: i64) {
         let Format::Alertmanager { firing, .. } = &self.format else { return };
-        let answer = self.post(client, "/api/v2/alerts", firing.again(now_ms)).await;
+        let answer = self.post(client, "/api/v2/alerts", firing.again(now_ms, wall_ms)).await;
         if answer.judgement != Judgement::Accepted {
             tracing::warn!(
                 detail = answer.detail,

@@ -251,14 +251,14 @@ impl Target {
     }
 
     /// Sees to it; what is new of a run.
-    pub(crate) async fn see_to(&self, now_ms: i64) -> Option<News> {
+    pub(crate) async fn see_to(&self, now_ms: i64, wall_ms: i64) -> Option<News> {
         match &self.service {
             Service::Webhook(webhook, runs) => {
                 runs.ask(webhook, &self.client, &self.schedule, now_ms).await
             }
             Service::Slack(_) | Service::Bot(_) => None,
             Service::Post(poster) => {
-                poster.keep(&self.client, now_ms).await;
+                poster.keep(&self.client, now_ms, wall_ms).await;
                 None
             }
         }

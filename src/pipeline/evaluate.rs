@@ -130,6 +130,8 @@ pub(super) struct Evaluate {
     unwritten: Vec<Record>,
     waiting: Option<Instant>,
     dirty: bool,
+    /// By how much the machine's clock has been set since the start: no incident is older for it.
+    clock_moved_ms: i64,
 }
 
 /// What evaluation is built from.
@@ -166,6 +168,7 @@ impl Evaluate {
             unwritten: Vec::new(),
             waiting: None,
             dirty: true,
+            clock_moved_ms: 0,
         };
         evaluate.recall(now_ms());
         evaluate.send_pending();
@@ -176,6 +179,7 @@ impl Evaluate {
 
     /// Runs until ingest has ended.
     pub(super) async fn run(mut self, mut inputs: Inputs) -> Deliverer {
+        let began = (Instant::now(), now_ms());
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -189,6 +193,7 @@ impl Evaluate {
                 }
             };
             let now = (Instant::now(), now_ms());
+            self.clock_moved_ms = now.1 - began.1 - as_ms(now.0 - began.0);
             if matches!(event, Event::IngestEnded) {
                 self.apply(event, now);
                 return self.deliverer;
@@ -214,7 +219,7 @@ impl Evaluate {
                     self.tell_lag(model, now_ms);
                     self.tell_faults(model, now_ms);
                 }
-                self.age_incidents(now_ms);
+                self.age_incidents(now_ms - self.clock_moved_ms);
                 self.publish(now_ms);
             }
             Event::IngestEnded => self.publish(now_ms),
@@ -284,6 +289,10 @@ impl Evaluate {
         self.close_panes(model, now_ms);
         self.release_held(model, now_ms);
     }
+}
+
+fn as_ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod canary;
+mod clock;
 mod cluster;
 mod consumers;
 mod crash;
