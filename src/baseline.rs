@@ -17,6 +17,7 @@ mod column;
 pub mod design_effect;
 pub mod evidently;
 mod layout;
+mod marks;
 mod moments;
 mod number;
 mod order;
@@ -68,7 +69,7 @@ impl Convention {
 }
 
 /// What the configuration says about columns, over what the file itself says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Overrides {
     pub features: BTreeMap<String, FeatureOverride>,
@@ -88,6 +89,9 @@ pub struct Overrides {
     /// Which season live is compared within.
     #[serde(skip_serializing_if = "Season::is_default")]
     pub season: Season,
+    /// Closed ranges of values that are to be told apart exactly, by feature; `null` is an open end.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranges: BTreeMap<String, Vec<[Option<f64>; 2]>>,
     /// Length of a live pane, where it is above five minutes: a row's slot is that of its pane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pane_ms: Option<i64>,

@@ -18,6 +18,7 @@ mod compare;
 mod completions;
 mod config;
 mod demo;
+mod import;
 mod incidents;
 mod init;
 mod replay;
@@ -69,6 +70,9 @@ enum Command {
     Compare(compare::Args),
     /// Watch the models of a running driftd in the terminal.
     Top(top::Args),
+    /// Make checks and thresholds of what other tools were told.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Show the newest records of a model's topic, and what is made of them.
     Tap(tap::Args),
     /// List incidents of a running driftd, close one, or accept a model's faults as drift.
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Compare(args) => compare::run(args),
         Command::Top(args) => top::run(&args),
+        Command::Import(command) => import::run(&command),
         Command::Tap(args) => tap::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => completions::man(&args, Cli::command()),

@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod announcement;
+pub mod check;
 pub mod effects;
 pub mod evidence;
 pub mod fault;

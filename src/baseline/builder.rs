@@ -116,7 +116,7 @@ fn measure(feature: &mut FeatureBaseline, numbers: Numbers, planned: &Planned) -
         Convention::Driftd => None,
         Convention::Evidently => Some(is_integer(&feature.column_type)),
     };
-    let Some(measured) = numbers.finish(grids) else {
+    let Some(measured) = numbers.finish(grids, &planned.ranges) else {
         feature.unusable = Some(Unusable::AllNull);
         return None;
     };
@@ -243,6 +243,7 @@ mod tests {
             declared: true,
             unusable: None,
             convention: Convention::Driftd,
+            ranges: Vec::new(),
         }
     }
 

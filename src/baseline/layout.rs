@@ -57,6 +57,8 @@ pub struct Planned {
     pub unusable: Option<Unusable>,
     /// Whose conventions its scores will follow: cells get the edges for it.
     pub convention: Convention,
+    /// Closed ranges of values whose ends are to be edges of cells.
+    pub ranges: Vec<[Option<f64>; 2]>,
 }
 
 /// The columns do not fit the configuration, or each other.
@@ -188,6 +190,7 @@ fn plan(
         declared: configured.kind.is_some(),
         unusable,
         convention: overrides.convention.unwrap_or_default(),
+        ranges: overrides.ranges.get(name).cloned().unwrap_or_default(),
     })
 }
 

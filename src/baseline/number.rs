@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::baseline::bins;
 use crate::baseline::evidently;
+use crate::baseline::marks;
 use crate::baseline::moments::{BLOCK, Moments};
 use crate::baseline::order;
 use crate::histogram::numeric;
@@ -147,7 +148,12 @@ impl Numbers {
 
     /// Cells, bins and scale from what was seen; `None` when nothing finite was held.
     /// `grids` adds the edges of Evidently's bins, and says whether the column's type is whole numbers.
-    pub(super) fn finish(mut self, grids: Option<bool>) -> Option<Measured> {
+    /// `ranges` are closed ranges of values whose ends become edges, too.
+    pub(super) fn finish(
+        mut self,
+        grids: Option<bool>,
+        ranges: &[[Option<f64>; 2]],
+    ) -> Option<Measured> {
         if self.held.is_empty() {
             return None;
         }
@@ -157,6 +163,7 @@ impl Numbers {
         let sorted = order::sorted(self.held);
         let mut edges = bins::edges(&sorted);
         let (distinct, singletons) = bins::distinct_and_singletons(&sorted);
+        marks::add(&mut edges, ranges, (moments.lowest, moments.highest), self.storage);
         let bins = match grids {
             None => bins::decile_bins(&sorted, &edges),
             Some(integer) => {
@@ -219,7 +226,7 @@ mod tests {
         let mut numbers = Numbers::new(values.len() as u64, usize::MAX, Storage::F64);
         let array: ArrayRef = Arc::new(Float64Array::from(values));
         assert!(numbers.push(&array));
-        numbers.finish(None).unwrap()
+        numbers.finish(None, &[]).unwrap()
     }
 
     #[test]
@@ -254,7 +261,7 @@ mod tests {
             }
             assert!(numbers.sampled());
             assert!((500..=1000).contains(&numbers.held.len()), "{}", numbers.held.len());
-            let measured = numbers.finish(None).unwrap();
+            let measured = numbers.finish(None, &[]).unwrap();
             assert_eq!((measured.finite, measured.cells.highest), (5000, 4999.0));
             measured.cells.edges
         };

@@ -1,5 +1,6 @@
 //! `driftd baseline`: build a profile from training data, show what a baseline holds.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -128,6 +129,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<u8> {
 fn build(args: &BuildArgs) -> anyhow::Result<u8> {
     let categorical = FeatureOverride { kind: Some(Kind::Categorical), role: None };
     let overrides = Overrides {
+        ranges: BTreeMap::new(),
         features: args.categorical.iter().map(|name| (name.clone(), categorical)).collect(),
         ignore: args.ignore.iter().cloned().collect(),
         prediction: args.prediction.clone(),

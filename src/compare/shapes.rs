@@ -40,6 +40,7 @@ impl Shape {
             declared: false,
             unusable: None,
             convention,
+            ranges: Vec::new(),
         };
         let mut builder = Builder::new(planned, array.len() as u64, Limits::default());
         builder.push(array);

@@ -12,6 +12,7 @@ use crate::config::fault::Mark;
 use crate::deliver;
 use crate::kafka;
 
+mod checks;
 mod model;
 mod policy;
 mod shared;
@@ -64,6 +65,15 @@ impl<'a> Checker<'a> {
         if let Some(warning) = self.place(paths, message) {
             self.warnings.push(warning);
         }
+    }
+
+    /// Whether something that stands at `path`, or within it, is faulty already.
+    fn is_broken_within(&self, path: &str) -> bool {
+        let (_, _, written) = self.find(path);
+        self.broken.iter().any(|broken| {
+            let rest = broken.strip_prefix(&written);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 
     fn place(&self, paths: &[&str], message: impl Into<String>) -> Option<Fault> {

@@ -10,6 +10,7 @@ use crate::config::fault::did_you_mean;
 use crate::decide::{DEFAULT_PSI_TOLERANCE, Level, Policy, Rule, effects, sequential};
 use crate::feature::{Kind, Role};
 
+mod checks;
 mod lines;
 
 const HOUR_MS: f64 = 3_600_000.0;
@@ -81,6 +82,7 @@ pub fn misfits(model: &Model, baseline: &Baseline, rate: Option<Rate>) -> Vec<Mi
         policy,
         found: Vec::new(),
     };
+    fit.checks();
     fit.importance();
     if !fit.features.is_empty() {
         fit.agreement();

@@ -18,6 +18,7 @@ use crate::baseline::FeatureOverride;
 use crate::baseline::Overrides;
 use crate::compare::Statistic;
 use crate::config::drift::DriftConfig;
+use crate::decide::check::{Check, Range};
 use crate::decide::evidence::log_panes_allowed;
 use crate::decide::{Level, Policy};
 use crate::decode::Fields;
@@ -53,6 +54,9 @@ pub struct Model {
     /// Columns of the baseline that are no features.
     #[serde(default)]
     pub ignore: Vec<String>,
+    /// What live values have to be, window by window; at most 200.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// Where reading begins when there is no state: `window` (now - window - lateness), `earliest`,
     /// `latest`, or a time in RFC 3339.
     #[serde(default)]
@@ -109,8 +113,21 @@ impl Model {
             watch_confidence: watches(Role::Confidence),
             convention: self.drift_config.profile,
             season: self.drift_config.season.clone(),
+            ranges: self.ranges(),
             pane_ms: seasonal.then(|| self.pane.as_ms()),
         }
+    }
+
+    /// Ranges of values that checks tell apart, by feature.
+    fn ranges(&self) -> BTreeMap<String, Vec<Range>> {
+        let mut all: BTreeMap<String, Vec<Range>> = BTreeMap::new();
+        for check in &self.checks {
+            let ranges = check.ranges();
+            if let Some(feature) = check.feature.as_ref().filter(|_| !ranges.is_empty()) {
+                all.entry(feature.clone()).or_default().extend(ranges);
+            }
+        }
+        all
     }
 
     /// How its payloads are read.

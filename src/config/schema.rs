@@ -202,8 +202,12 @@ mod tests {
 
     /// The file with its commented keys taken in.
     fn uncommented() -> String {
+        let is_key = |rest: &str| {
+            let word = rest.trim_start_matches("- ").split(' ').next();
+            word.is_some_and(|word| word.ends_with(':'))
+        };
         let line = |line: &str| match line.trim_start().strip_prefix("# ") {
-            Some(rest) if rest.split(' ').next().is_some_and(|word| word.ends_with(':')) => {
+            Some(rest) if is_key(rest) => {
                 format!("{}{rest}\n", &line[..line.len() - line.trim_start().len()])
             }
             _ => format!("{line}\n"),
@@ -211,29 +215,31 @@ mod tests {
         DRIFTD.lines().map(line).collect()
     }
 
-    /// Asserts that `node` has every key of `schema`, and of what is below.
-    fn complete(root: &Value, schema: &Value, node: Option<&Node>, path: &str) {
+    /// Asserts that one of `nodes` has every key of `schema`, and of what is below.
+    fn complete(root: &Value, schema: &Value, nodes: &[&Node], path: &str) {
         for shape in shapes(root, schema) {
             match shape {
                 Shape::Object(object) => {
                     for (key, property) in object["properties"].as_object().into_iter().flatten() {
-                        let inner = node.and_then(|node| node.get(key));
-                        assert!(inner.is_some(), "config/driftd.yaml lacks `{key}` in `{path}`");
+                        let inner: Vec<&Node> =
+                            nodes.iter().filter_map(|node| node.get(key)).collect();
+                        assert!(!inner.is_empty(), "config/driftd.yaml lacks `{key}` in `{path}`");
                         if resolve(root, property)["description"]
                             != "A number is the `warning` line."
                         {
-                            complete(root, property, inner, key);
+                            complete(root, property, &inner, key);
                         }
                     }
+                    let entry = nodes.iter().find_map(|node| node.entries().first());
                     if object["additionalProperties"].is_object()
-                        && let Some(entry) = node.and_then(|node| node.entries().first())
+                        && let Some(entry) = entry
                     {
-                        complete(root, &object["additionalProperties"], Some(&entry.node), path);
+                        complete(root, &object["additionalProperties"], &[&entry.node], path);
                     }
                 }
                 Shape::Array(array) => {
-                    let first = node.and_then(|node| node.items().first());
-                    complete(root, &array["items"], first, path);
+                    let items: Vec<&Node> = nodes.iter().flat_map(|node| node.items()).collect();
+                    complete(root, &array["items"], &items, path);
                 }
                 _ => {}
             }
@@ -244,7 +250,7 @@ mod tests {
     fn the_reference_file_has_every_key_with_a_comment() {
         let node = document::parse(&uncommented()).unwrap();
         let strict = strict();
-        complete(&strict, &strict, Some(&node), "");
+        complete(&strict, &strict, &[&node], "");
         let mut faults = Vec::new();
         typing::typed(&node, &strict, &mut faults);
         assert_eq!(faults, [], "its commented keys are not right");

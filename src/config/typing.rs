@@ -64,6 +64,16 @@ impl<'a> Walk<'a> {
                     self.fault(node, format!("expected {}, found a list", expected(&shapes)));
                     return None;
                 };
+                let limit = |key: &str| array[key].as_u64();
+                let n = items.len() as u64;
+                if let (Some(least), Some(most)) = (limit("minItems"), limit("maxItems"))
+                    && !(least..=most).contains(&n)
+                {
+                    let wanted =
+                        if least == most { most.to_string() } else { format!("{least} to {most}") };
+                    self.fault(node, format!("expected a list of {wanted}, found one of {n}"));
+                    return None;
+                }
                 let item = &array["items"];
                 let typed = items.iter().map(|node| {
                     let value = self.node(node, item);

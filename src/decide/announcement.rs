@@ -49,6 +49,11 @@ impl Delivery {
         Role::OUTPUTS.into_iter().find(is_of)
     }
 
+    /// Whether it is about checks, and not about a broken feed: another story with another end.
+    pub fn is_of_checks(&self) -> bool {
+        self.kind == Kind::DataQuality && self.id.contains(".checks")
+    }
+
     /// The lasting thing that this message is about, by a name that is the same from its beginning to its
     /// end (the incident's id, or `driftd/<model>/<what>`), and what is said of it.
     pub fn story(&self) -> Option<(String, Act)> {
@@ -64,6 +69,7 @@ impl Delivery {
             Kind::Closed => Some((incident?.to_owned(), Act::Ends)),
             Kind::Warning => Some((warned(), Act::Begins)),
             Kind::Recovered => Some((warned(), Act::Ends)),
+            Kind::DataQuality if self.is_of_checks() => Some((of_model("checks"), over(is_over))),
             Kind::DataQuality => {
                 let what = format!("data_quality/{}", self.audience.as_str());
                 Some((of_model(&what), over(is_over)))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::baseline::design_effect::Effects;
+use crate::decide::check::Checks;
 use crate::decide::fault::Faults;
 use crate::decide::gates::due_since;
 use crate::decide::gates::gates;
@@ -49,6 +50,8 @@ pub struct ModelState {
     pub outputs: BTreeMap<Role, Output>,
     /// What the sequential test remembers, where it decides.
     pub sequential: Option<SequentialState>,
+    /// What is known of the checks; it decides nothing.
+    pub checks: Checks,
 }
 
 /// What one pane's decision came to.

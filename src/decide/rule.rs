@@ -52,6 +52,21 @@ impl LevelState {
         self.on = on || (self.on && self.clear != MASK);
     }
 
+    pub fn encode(self, out: &mut Writer) {
+        out.u64(u64::from(self.crossed));
+        out.u64(u64::from(self.clear));
+        out.u64(u64::from(self.on));
+    }
+
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, Truncated> {
+        let byte = |value: u64| u8::try_from(value).map_err(|_| Truncated);
+        Ok(Self {
+            crossed: byte(input.u64()?)? & MASK,
+            clear: byte(input.u64()?)? & MASK,
+            on: input.u64()? != 0,
+        })
+    }
+
     pub fn is_on(self) -> bool {
         self.on
     }
@@ -124,21 +139,14 @@ impl FeatureLevels {
 
     pub fn encode(&self, out: &mut Writer) {
         for state in [self.notice, self.warning, self.retrain] {
-            out.u64(u64::from(state.crossed));
-            out.u64(u64::from(state.clear));
-            out.u64(u64::from(state.on));
+            state.encode(out);
         }
     }
 
     pub fn decode(input: &mut Reader<'_>) -> Result<Self, Truncated> {
         let mut levels = Self::default();
         for level in [Level::Notice, Level::Warning, Level::Retrain] {
-            let byte = |value: u64| u8::try_from(value).map_err(|_| Truncated);
-            *levels.level_mut(level) = LevelState {
-                crossed: byte(input.u64()?)? & MASK,
-                clear: byte(input.u64()?)? & MASK,
-                on: input.u64()? != 0,
-            };
+            *levels.level_mut(level) = LevelState::decode(input)?;
         }
         Ok(levels)
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::compare::Statistic;
+use crate::decide::check::CheckView;
 use crate::decide::fault::Fault;
 use crate::decide::history::History;
 use crate::decide::incident::{Incident, IncidentState};
@@ -42,6 +43,8 @@ pub struct ModelView {
     pub features: Vec<FeatureVerdict>,
     /// What is wrong with the feed at present, the whole feed first.
     pub faults: Vec<Fault>,
+    /// What was asked of live values, in the order of the configuration.
+    pub checks: Vec<CheckView>,
     /// What holds a trigger back at present; empty when nothing would trigger, or nothing stops it.
     pub suppressed_by: Vec<Suppression>,
     /// One sentence: why it did or did not act, with its numbers.

@@ -161,6 +161,7 @@ fn name(delivery: &Delivery) -> (&'static str, &'static str) {
             }
         },
         Kind::DeliveryFailed => ("DriftdTriggerNotDelivered", "critical"),
+        Kind::DataQuality if delivery.is_of_checks() => ("DriftdCheckViolated", "warning"),
         Kind::DataQuality => ("DriftdDataQuality", "warning"),
     }
 }

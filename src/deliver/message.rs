@@ -16,6 +16,8 @@ pub(crate) fn title(delivery: &Delivery) -> String {
         Kind::Closed => "Incident closed",
         Kind::DeliveryFailed if is_over => "Retraining trigger delivered after all",
         Kind::DeliveryFailed => "Retraining trigger NOT delivered",
+        Kind::DataQuality if delivery.is_of_checks() && is_over => "Checks pass again",
+        Kind::DataQuality if delivery.is_of_checks() => "Check violated",
         Kind::DataQuality if is_over => "Data quality restored",
         Kind::DataQuality => "Data quality",
     };
@@ -96,4 +98,34 @@ pub(crate) fn tame(text: &str) -> String {
         c => c,
     };
     text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Audience;
+    use crate::decide::announcement::Data;
+
+    #[test]
+    fn a_violated_check_is_told_apart_from_a_broken_feed() {
+        let of = |id: &str, verdict: &str| Delivery {
+            id: id.to_owned(),
+            target: "slack".to_owned(),
+            channel: None,
+            model: "fraud".to_owned(),
+            kind: Kind::DataQuality,
+            audience: Audience::Ml,
+            announcement: Announcement {
+                event_type: "driftd.data_quality".to_owned(),
+                id: id.to_owned(),
+                timestamp: String::new(),
+                data: Data { verdict: verdict.to_owned(), ..Data::default() },
+            },
+        };
+        assert_eq!(title(&of("a.checks", "check")), "Check violated: fraud");
+        assert_eq!(title(&of("a.checks.over", OVER)), "Checks pass again: fraud");
+        assert_eq!(title(&of("a.data_quality_old", "fault")), "Data quality: fraud");
+        let stories = ["a.checks", "a.data_quality_old"].map(|id| of(id, "x").story().unwrap().0);
+        assert_ne!(stories[0], stories[1]);
+    }
 }

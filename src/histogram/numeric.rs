@@ -238,6 +238,24 @@ impl Storage {
     }
 }
 
+/// Of the values of a closed range, by what the column stores: they lie above the first edge, and up to the
+/// second. A bound one double within a value that the column can store leaves that value out, so an open
+/// end is written as the next double; infinite where the range has no end.
+pub fn edges_of_range(storage: Storage, [low, high]: [Option<f64>; 2]) -> (f64, f64) {
+    // -0 and 0 are one value; adding 0 makes them so.
+    let stored = |bound: f64| storage.round(bound) + 0.0;
+    let same = |a: f64, b: f64| a.total_cmp(&b).is_eq();
+    let below = low.map_or(f64::NEG_INFINITY, |low| match stored(low) {
+        first if same(low, first.next_up()) => first,
+        first => first.next_down(),
+    });
+    let last = high.map_or(f64::INFINITY, |high| match stored(high) {
+        last if same(high, last.next_down()) => last.next_down(),
+        last => last,
+    });
+    (below, last)
+}
+
 /// Units of the last place to 1, or the other way round where the scale is negative.
 fn power_of(scale: i8) -> f64 {
     10f64.powi(i32::from(scale.unsigned_abs()))

@@ -19,6 +19,7 @@ use crate::metrics::drift::names::{
 use crate::metrics::names::Named;
 use crate::metrics::text::{Families, Kind};
 
+mod checks;
 mod duplicates;
 mod faults;
 mod names;
@@ -63,7 +64,7 @@ const STATUSES: [&str; 5] = ["ok", "insufficient_samples", "no_baseline", "stale
 
 /// Every drift family, whether it has series at present or not.
 pub(super) fn families() -> impl Iterator<Item = Named> {
-    let more = [SERIES, LIMITED, owner::EVALUATED, duplicates::DUPLICATES];
+    let more = [SERIES, LIMITED, owner::EVALUATED, duplicates::DUPLICATES, checks::PASSED];
     let families = names::ALL.into_iter().chain(faults::ALL).chain(outputs::all());
     families.chain(operation::ALL).chain(more)
 }
@@ -134,6 +135,7 @@ fn model_families(out: &mut Families, model: &ModelView) {
         out.set(SUPPRESSED, &[of[0], ("reason", reason.as_str())], count as f64);
     }
     faults::render(out, model);
+    checks::render(out, model);
     duplicates::render(out, model);
     outputs::render(out, model);
     operation::render(out, model);

@@ -27,6 +27,7 @@ use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::spec::Spec;
 use crate::store::Store;
 
+mod checks;
 mod decide;
 mod deliveries;
 mod faults;
@@ -218,6 +219,7 @@ impl Evaluate {
                     self.watch_quality(model, now_ms);
                     self.tell_lag(model, now_ms);
                     self.tell_faults(model, now_ms);
+                    self.tell_checks(model, now_ms);
                 }
                 self.age_incidents(now_ms - self.clock_moved_ms);
                 self.publish(now_ms);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::baseline::{FeatureBaseline, Unusable};
 use crate::compare;
 use crate::compare::Statistic;
+use crate::decide::check::CheckView;
 use crate::decide::fault::Fault;
 use crate::decide::incident::Incident;
 use crate::decide::output::OutputDrift;
@@ -83,6 +84,8 @@ pub struct Model<'a> {
     thresholds: Vec<Threshold>,
     features: Vec<FeatureVerdict>,
     faults: &'a [Fault],
+    /// What was asked of live values, in the order of the configuration.
+    checks: &'a [CheckView],
     /// The last test of each output, where one is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     prediction_drift: Option<&'a OutputDrift>,
@@ -215,6 +218,7 @@ pub fn model(model: &ModelView) -> Model<'_> {
         thresholds: model.thresholds.iter().map(threshold).collect(),
         features: model.features.iter().map(finite).collect(),
         faults: &model.faults,
+        checks: &model.checks,
         prediction_drift: model.output(Role::Prediction),
         confidence_drift: model.output(Role::Confidence),
         suppressed_by: &model.suppressed_by,

@@ -82,6 +82,7 @@ impl Comparison {
             faults: Vec::new(),
             suppressed_by: Vec::new(),
             explanation,
+            checks: Vec::new(),
             outputs: Vec::new(),
             baseline: Some(Arc::new(reference)),
             baseline_loaded_ms: None,

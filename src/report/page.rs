@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 mod axis;
 mod bins;
+mod check;
 mod feature;
 mod file;
 mod health;

@@ -163,6 +163,8 @@ pub enum Kind {
     Closed,
     /// What came in could not be trusted, or can again.
     Fault,
+    /// A check is violated, or passes again.
+    Check,
 }
 
 impl Kind {
@@ -176,6 +178,7 @@ impl Kind {
             Kind::Clear => "clear",
             Kind::Closed => "closed",
             Kind::Fault => "fault",
+            Kind::Check => "check",
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use driftd::baseline::{Baseline, Convention, FeatureBaseline, Trained, TrainedBy, Unusable};
 use driftd::compare::Statistic;
+use driftd::decide::check::{CheckState, CheckView, Severity};
 use driftd::decide::incident::{Attempt, CloseReason, Evidence, Incident, IncidentState};
 use driftd::decide::ledger::Figures;
 use driftd::decide::output::OutputDrift;
@@ -159,6 +160,37 @@ fn figures() -> Figures {
     serde_json::from_value(figures).unwrap()
 }
 
+/// A check that is called like markup.
+fn violated() -> CheckView {
+    CheckView {
+        check: HOSTILE.to_owned(),
+        feature: Some(HOSTILE.to_owned()),
+        condition: "mean",
+        severity: Severity::Critical,
+        state: CheckState::Violated,
+        since: Some(driftd::decide::time::rfc3339(START)),
+        value: Some(74.2),
+        expected: Some([Some(10.0), None]),
+        exact: true,
+        sentence: format!("{HOSTILE}: mean 74.2 over the window, at least 10 expected"),
+    }
+}
+
+fn baseline(features: Vec<FeatureBaseline>) -> Baseline {
+    Baseline {
+        format: 1,
+        digest: "d1".to_owned(),
+        source: "s3://bucket/\"reference\".parquet".to_owned(),
+        rows: 110,
+        features,
+        time_column: None,
+        ignored: Vec::new(),
+        sampled: false,
+        trained: Some(Trained { at_ms: START - MINUTE, by: TrainedBy::TimeColumn }),
+        season: None,
+    }
+}
+
 fn fraud() -> ModelView {
     let unusable =
         FeatureBaseline { unusable: Some(Unusable::IdLike), ..feature("id", categorical()) };
@@ -171,18 +203,7 @@ fn fraud() -> ModelView {
         feature(&long, numeric()),
     ];
     let live = |cells| Counts { missing: 2, null: 1, type_error: 3, above: 1, ..counts(cells) };
-    let baseline = Baseline {
-        format: 1,
-        digest: "d1".to_owned(),
-        source: "s3://bucket/\"reference\".parquet".to_owned(),
-        rows: 110,
-        features,
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: Some(Trained { at_ms: START - MINUTE, by: TrainedBy::TimeColumn }),
-        season: None,
-    };
+    let baseline = baseline(features);
     ModelView {
         elsewhere: None,
         model: "fraud".to_owned(),
@@ -200,6 +221,7 @@ fn fraud() -> ModelView {
             FeatureVerdict { scores: BTreeMap::new(), ..verdict("id", Verdict::Unusable, 0.0) },
         ],
         faults: Vec::new(),
+        checks: vec![violated()],
         suppressed_by: vec![Suppression::IncidentOpen],
         explanation: "zeta: psi 0.3 is above 0.2".to_owned(),
         outputs: vec![predicted()],
@@ -242,6 +264,7 @@ fn fresh() -> ModelView {
         features: Vec::new(),
         suppressed_by: Vec::new(),
         explanation: "no baseline yet".to_owned(),
+        checks: Vec::new(),
         outputs: Vec::new(),
         baseline: None,
         baseline_loaded_ms: None,

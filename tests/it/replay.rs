@@ -23,6 +23,8 @@ use tempfile::TempDir;
 
 use crate::running::Daemon;
 
+mod checks;
+
 const MINUTE: i64 = 60_000;
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600_000;

@@ -131,7 +131,10 @@ pub(super) fn plan(
         features: features.collect(),
         season_notice: baseline.season_notice(model.drift_config.season.period),
         memory: memory(model, &usable),
-        series: MODEL_SERIES + usable.len() as u64 * per_feature + unusable * 2,
+        series: MODEL_SERIES
+            + model.checks.len() as u64
+            + usable.len() as u64 * per_feature
+            + unusable * 2,
     }
 }
 

@@ -48,6 +48,7 @@ impl Checker<'_> {
                 self.fault(&[&at(&format!("features.{name}")), &at("ignore")], message);
             }
         }
+        self.checks(i, model);
         self.times(i, model);
         self.thresholds(i, model);
         self.season(i, model);

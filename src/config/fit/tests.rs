@@ -208,3 +208,36 @@ fn the_rate_of_a_baseline_is_that_of_its_panes() {
     assert!((rate.per_hour - 100.0).abs() < 1e-9, "{rate:?}");
     assert_eq!(baseline_rate(&two()), None);
 }
+
+#[test]
+fn a_check_fits_the_features_of_the_baseline() {
+    let check = |check: &str| {
+        let all = format!("rule: window\ndesign_effect: 1\nchecks:\n  - {{{check}}}\n");
+        let mut found = found(&all, &two(), None);
+        found.retain(|misfit| misfit.key.starts_with("checks."));
+        found.pop().map(|found| (found.key, found.message, found.fatal))
+    };
+    for good in [
+        "records: [1, null]",
+        "feature: amount, mean: [0, 1]",
+        "feature: country, missing: [0, 0.1]",
+        "feature: country, in: [a, b]",
+        // The reference's own range is counted by itself.
+        "feature: amount, between: [0, 10]",
+        "feature: amount, between: [null, 3]",
+    ] {
+        assert_eq!(check(good), None, "{good}");
+    }
+    for (bad, key, part, is_fatal) in [
+        ("feature: amuont, mean: [0, 1]", "feature", "did you mean `amount`?", true),
+        ("feature: country, mean: [0, 1]", "mean", "is categories", true),
+        ("feature: amount, in: [a, b]", "in", "kind: categorical", true),
+        ("feature: amount, between: [0.5, 3]", "between", "has no edges there", false),
+        ("feature: amount, in: ['2']", "in", "has no edges there", false),
+        ("feature: country, in: [a, zz]", "in", "does not keep zz apart", false),
+    ] {
+        let (found, message, fatal) = check(bad).unwrap();
+        assert_eq!((found, fatal), (format!("checks.0.{key}"), is_fatal), "{bad}: {message}");
+        assert!(message.contains(part), "{bad}: {message}");
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::baseline::design_effect::Effects;
 use crate::codec::{Reader, Truncated, Writer};
+use crate::decide::check::Checks;
 use crate::decide::fault::Faults;
 use crate::decide::model::ModelState;
 use crate::decide::output::Output;
@@ -26,6 +27,7 @@ impl ModelState {
         for role in Role::OUTPUTS {
             self.outputs.get(&role).unwrap_or(&Output::default()).encode(&mut out);
         }
+        self.checks.encode(&mut out);
         out.into_bytes()
     }
 
@@ -55,6 +57,11 @@ impl ModelState {
             }
         }
         outputs.retain(|_, output| *output != Output::default());
+        // A state that ends here is of a release without checks.
+        let checks = match input.is_empty() {
+            true => Checks::default(),
+            false => Checks::decode(&mut input)?,
+        };
         Ok(Self {
             levels,
             faults,
@@ -63,6 +70,7 @@ impl ModelState {
             learnt_effects,
             outputs,
             sequential: None,
+            checks,
         })
     }
 }

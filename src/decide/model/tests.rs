@@ -359,6 +359,7 @@ fn a_restart_shows_the_same_and_does_nothing_twice() {
 #[cfg(test)]
 mod again;
 mod faults;
+mod stored;
 
 #[test]
 fn a_level_without_evidence_of_its_own_does_not_trigger_again() {

@@ -189,6 +189,7 @@ impl ModelEvaluator {
             .map(|(at, counts)| (complete && faulty.get(at) != Some(&true)).then_some(counts))
             .collect();
         self.score();
+        self.judge_checks(end_ms - self.spec.policy.pane_ms);
         let tested = self.test_outputs(end_ms);
         let (rule, ledger) = (self.sequential.as_ref(), (ledger, unreadable_incidents));
         let situation =

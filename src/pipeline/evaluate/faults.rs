@@ -376,7 +376,7 @@ impl Evaluate {
 }
 
 /// The first few, and how many there are besides.
-fn named(all: &[String]) -> String {
+pub(super) fn named(all: &[String]) -> String {
     let shown = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
     match all.len().saturating_sub(NAMED) {
         0 => shown,

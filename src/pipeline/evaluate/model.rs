@@ -326,7 +326,8 @@ impl ModelEvaluator {
             if input.u64()? != rules {
                 return Ok(Found::OtherRules);
             }
-            let state = ModelState::decode(version, input.bytes()?, n_features)?;
+            let mut state = ModelState::decode(version, input.bytes()?, n_features)?;
+            state.checks.align(&self.spec.model.checks);
             let remembered = if version < 2 { &[][..] } else { input.bytes()? };
             Ok(Found::Levels(Box::new(state), remembered.to_vec()))
         };

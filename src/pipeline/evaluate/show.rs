@@ -92,6 +92,7 @@ impl Evaluate {
             },
             features,
             faults: evaluator.faults(),
+            checks: evaluator.checks(),
             suppressed_by: held.into_iter().chain(lag.map(|_| Suppression::Lag)).collect(),
             explanation: explained(evaluator, quality),
             outputs: evaluator.state.outputs.values().filter_map(|o| o.last.clone()).collect(),

@@ -28,6 +28,7 @@ use crate::window::Pane;
 use crate::window::Partial;
 use crate::window::Progress;
 
+mod checks;
 mod lag;
 mod season;
 mod told;

@@ -12,6 +12,7 @@ use crate::decide::FeatureVerdict;
 use crate::decide::Level;
 use crate::decide::Quality;
 use crate::decide::Verdict;
+use crate::decide::check::CheckState;
 use crate::decide::fault::Fault;
 use crate::decide::fault::FaultKind;
 use crate::decide::rule;
@@ -68,6 +69,8 @@ pub(super) struct Tape {
     /// What was wrong at the last pane, and with which feature; `None` is the whole feed.
     faults: Vec<(FaultKind, Option<String>)>,
     min_records: u64,
+    /// The checks that were violated at the last pane, by their position.
+    violated: Vec<bool>,
 }
 
 impl Tape {
@@ -127,7 +130,8 @@ impl Tape {
         let n = baseline.features.len();
         let (worst, panes_over) = (vec![None; n], vec![0; n]);
         let (quality, faults, min_records) = (Quality::Ok, Vec::new(), policy.min_records);
-        Self { run, lines, worst, panes_over, drift: None, quality, faults, min_records }
+        let (drift, violated) = (None, vec![false; spec.model.checks.len()]);
+        Self { run, lines, worst, panes_over, drift, quality, faults, min_records, violated }
     }
 
     /// Notes what a pane came to.
@@ -186,6 +190,24 @@ impl Tape {
             (self.quality, self.faults) = (quality, kinds);
             self.tell(event);
         }
+        self.note_checks(end_ms, decision.drift, evaluator);
+    }
+
+    /// Checks that are violated since this pane, or pass again.
+    fn note_checks(&mut self, end_ms: i64, drift: DriftState, evaluator: &ModelEvaluator) {
+        for (at, check) in evaluator.checks().into_iter().enumerate() {
+            let violated = check.state == CheckState::Violated;
+            if std::mem::replace(&mut self.violated[at], violated) == violated {
+                continue;
+            }
+            let mut event = self.event(end_ms, Kind::Check, drift, &[]);
+            let what = if violated { "violated" } else { "passes again" };
+            event.explanation = format!("{what}: {}", check.sentence);
+            event.feature = check.feature;
+            event.onset = check.since;
+            event.told = violated && check.severity.is_told();
+            self.tell(event);
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -195,7 +217,12 @@ impl Tape {
             Kind::Notice => totals.notices += 1,
             Kind::Trigger => totals.triggers += 1,
             Kind::Fault => totals.faults += 1,
-            Kind::Healthy | Kind::Warning | Kind::Drifted | Kind::Clear | Kind::Closed => {}
+            Kind::Healthy
+            | Kind::Warning
+            | Kind::Drifted
+            | Kind::Clear
+            | Kind::Closed
+            | Kind::Check => {}
         }
         self.run.events.push(event);
     }

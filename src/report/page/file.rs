@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::decide::{Incident, ModelView, View};
 use crate::report::page::axis::marks_of;
+use crate::report::page::check::checks;
 use crate::report::page::feature::Shown;
 use crate::report::page::incident::whole;
 use crate::report::page::model::{Head, Listed, compared, features, incidents_of, policy};
@@ -22,6 +23,7 @@ pub fn report(view: &View, model: &ModelView, now_ms: i64) -> String {
         (Head { model, links: Links::File }.whole())
         div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
         (features(model, Links::File, Listed::All))
+        (checks(model))
         @if !incidents.is_empty() {
             h2 { "Incidents" }
             @for incident in &incidents {

@@ -8,6 +8,7 @@ use crate::decide::{DriftState, FeatureVerdict, Incident, ModelView, Verdict, Vi
 use crate::feature::Role;
 use crate::report::page::axis::marks_of;
 use crate::report::page::axis::percent as width;
+use crate::report::page::check::checks;
 use crate::report::page::incident::incident_table;
 use crate::report::page::scores::{Scored, What, spark};
 use crate::report::page::timeline::timeline;
@@ -40,6 +41,7 @@ pub fn model(view: &View, model: &ModelView, listed: Listed) -> String {
         div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
         (features(model, links, listed))
         (pictures(model, &incidents, links))
+        (checks(model))
         (outputs(model))
         @if !incidents.is_empty() {
             h2 { "Incidents" }

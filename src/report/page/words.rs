@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::compare::Statistic;
+use crate::decide::check::CheckState;
 use crate::decide::time::millis;
 use crate::decide::{
     CloseReason, DriftState, FeatureVerdict, Incident, IncidentState, Quality, Suppression, Verdict,
@@ -148,6 +149,15 @@ pub(super) fn verdict_pill(verdict: Verdict) -> Markup {
         Verdict::Unusable => ("", "not watched"),
     };
     pill(tone, text)
+}
+
+pub(super) fn check_pill(state: CheckState) -> Markup {
+    let tone = match state {
+        CheckState::Unknown => "",
+        CheckState::Passed => "good",
+        CheckState::Violated => "bad",
+    };
+    pill(tone, state.as_str())
 }
 
 pub(super) fn incident_pill(state: IncidentState) -> Markup {

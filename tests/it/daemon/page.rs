@@ -15,6 +15,13 @@ use crate::servers;
 const OTHER: &str = "team/a:b";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+/// One that passes, one that drift violates, and one that is only shown.
+const CHECKS: &str = "    checks:
+      - {feature: country, missing: [0, 0.01]}
+      - {name: amounts, feature: amount, between: [null, 0], mostly: 0.5, severity: critical}
+      - {records: [1000000, null], severity: info}
+";
+
 /// A daemon that has seen everything that a page shows: a model with a closed and an open incident, one
 /// that only watches, and records that could not be used.
 fn lived() -> (World, Receiver, Daemon) {
@@ -23,6 +30,7 @@ fn lived() -> (World, Receiver, Daemon) {
     fs::write(world.path("token"), TOKEN).unwrap();
     let watched = world.model(OTHER, "");
     let models = world.model("fraud", &trigger(&webhook.url("/retrain"), "")) + &watched;
+    let models = models.replacen("    drift_config:", &format!("{CHECKS}    drift_config:"), 1);
     let config = world.write_config("state", "one", &models);
     let token = format!("http: {{token_file: \"{}\", ", world.path("token").display());
     let text = fs::read_to_string(&config).unwrap().replace("http: {", &token);
@@ -42,7 +50,10 @@ fn lived() -> (World, Receiver, Daemon) {
     }
     world.minutes(15, false);
     daemon.until("fraud", "a second incident", |m| m["incident"] == "accepted");
-    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let checked = daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let states: Vec<&Value> =
+        checked["checks"].as_array().unwrap().iter().map(|check| &check["state"]).collect();
+    assert_eq!(states, ["passed", "violated", "violated"], "{checked}");
     (world, webhook, daemon)
 }
 
