@@ -221,7 +221,8 @@ impl Evaluate {
                     self.tell_faults(model, now_ms);
                     self.tell_checks(model, now_ms);
                 }
-                self.age_incidents(now_ms - self.clock_moved_ms);
+                // Whichever way it was set: rather too late than too soon.
+                self.age_incidents(now_ms.min(now_ms - self.clock_moved_ms));
                 self.publish(now_ms);
             }
             Event::IngestEnded => self.publish(now_ms),

@@ -277,7 +277,7 @@ fn state_moves_from_files_to_topics_and_back() {
     assert!(daemon.terminate().0.success());
 
     // And back, into a directory that is empty.
-    fs::remove_dir_all(cluster.dir.path().join("moved")).unwrap();
+    fs::remove_dir_all(cluster.dir.path().join("moved-files")).unwrap();
     driftd(&["state", "export", "-c", topics_config, export]);
     driftd(&["state", "import", "-c", files_config, export]);
     let daemon = Daemon::start(&files);
