@@ -20,8 +20,8 @@ from common import DEPLOY, DRIFTD, dashboards, folder, need, queries, run, serve
 from common import rules as all_rules
 from examples import gate_queries, payload_paths
 
-# Born with their first event, which a sound daemon does not have.
-NOT_HERE = {"driftd_records_lost_total", "driftd_state_rejected_total"}
+# Born with their first event, which a sound daemon does not have; and no model of these says how sure it was.
+NOT_HERE = {"driftd_records_lost_total", "driftd_state_rejected_total", "driftd_confidence_drift_detected"}
 # What the misfit must raise.
 ALERTED = ["DriftdModelDrifted", "DriftdFeatureDrift", "DriftdFeatureFault", "DriftdFeatureMissing"]
 LIMIT_SECONDS = 240
@@ -35,6 +35,7 @@ models:
     start: earliest
     pane: 5s
     lateness: 5s
+    checks: [{{feature: amount, mean: [0, 1000]}}]
     drift_config:
       window: 10m
       reference_dataset: {baseline}
