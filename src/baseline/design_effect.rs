@@ -29,6 +29,8 @@ const SAFETY: f64 = 1.2;
 const NEARLY_NONE: f64 = 1.1;
 /// The same for rare events.
 const RARE_NEARLY_NONE: f64 = 1.15;
+/// A scale of rare events counts when it is so many standard errors above what independent ones show.
+const RARE_ERRORS: f64 = 2.5;
 /// Fewer rare events than this say nothing about how they cluster.
 const RARE_EVENTS_MIN: f64 = 5.0;
 /// What is taken for rare events that are too few, beside a body that depends little, or more.
@@ -267,7 +269,10 @@ fn isotonic(y: &[f64], weights: &[f64]) -> Vec<f64> {
 /// The design effect of a rare event: `events[i]` of `records[i]` in pane `i`. Beside a body whose own is
 /// `body`; it stands in where there are too few events to tell.
 ///
-/// The largest over scales of the mean of `(k - n p)^2 / (n p (1 - p))`.
+/// The largest over scales of the mean of `(k - n p)^2 / (n p (1 - p))` over `K` blocks, of those scales
+/// where it is more than 2.5 standard errors above 1: the largest of a dozen noisy numbers around 1 is
+/// some 1.2, and would cost a sixth of all rare events' evidence. Binomial terms have the variance
+/// `2 + (1 - 6 p (1 - p)) / (n p (1 - p))`, and the standard error is the root of its mean over `K`.
 pub fn of_rare(events: &[f64], records: &[f64], body: f64) -> f64 {
     let (all, n): (f64, f64) = (events.iter().sum(), records.iter().sum());
     if all < RARE_EVENTS_MIN {
@@ -278,12 +283,21 @@ pub fn of_rare(events: &[f64], records: &[f64], body: f64) -> f64 {
         let n_blocks = events.len() / width;
         let skipped = events.len() - n_blocks * width;
         let blocks = events[skipped..].chunks(width).zip(records[skipped..].chunks(width));
-        let terms: Vec<f64> = blocks
+        let blocks: Vec<(f64, f64)> = blocks
             .map(|(k, n)| (k.iter().sum::<f64>(), n.iter().sum::<f64>()))
             .filter(|(_, n)| *n > 0.0)
-            .map(|(k, n)| (k - n * rate) * (k - n * rate) / (n * rate * (1.0 - rate)))
             .collect();
-        (terms.len() >= RARE_BLOCKS_MIN).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
+        if blocks.len() < RARE_BLOCKS_MIN {
+            return None;
+        }
+        let spread = rate * (1.0 - rate);
+        let mean = |term: &dyn Fn(f64, f64) -> f64| {
+            blocks.iter().map(|&(k, n)| term(k, n)).sum::<f64>() / blocks.len() as f64
+        };
+        let effect = mean(&|k, n| (k - n * rate) * (k - n * rate) / (n * spread));
+        let variance = mean(&|_, n| 2.0 + (1.0 - 6.0 * spread) / (n * spread));
+        let noise = RARE_ERRORS * (variance / blocks.len() as f64).sqrt();
+        Some(if effect > 1.0 + noise { effect } else { 1.0 })
     };
     let largest = widths().map_while(of_width).fold(1.0, f64::max);
     if largest > RARE_NEARLY_NONE { largest * SAFETY } else { largest }
@@ -397,5 +411,15 @@ mod tests {
         assert!(of_rare(&bursts, &records, 1.0) > 20.0);
         let even = vec![1.0; 1000];
         assert_eq!(of_rare(&even, &records, 1.0), 1.0);
+    }
+
+    #[test]
+    fn independent_rare_events_have_no_effect_and_repeated_ones_their_number() {
+        let events =
+            |run| -> Vec<f64> { drawn(4000, 20, run).iter().map(|pane| pane[0]).collect() };
+        let records = vec![20.0; 4000];
+        assert_eq!(of_rare(&events(1), &records, 1.0), 1.0);
+        let repeated = of_rare(&events(20), &records, 1.0) / SAFETY;
+        assert!((15.0..30.0).contains(&repeated), "{repeated}");
     }
 }

@@ -6,7 +6,7 @@ use crate::baseline::design_effect::Effects;
 use crate::decide::evidence::lean::Leans;
 use crate::decide::evidence::mixture::{Body, Rate, log_sum_exp};
 
-/// What a number's leaning laws weigh; the other components share the rest.
+/// What the leaning laws weigh; the other components share the rest.
 const LEAN: f64 = 0.25;
 /// Weights of the other components of one feature's evidence; they sum to 1.
 const BODY: f64 = 0.5;
@@ -33,7 +33,8 @@ pub enum Shape {
 /// The evidence of counts in natural logarithms, by component.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Components {
-    /// Of a number that has moved or spread as a whole; `None` where there is no such thing.
+    /// Of a change in a simple way: a number that has moved or spread as a whole, an atom or a category that
+    /// takes or gives. `None` where there is no such thing.
     pub lean: Option<f64>,
     pub body: f64,
     pub missing: f64,
@@ -71,8 +72,7 @@ pub struct Null {
     /// Reference records, those without a value included.
     m: f64,
     body: Body,
-    /// Categories have no order to lean along.
-    leans: Option<Leans>,
+    leans: Leans,
     missing: Rate,
     low: Rate,
     high: Rate,
@@ -110,7 +110,10 @@ impl Null {
             shape,
             effects,
             m: reference.iter().sum::<f64>().max(1.0),
-            leans: (shape == Shape::Numeric).then(|| Leans::new(&body)),
+            leans: match shape {
+                Shape::Numeric => Leans::of_number(&body),
+                Shape::Categorical => Leans::of_categories(&body),
+            },
             body: Body::new(body, delta),
             missing: rate(shares[n_body + 2]),
             low: rate(shares[0] + below),
@@ -145,7 +148,7 @@ impl Null {
             ),
             Shape::Categorical => (NONE, NONE, rate(&self.outside, second, effects.unseen)),
         };
-        let lean = self.leans.as_ref().and_then(|leans| leans.log_e(&body));
+        let lean = self.leans.log_e(&body);
         let (body, lean) = self.body.log_e(&body, lean);
         Components {
             lean,
