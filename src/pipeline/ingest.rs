@@ -251,6 +251,7 @@ impl<'a> Ingest<'a> {
         if topics.is_empty() {
             return false;
         }
+        self.tell_assigned();
         let (desk, crew, number) = (self.desk.clone(), Arc::clone(self.crew), self.number);
         let starts = Box::new(move |partition: &TopicPartition| {
             crew.claim(partition, number).then(|| desk.starts(partition)).flatten()
@@ -280,6 +281,7 @@ impl<'a> Ingest<'a> {
             warn!(%error, "leaving the group");
         }
         self.crew.release_all(self.number);
+        self.tell_assigned();
     }
 
     /// Applies one event of the source; no clock, no waiting.

@@ -116,6 +116,11 @@ impl Ingest<'_> {
 
     pub(super) fn rebalanced(&self) {
         self.desk.metrics.rebalanced();
+        self.tell_assigned();
+    }
+
+    /// How many partitions of each topic are ours: 0 is told as well, also where no broker ever answers.
+    pub(super) fn tell_assigned(&self) {
         for topic in self.desk.topics() {
             let tell = |ours| self.desk.metrics.assigned_partitions(&topic, ours);
             self.crew.tell_assigned(&topic, tell);

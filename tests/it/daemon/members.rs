@@ -1,9 +1,22 @@
 //! Partitions that go to another member of the group and come back.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::harness::{Daemon, until};
 use super::world::{MINUTE, PARTITIONS, RATE, TOPIC, World};
+
+#[test]
+fn a_member_that_no_broker_answers_shows_that_it_has_no_partition() {
+    let world = World::new();
+    let path = world.write_config("state", "alone", &world.model("fraud", ""));
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace(&world.broker.bootstrap_servers(), "127.0.0.1:9")).unwrap();
+    let daemon = Daemon::start(&path);
+    let gauge = format!("driftd_consumer_assigned_partitions{{topic=\"{TOPIC}\"}}");
+    assert_eq!(until("its partitions", || daemon.metric(&gauge)), 0.0);
+}
 
 #[test]
 fn no_pane_closes_without_the_partitions_that_another_member_has() {
