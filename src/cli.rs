@@ -13,6 +13,7 @@ use crate::fetch;
 use crate::kafka::probe;
 use crate::pipeline::BadInput;
 
+mod alive;
 mod baseline;
 mod compare;
 mod completions;
@@ -70,6 +71,8 @@ enum Command {
     Compare(compare::Args),
     /// Watch the models of a running driftd in the terminal.
     Top(top::Args),
+    /// Ask whether the driftd that runs here is alive: for health checks of containers.
+    Alive(alive::Args),
     /// Make checks and thresholds of what other tools were told.
     #[command(subcommand)]
     Import(import::Command),
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Compare(args) => compare::run(args),
         Command::Top(args) => top::run(&args),
+        Command::Alive(args) => alive::run(&args),
         Command::Import(command) => import::run(&command),
         Command::Tap(args) => tap::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),

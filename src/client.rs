@@ -25,10 +25,12 @@ use crate::setting::Span;
 
 mod address;
 mod files;
+mod probe;
 mod request;
 
 pub use address::{Lookup, Refused, hidden, is_refused, parse_url, shown};
 pub use files::FileError;
+pub use probe::probe;
 pub use request::{Request, Response};
 
 /// An answer's body is read up to here; what follows is dropped with its connection.

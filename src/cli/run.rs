@@ -1,5 +1,6 @@
 //! `driftd run`: the daemon.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -24,6 +25,13 @@ use crate::pipeline;
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
+}
+
+impl Args {
+    /// The configuration, as it was given.
+    pub(super) fn config(&self) -> &Path {
+        self.source.path()
+    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {

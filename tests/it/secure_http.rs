@@ -312,6 +312,39 @@ async fn the_command_for_incidents_comes_in_by_the_same_door() {
 }
 
 #[tokio::test]
+async fn the_health_check_needs_no_name_no_authority_and_no_certificate() {
+    let world = World::new();
+    let server = world.theirs.sign_expired("old");
+    let tls = TlsConfig {
+        cert_file: server.cert,
+        key_file: server.key,
+        client_ca_file: Some(world.ours.path()),
+    };
+    let running = Running::start(|config| config.public_tls = Some(tls.clone())).await;
+    let file = world.dir.path().join("driftd.yaml");
+    let text = format!(
+        "kafka: {{brokers: [k:9092]}}\ntopic: t\nreference_dataset: r.parquet\nhttp:\n  public: \"{}\"\n  \
+         public_tls: {{cert_file: {}, key_file: {}, client_ca_file: {}}}\n",
+        running.servers.public_addr(),
+        tls.cert_file.display(),
+        tls.key_file.display(),
+        world.ours.path().display()
+    );
+    fs::write(&file, text).unwrap();
+    let alive = async || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_driftd"));
+        command.args(["alive", "-c"]).arg(&file);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(alive().await, (Some(0), "ok\n".to_owned()));
+    running.servers.shutdown(Duration::from_secs(1)).await;
+    let (code, said) = alive().await;
+    assert!(code == Some(1) && said.contains("cannot connect"), "{code:?}: {said}");
+}
+
+#[tokio::test]
 async fn files_that_make_no_tls_are_named_at_the_start() {
     let world = World::new();
     let start = async |tls: TlsConfig| {
