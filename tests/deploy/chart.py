@@ -83,6 +83,52 @@ def check_chart_makes_of_a_backend_what_it_needs():
     need(endpoint["scheme"] == "https" and endpoint["tlsConfig"], "a listener with TLS is scraped by TLS")
     topics = [one["metadata"]["topic"] for one in by_name["kafka"]["ScaledObject", "driftd"]["spec"]["triggers"]]
     need(topics == ["fraud.inferences", "churn.inferences"], f"a trigger for each topic, not {topics}")
+    given = next(given for name, _, given in values() if name == "kafka")
+    given["keda"] = {**given["keda"], "lagThreshold": 1_000_000, "cooldownPeriod": 1_000_000}
+    scaled = objects(given)["ScaledObject", "driftd"]["spec"]
+    need(scaled["triggers"][0]["metadata"]["lagThreshold"] == "1000000" and scaled["cooldownPeriod"] == 1_000_000, scaled)
+
+
+def check_chart_follows_the_listeners():
+    by_name = {name: objects(given) for name, _, given in values()}
+
+    def pod_ports(name):
+        workload = next(one for (kind, _), one in by_name[name].items() if kind in ("StatefulSet", "Deployment"))
+        container = workload["spec"]["template"]["spec"]["containers"][0]
+        probed = {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+        need(probed == {"metrics"}, f"{name}: probes at {probed}")
+        return {port["name"]: port["containerPort"] for port in container["ports"]}
+
+    def service_ports(name):
+        return {port["name"]: (port["port"], port["targetPort"]) for port in by_name[name]["Service", "driftd"]["spec"]["ports"]}
+
+    for name in by_name:
+        admin = name == "admin"
+        need(pod_ports(name) == ({"metrics": 8080, "admin": 8443} if admin else {"metrics": 9464}), f"{name}: {pod_ports(name)}")
+        wanted = {"metrics": (9464, "metrics"), **({"admin": (8443, "admin")} if admin else {})}
+        need(service_ports(name) == wanted, f"{name}: {service_ports(name)}")
+    ingress = by_name["admin"]["NetworkPolicy", "driftd"]["spec"]["ingress"]
+    reached = {rule["ports"][0]["port"]: rule["from"] for rule in ingress}
+    given = next(given for name, _, given in values() if name == "admin")["networkPolicy"]
+    need(reached == {"metrics": given["from"], "admin": given["adminFrom"]}, f"NetworkPolicy: {reached}")
+    ingress = by_name["file"]["NetworkPolicy", "driftd"]["spec"]["ingress"]
+    need([rule["ports"][0]["port"] for rule in ingress] == ["metrics"], "nobody reaches a listener on loopback")
+
+
+def check_chart_takes_a_config_map_that_is_there():
+    given = {"existingConfigMap": "own", "config": {"state": {"backend": "kafka"}, "http": {"public": "0.0.0.0:8080"}}, "replicas": 2}
+    found = objects(given)
+    need(("ConfigMap", "driftd") not in found, "the chart writes none then")
+    pod = found["Deployment", "driftd"]["spec"]["template"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    need(volumes["config"]["configMap"] == {"name": "own"}, volumes["config"])
+    need(pod["spec"]["containers"][0]["ports"] == [{"name": "metrics", "containerPort": 8080}], "what is repeated under config counts")
+    need(refused({"existingConfigMap": "own"}) is None, "its name is enough where all else is the default")
+    scaled = {"enabled": True}
+    said = refused({**given, "keda": scaled})
+    need(said and "config.kafka.brokers" in said, f"KEDA without brokers and topics: {said}")
+    repeated = {**given["config"], "kafka": {"brokers": ["kafka:9092"]}, "topic": "t"}
+    need(refused({**given, "config": repeated, "keda": scaled}) is None, "KEDA with brokers and topics")
 
 
 def check_chart_refuses_what_cannot_work():
@@ -94,11 +140,21 @@ def check_chart_refuses_what_cannot_work():
         ({"config": config, "keda": {"minReplicas": 0}}, "minReplicas"),
         ({"config": config, "metrics": {"prometheusRule": {"enabled": "yes"}}}, "enabled"),
         ({"config": config, "secretMounts": [{"secret": "a"}]}, "path"),
+        ({}, "existingConfigMap"),
+        ({"config": {**config, "state": {"dir": "/data"}}}, "config.state.dir: /data"),
+        ({"config": {**config, "state": {"dir": "/var/lib/driftd-2"}}}, "/var/lib/driftd"),
+        ({"config": {**config, "http": {"public": "127.0.0.1:9464"}}}, "0.0.0.0:9464"),
+        ({"config": {**config, "http": {"public": "${PUBLIC}"}}}, "config.http.public: ${PUBLIC}"),
+        ({"config": {**config, "http": {"admin": "0.0.0.0:0"}}}, "config.http.admin"),
+        ({"config": {**config, "http": {"admin": "0.0.0.0:9464"}}}, "port 9464"),
     ]:
         said = refused(given)
         need(said and word in said, f"{given} is not refused by {word}: {said}")
     need(refused({"config": {**config, "state": {"backend": "kafka"}}, "replicas": 2}) is None, "two replicas on kafka are right")
     need(refused({"config": config}) is None, "the least is refused")
+    need(refused({"config": {**config, "state": {"dir": "/var/lib/driftd/fraud/"}}}) is None, "a folder of the volume")
+    own = {"extraVolumes": [{"name": "data", "emptyDir": {}}], "extraVolumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    need(refused({"config": {**config, "state": {"dir": "/data/driftd"}}, **own}) is None, "a volume of one's own")
 
 
 def check_chart_carries_rules_and_dashboards():

@@ -119,7 +119,8 @@ def secret(path):
         return pair()[path.endswith("tls.key")]
     if path.endswith((".crt", ".pem")):
         return pathlib.Path(certifi.where()).read_text()
-    return "https://hooks.example/secret\n" if path.endswith("url") else "secret\n"
+    # Long enough for a token.
+    return "https://hooks.example/secret\n" if path.endswith("url") else "secret" * 8 + "\n"
 
 
 def need_accepted(where, config):

@@ -42,12 +42,61 @@ labels: {{- include "driftd.labels" . | nindent 2 }}
 {{- empty (dig "http" "public_tls" dict .Values.config) | ternary "HTTP" "HTTPS" }}
 {{- end }}
 
+{{- /* Port of a listener: (list . "public" "0.0.0.0:9464"). */ -}}
+{{- define "driftd.port" -}}
+{{- $key := index . 1 }}
+{{- $address := dig "http" $key (index . 2) (index . 0).Values.config | toString }}
+{{- $port := regexFind ":[0-9]+$" $address | trimPrefix ":" | int }}
+{{- if not $port }}
+{{- fail (printf "config.http.%s: %s has no port that the chart can read; write address:port, no variable and not 0" $key $address) }}
+{{- end }}
+{{- $port }}
+{{- end }}
+
+{{- define "driftd.publicPort" -}}
+{{- include "driftd.port" (list . "public" "0.0.0.0:9464") }}
+{{- end }}
+
+{{- define "driftd.adminPort" -}}
+{{- include "driftd.port" (list . "admin" "127.0.0.1:9465") }}
+{{- end }}
+
+{{- define "driftd.isLoopback" -}}
+{{- if regexMatch "^(127\\.|\\[::1\\]|\\[::ffff:127\\.)" (toString .) }}yes{{ end }}
+{{- end }}
+
+{{- /* "yes" where page, API and commands are for others than the pod itself. */ -}}
+{{- define "driftd.hasAdmin" -}}
+{{- if not (include "driftd.isLoopback" (dig "http" "admin" "127.0.0.1:9465" .Values.config)) }}yes{{ end }}
+{{- end }}
+
 {{- define "driftd.check" -}}
+{{- if not (or .Values.config .Values.existingConfigMap) }}
+{{- fail "config: driftd's own configuration is missing (kafka, models ...); or name a ConfigMap that has it in existingConfigMap" }}
+{{- end }}
+{{- $public := dig "http" "public" "0.0.0.0:9464" .Values.config | toString }}
+{{- if include "driftd.isLoopback" $public }}
+{{- fail (printf "config.http.public: %s is reached by no probe and no Prometheus; write 0.0.0.0:%s" $public (include "driftd.publicPort" .)) }}
+{{- end }}
+{{- if and (include "driftd.hasAdmin" .) (eq (include "driftd.publicPort" .) (include "driftd.adminPort" .)) }}
+{{- fail (printf "config.http.admin: port %s is that of config.http.public" (include "driftd.adminPort" .)) }}
+{{- end }}
+{{- $dir := dig "state" "dir" "/var/lib/driftd" .Values.config }}
+{{- $places := list "/var/lib/driftd" }}
+{{- range .Values.extraVolumeMounts }}{{ $places = append $places .mountPath }}{{ end }}
+{{- $mounted := false }}
+{{- range $places }}{{ if hasPrefix (printf "%s/" (trimSuffix "/" .)) (printf "%s/" $dir) }}{{ $mounted = true }}{{ end }}{{ end }}
+{{- if not $mounted }}
+{{- fail (printf "config.state.dir: %s cannot be written to; the volume for state is mounted at /var/lib/driftd, the default" $dir) }}
+{{- end }}
 {{- if and (eq (include "driftd.backend" .) "file") (gt (int .Values.replicas) 1) }}
 {{- fail "replicas: one process owns a state folder; more than one replica needs config.state.backend: kafka" }}
 {{- end }}
 {{- if and .Values.keda.enabled (ne (include "driftd.backend" .) "kafka") }}
 {{- fail "keda.enabled: scaling needs config.state.backend: kafka" }}
+{{- end }}
+{{- if and .Values.keda.enabled (not (and (dig "kafka" "brokers" "" .Values.config) (or .Values.config.models .Values.config.topic))) }}
+{{- fail "keda.enabled: its triggers need config.kafka.brokers and the topics of config.models; beside existingConfigMap repeat them there" }}
 {{- end }}
 {{- end }}
 
@@ -100,7 +149,10 @@ spec:
         {{- end }}
       {{- end }}
       ports:
-        - {name: metrics, containerPort: 9464}
+        - {name: metrics, containerPort: {{ include "driftd.publicPort" . }}}
+        {{- if include "driftd.hasAdmin" . }}
+        - {name: admin, containerPort: {{ include "driftd.adminPort" . }}}
+        {{- end }}
       # /livez is the loop, never Kafka: a broker that is down must not restart driftd.
       startupProbe:
         httpGet: {path: /livez, port: metrics, scheme: {{ include "driftd.scheme" . }}}
