@@ -30,6 +30,7 @@ RATE = float(os.environ.get("RATE", "50"))
 BACKFILL = float(os.environ.get("BACKFILL_SECONDS", "900"))
 DRIFT_AFTER = float(os.environ.get("DRIFT_AFTER_SECONDS", "600"))
 PARTITIONS = 3
+OUTPUTS = ["prediction", "confidence"]
 COUNTRIES = ["DE", "FR", "US", "GB", "NL"]
 # One record in so many is broken, as in any real feed.
 BROKEN = 500
@@ -47,12 +48,14 @@ def payments(n, drifted):
     country = rng.choice(COUNTRIES, n, p=[0.4, 0.2, 0.2, 0.1, 0.1])
     foreign = rng.random(n) < 0.15
     score = 0.02 * amount - 0.003 * age_days + 0.8 * foreign - 1.5 + rng.normal(0, 0.3, n)
+    prediction = 1 / (1 + np.exp(-score))
     return {
         "amount": amount.round(2),
         "age_days": age_days.round(1),
         "country": country,
         "foreign": foreign,
-        "prediction": (1 / (1 + np.exp(-score))).round(4),
+        "prediction": prediction.round(4),
+        "confidence": np.maximum(prediction, 1 - prediction).round(4),
     }
 
 
@@ -73,10 +76,9 @@ def records(n, start, end, drifted):
         if rng.integers(BROKEN) == 0:
             yield ms, b'{"ts": '
             continue
-        features = {
-            name: column[i].item() for name, column in columns.items() if name != "prediction"
-        }
-        record = {"ts": ms, "features": features, "prediction": columns["prediction"][i].item()}
+        row = {name: column[i].item() for name, column in columns.items()}
+        outputs = {name: row.pop(name) for name in OUTPUTS}
+        record = {"ts": ms, "features": row, **outputs}
         yield ms, json.dumps(record).encode()
 
 

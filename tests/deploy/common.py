@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -15,7 +16,6 @@ DEPLOY = ROOT / "deploy"
 SERVERS = ROOT / "tests/servers"
 DRIFTD = os.environ.get("DRIFTD", "")
 METRIC = re.compile(r"\b(?:driftd|process)_[a-z0-9_]+\b")
-
 
 
 class Fault(Exception):
@@ -50,6 +50,12 @@ def tool(name):
 
 def folder():
     return tempfile.TemporaryDirectory(prefix="driftd-deploy-")
+
+
+def ports(n):
+    """Addresses of this machine that nobody listens on."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    return [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
 
 
 def documents(text):
@@ -93,6 +99,18 @@ def queries(dashboard):
             yield f"{panel['title']}/{target['refId']}", target["expr"]
     for annotation in dashboard["annotations"]["list"]:
         yield f"annotation {annotation['name']}", annotation["expr"]
+
+
+def selectors(expr):
+    """Every selector of an expression by itself, one for each alternative of a list of words."""
+    expr = re.sub(r"\b[a-z]+:\w+:\w+\b", "", expr)
+    for name, matchers in re.findall(r"\b((?:driftd|process)_\w+|up)\b(\{[^}]*\})?", expr):
+        lists = re.findall(r'(\w+)=~"([\w|]+)"', matchers)
+        if not lists:
+            yield name, name + matchers
+        for label, words in lists:
+            for word in words.split("|"):
+                yield name, name + re.sub(rf'{label}=~"[\w|]+"', f'{label}="{word}"', matchers)
 
 
 def defined_metrics():

@@ -1,5 +1,6 @@
 """The image, the compose stack, the systemd unit, and every shell script and YAML file here."""
 
+import json
 import os
 import pathlib
 import re
@@ -9,7 +10,8 @@ import subprocess
 
 import yaml
 
-from common import DEPLOY, DRIFTD, ROOT, SERVERS, folder, need, run, server, tool
+import schemas
+from common import DEPLOY, DRIFTD, ROOT, SERVERS, folder, need, ports, run, server, tool
 
 # What distroless/cc has.
 LIBRARIES = {"linux-vdso.so.1", "libgcc_s.so.1", "libm.so.6", "libc.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"}
@@ -26,10 +28,39 @@ def check_files_dockerfile():
     need(kept == {f"!{name}" for one in copied for name in one.split()}, f"copied {copied}, not ignored {kept}")
 
 
+def check_files_image_has_all_that_is_compiled():
+    """What cargo read for the binary of the tests is among what the Dockerfile copies, and Cargo takes that folder."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    copied = [name for one in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M) for name in one.split()]
+    told = pathlib.Path(f"{DRIFTD}.d")
+    need(told.exists(), f"no {told}: DRIFTD has to be where cargo has built it")
+    read = re.findall(r"(?:[^\s\\]|\\.)+", told.read_text().split(": ", 1)[1])
+    root = next(file for file in read if file.endswith("/src/main.rs")).removesuffix("src/main.rs")
+    own = {file.removeprefix(root) for file in read if file.startswith(root)}
+    need(len(own) > 200, f"{told} names {len(own)} files of {root}")
+    left_out = {file for file in own if not any(file == one or file.startswith(f"{one}/") for one in copied)}
+    need(not left_out, f"the image is built without {sorted(left_out)}")
+    with folder() as place:
+        for name in copied:
+            target = pathlib.Path(place) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target)
+            else:
+                shutil.copy(ROOT / name, target)
+        run(["cargo", "metadata", "--format-version=1", "--no-deps", "--offline", "--locked"], cwd=place)
+
+
 def check_files_image_has_all_libraries():
     """The binary of the tests is linked as the image's: nothing that distroless/cc does not have."""
     needed = {line.split()[0] for line in run(["ldd", DRIFTD]).splitlines() if "ld-linux" not in line}
     need(needed <= LIBRARIES, f"not in the image: {needed - LIBRARIES}")
+
+
+def healthcheck():
+    """The command that the image's engine asks whether driftd is alive."""
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    return json.loads(re.search(r"^HEALTHCHECK .*?CMD (\[.*\])$", text, re.M)[1])
 
 
 def check_files_run_without_root_on_a_read_only_root():
@@ -50,8 +81,15 @@ def check_files_run_without_root_on_a_read_only_root():
                 shutil.copy(path, target)
         run([server("python", "python"), "-c",
              f"import pyarrow as pa, pyarrow.parquet as pq; pq.write_table(pa.table({{'x': list(range(5000))}}), '{root}/baselines/b.parquet')"])
-        (root / "etc/driftd/driftd.yaml").write_text(
-            "kafka: {brokers: ['127.0.0.1:9']}\nhttp: {public: '127.0.0.1:0', admin: '127.0.0.1:0'}\ntopic: t\ndrift_config: {reference_dataset: /baselines/b.parquet}\n")
+        certificate, key = schemas.pair()
+        for name, pem in [("tls.crt", certificate), ("tls.key", key)]:
+            (root / "etc/driftd" / name).write_text(pem)
+        # Not where the image's own command looks for it, and with a certificate of no authority and of another name.
+        config = "/etc/driftd/elsewhere.yaml"
+        (root / config.lstrip("/")).write_text(
+            f"kafka: {{brokers: ['127.0.0.1:9']}}\ntopic: t\ndrift_config: {{reference_dataset: /baselines/b.parquet}}\n"
+            f"http: {{public: '{ports(1)[0]}', admin: '127.0.0.1:0',"
+            " public_tls: {cert_file: /etc/driftd/tls.crt, key_file: /etc/driftd/tls.key}}\n")
         driftd = "/usr/local/bin/driftd"
         script = pathlib.Path(place) / "inside.sh"
         # --userspec gives up root, and with it every capability.
@@ -62,10 +100,10 @@ def check_files_run_without_root_on_a_read_only_root():
             exec chroot --userspec=65532:65532 {root} {driftd} "$@"
         """)
         unshare = ["unshare", "--mount", "--pid", "--fork"]
-        said = run([*unshare, "bash", "-e", script, "validate", "--offline", "-c", "/etc/driftd/driftd.yaml"])
+        said = run([*unshare, "bash", "-e", script, "validate", "--offline", "-c", config])
         need("5000 rows" in said, said)
         # No broker answers: it gets as far as to say what it reads, and saves its state when told to end.
-        command = [str(part) for part in [*unshare, "bash", "-e", script, "run", "-c", "/etc/driftd/driftd.yaml"]]
+        command = [str(part) for part in [*unshare, "bash", "-e", script, "run", "-c", config]]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
         said = ""
         try:
@@ -73,6 +111,10 @@ def check_files_run_without_root_on_a_read_only_root():
                 said += line
                 if "reading topics" in line:
                     break
+            child = run(["pgrep", "--parent", running.pid]).split()[0]
+            inside = ["nsenter", f"--target={child}", "--mount", "--pid", "chroot", "--userspec=65532:65532", root]
+            health = healthcheck()
+            need(run([*inside, *health]) == "ok\n", f"{health} says that a sound daemon is not")
             os.killpg(running.pid, signal.SIGTERM)
             said += running.communicate(timeout=60)[0]
         finally:
@@ -120,6 +162,14 @@ def check_files_systemd_unit():
             said = [line for line in (done.stdout + done.stderr).splitlines() if "driftd.service" in line]
             need(not said, "\n".join(said))
     need("RestartPreventExitStatus=78" in unit, "a bad configuration is not started again and again")
+    # systemd looks at the code of the main process only, and a file that LoadCredential names has to be there.
+    settings = [line for line in unit.splitlines() if not line.startswith("#")]
+    for key in ["ExecStartPre", "LoadCredential"]:
+        need(not any(line.startswith(key) for line in settings), f"{key}= would keep driftd from starting, or start it for ever")
+    with folder() as place:
+        file = pathlib.Path(place) / "driftd.yaml"
+        file.write_text("kafka: {brokers: 1}\n")
+        run([DRIFTD, "run", "-c", file], allow=(78,))
 
 
 def check_files_shell_scripts():

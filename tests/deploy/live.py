@@ -10,18 +10,17 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.parse
 import urllib.request
 
-from common import DEPLOY, DRIFTD, dashboards, folder, need, queries, run, server
+from common import DEPLOY, DRIFTD, dashboards, folder, need, ports, queries, run, selectors, server
 from common import rules as all_rules
 from examples import gate_queries, payload_paths
 
-# Born with their first event, which a sound daemon does not have; and no model of these says how sure it was.
-NOT_HERE = {"driftd_records_lost_total", "driftd_state_rejected_total", "driftd_confidence_drift_detected"}
+# Born with their first event, which a sound daemon does not have.
+NOT_HERE = {"driftd_records_lost_total", "driftd_state_rejected_total"}
 # What the misfit must raise.
 ALERTED = ["DriftdModelDrifted", "DriftdFeatureDrift", "DriftdFeatureFault", "DriftdFeatureMissing"]
 LIMIT_SECONDS = 240
@@ -39,7 +38,7 @@ models:
     drift_config:
       window: 10m
       reference_dataset: {baseline}
-      thresholds: {{psi_alert: 0.1, psi_retrain: 0.2, prediction_drift_p_value: 0.001}}
+      thresholds: {{psi_alert: 0.1, psi_retrain: 0.2, prediction_drift_p_value: 0.001, confidence_drift_p_value: 0.001}}
       design_effect: 1
       retraining_trigger: {{webhook: "http://127.0.0.1:9/nobody", allow_http: true}}
 dead_letter: {{topic: dead}}
@@ -55,11 +54,6 @@ table = table.set_column(table.column_names.index("amount"), "amount", pc.multip
 table = table.set_column(table.column_names.index("age_days"), "age_days", pc.multiply(table["age_days"], 1.7))
 pq.write_table(table.append_column("ghost", table["age_days"]), sys.argv[2])
 """
-
-
-def ports(n):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    return [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
 
 
 class Stack:
@@ -177,18 +171,6 @@ def filled(expr):
     return expr
 
 
-def selectors(expr):
-    """Every selector of an expression by itself, one for each alternative of a list of words."""
-    expr = re.sub(r"\b[a-z]+:\w+:\w+\b", "", expr)
-    for name, matchers in re.findall(r"\b((?:driftd|process)_\w+|up)\b(\{[^}]*\})?", expr):
-        lists = re.findall(r'(\w+)=~"([\w|]+)"', matchers)
-        if not lists:
-            yield name, name + matchers
-        for label, words in lists:
-            for word in words.split("|"):
-                yield name, name + re.sub(rf'{label}=~"[\w|]+"', f'{label}="{word}"', matchers)
-
-
 # Alternatives that are born with their event.
 EVENTS = re.compile(r'outcome="(stopped|gave_up|slow_retry)"')
 
@@ -230,8 +212,9 @@ def check_live_queries_return_data():
             need(False, f"no data from\n{said}\n{fault}")
         states = fetch(f"http://{stack.admin}/api/v1/incidents")["incidents"]
         need(states, "the drift of the model was not seen")
-        # The command of the image's HEALTHCHECK.
-        run([DRIFTD, "incidents", "list"], env=stack.env({**stack.environment, "DRIFTD_CONFIG": DEPLOY / "compose/driftd.yaml"}))
+        environment = stack.env({**stack.environment, "DRIFTD_CONFIG": DEPLOY / "compose/driftd.yaml"})
+        run([DRIFTD, "incidents", "list"], env=environment)
+        run([DRIFTD, "alive", "--config", DEPLOY / "compose/driftd.yaml"], env=environment)
         bodies = re.findall(r"^retraining asked for: (.*)$", (stack.place / "model.log").read_text(), re.M)
         need(bodies, "no webhook came")
         for path in payload_paths():
