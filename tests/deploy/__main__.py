@@ -10,7 +10,7 @@ import traceback
 from common import Fault
 
 # `live` waits for servers most of its time, so the others run beside it.
-MODULES = ["live", "rules", "alertmanager", "dashboards", "chart", "kustomize", "examples", "files"]
+MODULES = ["live", "start", "rules", "alertmanager", "dashboards", "chart", "kustomize", "examples", "files"]
 
 
 def checks(wanted):
