@@ -130,6 +130,7 @@ pub(crate) async fn run(
         schedule: Schedule::default(),
         shown: String::new(),
         file: None,
+        warnings: 0,
     };
     pipeline::run(config, options, stop, ready).await
 }

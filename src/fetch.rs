@@ -11,6 +11,7 @@ use crate::histogram::Counts;
 
 mod columns;
 mod config;
+mod container;
 mod delta;
 mod dependence;
 mod digest;
@@ -32,6 +33,7 @@ mod worker;
 pub use config::{
     AzureConfig, Config, GcsConfig, HttpConfig, LakefsConfig, MlflowConfig, S3Config,
 };
+pub use container::Container;
 pub use digest::digest;
 pub use error::Error;
 pub use limits::confine;
@@ -41,7 +43,7 @@ pub use worker::main as worker_main;
 pub use worker::read_here;
 
 use process::run;
-use worker::{Job, Reply, Request};
+use worker::{Answer, Job, Reply, Request};
 
 /// How often a file that changes while it is read is read again before that is an error.
 const ATTEMPTS: u32 = 3;
@@ -58,7 +60,15 @@ pub async fn load(
     overrides: &Overrides,
     worker: &WorkerCommand,
 ) -> Result<Baseline, Error> {
-    build(config, location, overrides, worker, true).await
+    build(config, location, overrides, worker, true).await.map(|read| read.baseline)
+}
+
+/// A baseline, and what reading it took.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    pub baseline: Baseline,
+    /// The most memory that the process which read it ever had, in bytes; 0 where the system does not tell.
+    pub peak_bytes: u64,
 }
 
 async fn build(
@@ -67,14 +77,14 @@ async fn build(
     overrides: &Overrides,
     worker: &WorkerCommand,
     digest: bool,
-) -> Result<Baseline, Error> {
+) -> Result<Measured, Error> {
     let job = Job::Build { overrides: overrides.clone(), digest };
     match ask(config, location, job, worker).await? {
-        Reply::Baseline(mut baseline) => {
+        Answer { reply: Reply::Baseline(mut baseline), peak_bytes } => {
             baseline.watch_outputs(overrides);
-            Ok(*baseline)
+            Ok(Measured { baseline: *baseline, peak_bytes })
         }
-        Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
+        Answer { reply: Reply::Counts(_) | Reply::Failed(_), .. } => Err(Error::confused(location)),
     }
 }
 
@@ -92,7 +102,7 @@ pub async fn count_live(
     worker: &WorkerCommand,
 ) -> Result<Vec<Counts>, Error> {
     let job = Job::Count { reference: Box::new(reference.clone()) };
-    match ask(config, location, job, worker).await? {
+    match ask(config, location, job, worker).await?.reply {
         Reply::Counts(counts) if fits(&counts, reference) => Ok(counts),
         Reply::Counts(_) | Reply::Baseline(_) | Reply::Failed(_) => Err(Error::confused(location)),
     }
@@ -122,7 +132,20 @@ pub fn load_once_blocking(
     overrides: &Overrides,
 ) -> Result<Baseline, Error> {
     let worker = WorkerCommand::current(location)?;
-    wait(location, build(config, location, overrides, &worker, false))
+    wait(location, build(config, location, overrides, &worker, false)).map(|read| read.baseline)
+}
+
+/// `load_blocking`, saying what it took.
+///
+/// # Errors
+/// As `load`.
+pub fn measure_blocking(
+    config: &Config,
+    location: &str,
+    overrides: &Overrides,
+) -> Result<Measured, Error> {
+    let worker = WorkerCommand::current(location)?;
+    wait(location, build(config, location, overrides, &worker, true))
 }
 
 /// `count_live` for commands: waits, with this executable as the worker.
@@ -157,17 +180,17 @@ async fn ask(
     location: &str,
     job: Job,
     worker: &WorkerCommand,
-) -> Result<Reply, Error> {
+) -> Result<Answer, Error> {
     let request = Request::new(config, location, job);
     let mut attempt = 1;
     loop {
         match run(worker, &request).await? {
-            Reply::Failed(Error::Changed { .. }) if attempt < ATTEMPTS => {
+            Answer { reply: Reply::Failed(Error::Changed { .. }), .. } if attempt < ATTEMPTS => {
                 tokio::time::sleep(PAUSE * attempt).await;
                 attempt += 1;
             }
-            Reply::Failed(error) => return Err(error),
-            reply => return Ok(reply),
+            Answer { reply: Reply::Failed(error), .. } => return Err(error),
+            answer => return Ok(answer),
         }
     }
 }

@@ -28,6 +28,7 @@ mod admin;
 mod answer;
 mod command;
 mod connection;
+mod early;
 mod external;
 mod failures;
 mod guard;

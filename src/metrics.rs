@@ -19,6 +19,7 @@ use crate::metrics::names::{COUNTERS, GAUGES, HISTOGRAMS, LAG, OLDEST, QUEUE, SN
 use crate::metrics::text::Families;
 
 mod drift;
+mod labels;
 mod names;
 mod process;
 mod samples;
@@ -36,13 +37,25 @@ pub struct About {
     /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
     pub help: &'static str,
+    /// Names of its labels, in their order; the `le` of a histogram's buckets comes behind them.
+    pub labels: &'static [&'static str],
 }
 
 /// Every family that can be on `/metrics`, but for those of the process itself.
 pub fn families() -> Vec<About> {
-    let about = |(name, kind, help): names::Named| About { name, kind: kind.as_str(), help };
-    let recorded = |kind| move |&(name, help): &(_, _)| About { name, kind, help };
-    let histogram = |&(name, help, _): &_| About { name, kind: "histogram", help };
+    let labels = labels::of;
+    let about = |(name, kind, help): names::Named| {
+        let (kind, labels) = (kind.as_str(), labels(name));
+        About { name, kind, help, labels }
+    };
+    let recorded =
+        |kind| move |&(name, help): &(_, _)| About { name, kind, help, labels: labels(name) };
+    let histogram = |&(name, help, _): &(_, _, _)| About {
+        name,
+        kind: "histogram",
+        help,
+        labels: labels(name),
+    };
     let mut all: Vec<About> = COUNTERS.iter().map(recorded("counter")).collect();
     all.extend(GAUGES.iter().map(recorded("gauge")));
     all.extend(HISTOGRAMS.iter().map(histogram));
@@ -367,6 +380,7 @@ impl Metrics {
 }
 
 fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
+    debug_assert!(labels::are_of(name, labels), "metrics/labels.rs: {name} with {labels:?}");
     let labels: Vec<Label> =
         labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect();
     Key::from_parts(name, labels)

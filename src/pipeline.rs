@@ -28,6 +28,7 @@ use crate::deliver::Target;
 use crate::deliver::parse_channel;
 use crate::fetch::WorkerCommand;
 use crate::http;
+use crate::http::Command;
 use crate::http::Health;
 use crate::http::Servers;
 use crate::http::Shared;
@@ -45,9 +46,11 @@ use crate::pipeline::evaluate::Parts;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
+use crate::pipeline::shared::Begun;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
 use crate::report::page::encode;
+use crate::store::Store;
 
 mod baselines;
 mod beats;
@@ -77,6 +80,8 @@ pub mod tune;
 const WAITING: usize = 64;
 /// The whole shutdown is done in less than five seconds.
 const SHUTDOWN: Duration = Duration::from_secs(4);
+/// How long requests in flight are waited for at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Something that the user gave us cannot be used: exit code 78.
 #[derive(Debug, Error)]
@@ -92,6 +97,8 @@ pub struct Options {
     pub shown: String,
     /// Its file, which a reload looks at again.
     pub file: Option<PathBuf>,
+    /// How many things in it will not work as written.
+    pub warnings: usize,
 }
 
 /// Where the running program can be reached.
@@ -101,7 +108,7 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// Runs until `stop`; `ready` is called once with the addresses that were bound.
+/// Runs until `stop`; `ready` is called once with the addresses that were bound, when all is running.
 ///
 /// # Errors
 /// `BadInput` for a configuration or baseline that cannot be used; anything else is a failure.
@@ -111,11 +118,57 @@ pub async fn run(
     stop: CancellationToken,
     ready: impl FnOnce(Addresses),
 ) -> anyhow::Result<()> {
-    let running = Running::start(config, options, stop.clone()).await?;
-    let (public, admin) = (running.servers.public_addr(), running.servers.admin_addr());
+    let open = Open::new(&config, &options).await?;
+    let (public, admin) = (open.servers.public_addr(), open.servers.admin_addr());
+    info!(%public, %admin, "listening");
+    let begun = tokio::select! {
+        begun = shared::begin(&config, &open.store, &open.specs, &options.worker) => begun?,
+        () = stop.cancelled() => {
+            open.servers.shutdown(FAREWELL).await;
+            info!("stopped before it had started");
+            return Ok(());
+        }
+    };
+    let running = Running::start(config, options, open, begun, stop.clone())?;
     info!(%public, %admin, "started");
     ready(Addresses { public, admin });
     running.until(stop).await
+}
+
+/// What is there before the baselines are read, which may take minutes: whoever asks meanwhile is answered.
+struct Open {
+    store: Arc<Store>,
+    specs: Arc<Vec<Spec>>,
+    metrics: Metrics,
+    targets: Vec<Target>,
+    health: Arc<Health>,
+    view: watch::Sender<Arc<View>>,
+    commanded: mpsc::Receiver<Command>,
+    servers: Servers,
+}
+
+impl Open {
+    async fn new(config: &Config, options: &Options) -> anyhow::Result<Self> {
+        let store = Arc::new(shared::open(config).await?);
+        let (metrics, specs) = (Metrics::new(), Arc::new(specs(config)));
+        specs.iter().for_each(|spec| metrics.expect_model(&spec.model.topic, spec.name()));
+        metrics.config_loaded(options.warnings, now_ms());
+        let targets = targets(config, &specs, &options.schedule)?;
+        let health = Arc::new(Health::default());
+        health.waiting_for(vec!["the baselines are being read".to_owned()]);
+        let (view, views) = watch::channel(Arc::new(View::default()));
+        let (commands, commanded) = mpsc::channel(WAITING);
+        let shared = Shared {
+            view: views,
+            metrics: metrics.clone(),
+            health: health.clone(),
+            commands,
+            exported: config.metrics(),
+            configuration: options.shown.as_str().into(),
+        };
+        let servers = http::serve(&config.http, shared).await.map_err(|e| BadInput(e.into()))?;
+        Ok(Self { store, specs, metrics, targets, health, view, commanded, servers })
+    }
 }
 
 /// Every stage, running.
@@ -132,28 +185,16 @@ struct Running {
 }
 
 impl Running {
-    async fn start(
+    /// From what is open and what was `begun` with, inside a runtime.
+    fn start(
         config: Config,
         options: Options,
+        open: Open,
+        begun: Begun,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let store = Arc::new(shared::open(&config).await?);
-        let (metrics, specs) = (Metrics::new(), Arc::new(specs(&config)));
-        let targets = targets(&config, &specs, &options.schedule, &metrics)?;
-        let begun = shared::begin(&config, &store, &specs, &options.worker).await?;
-        let (log, health) = (IncidentLog::open(store.clone())?, Arc::new(Health::default()));
-        let (view, views) = watch::channel(Arc::new(View::default()));
-        let (commands, commanded) = mpsc::channel(WAITING);
-        let shared = Shared {
-            view: views,
-            metrics: metrics.clone(),
-            health: health.clone(),
-            commands,
-            exported: config.metrics(),
-            configuration: options.shown.as_str().into(),
-        };
-        let servers = http::serve(&config.http, shared).await.map_err(|e| BadInput(e.into()))?;
-
+        let Open { store, specs, metrics, targets, health, view, commanded, servers } = open;
+        let log = IncidentLog::open(store.clone())?;
         let (deliveries, delivered) = mpsc::channel(WAITING);
         let (counted, counts) = mpsc::channel(WAITING);
         let (orders, ordered) = Orders::new(config.kafka.consumers);
@@ -181,8 +222,7 @@ impl Running {
             evaluates: config.role.evaluates(),
             configured: Configured::of(options.file, &options.shown),
         };
-        let desk =
-            Arc::new(Desk::new(specs, store.clone(), metrics.clone(), begun.watched.clone()));
+        let desk = Arc::new(Desk::new(specs, store, metrics.clone(), begun.watched.clone()));
         let to = config.role.counts().then(|| orders.clone());
         let breaker = Breaker::open(&config.state, options.worker.program.clone());
         let sharing = Sharing::start(&config, &desk, options.worker, to, (counted.clone(), begun))?;
@@ -235,7 +275,7 @@ impl Running {
                 warn!("evaluation did not finish in time; the next start goes on from the state");
             }
         }
-        self.servers.shutdown(Duration::from_millis(500)).await;
+        self.servers.shutdown(FAREWELL).await;
         info!(in_time, "stopped");
         Ok(())
     }
@@ -299,22 +339,15 @@ fn specs(config: &Config) -> Vec<Spec> {
     config.models.iter().map(spec).collect()
 }
 
-/// The targets that are configured; a channel that nobody serves is said and counted.
-fn targets(
-    config: &Config,
-    specs: &[Spec],
-    schedule: &Schedule,
-    metrics: &Metrics,
-) -> anyhow::Result<Vec<Target>> {
-    let client = Client::new(&config.client).map_err(|e| BadInput(e.into()))?;
+/// The targets that are configured.
+fn targets(config: &Config, specs: &[Spec], schedule: &Schedule) -> anyhow::Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
-    let mut missing = 0;
+    // Who only counts sends nothing, and needs no secrets for it.
+    if !config.role.evaluates() {
+        return Ok(targets);
+    }
+    let client = Client::new(&config.client).map_err(|e| BadInput(e.into()))?;
     for spec in specs {
-        metrics.expect_model(&spec.model.topic, spec.name());
-        // Who only counts sends nothing, and needs no secrets for it.
-        if !config.role.evaluates() {
-            continue;
-        }
         for reader in &spec.people {
             if targets.iter().all(|known| known.name() != reader.name()) {
                 let target = Target::reader(reader, &config.notifiers, &client);
@@ -325,16 +358,6 @@ fn targets(
         let Some(trigger) = &spec.model.drift_config.retraining_trigger else { continue };
         let target = Target::trigger(spec.name(), trigger, &client);
         targets.push(target.map_err(|e| BadInput(e.into()))?.with_schedule(schedule.clone()));
-        let channel = trigger.notification_channel.as_deref();
-        let channel = channel.and_then(|text| parse_channel(text).ok());
-        if let Some(channel) = channel.filter(|channel| !config.notifiers.reaches(channel)) {
-            missing += 1;
-            warn!(
-                model = spec.name(),
-                channel, "no notifier serves this channel; add it under `notifiers.slack`"
-            );
-        }
     }
-    metrics.config_loaded(missing, now_ms());
     Ok(targets)
 }

@@ -67,6 +67,19 @@ impl Default for Topics {
     }
 }
 
+impl Config {
+    /// Whether this user could keep the state where it is configured, here and now.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or written.
+    pub fn check_dir(&self) -> Result<(), Error> {
+        match self.backend {
+            Backend::File => FileStore::check(&self.dir),
+            Backend::Kafka => Ok(()),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -86,6 +99,13 @@ pub enum Error {
         pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
     )]
     Locked { dir: PathBuf, pid: Option<u32> },
+    #[error(
+        "state directory {} can't be used: {cause}{}; give it to this user, or set `state.dir` to a folder of \
+         yours",
+        dir.display(),
+        if path == dir { String::new() } else { format!(" at {}", path.display()) }
+    )]
+    Directory { dir: PathBuf, path: PathBuf, cause: io::Error },
     #[error(
         "{} was written by a newer driftd (format {found}, this one reads up to {supported}); run \
          that version again, or move the file away to lose what it holds",
@@ -111,6 +131,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The disk may be mounted so for the moment, because it has failed.
+    pub fn is_read_only(&self) -> bool {
+        let Error::Directory { cause, .. } = self else { return false };
+        cause.kind() == io::ErrorKind::ReadOnlyFilesystem
+    }
+
     /// For `map_err` on a step: what was being done to which file.
     fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
         move |source| Error::Io { action, path: path.to_owned(), source }

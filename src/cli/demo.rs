@@ -92,7 +92,7 @@ async fn tell(args: &Args, folder: &Path) -> anyhow::Result<()> {
         Err(faults) => bail!("the demo's own configuration is wrong: {faults:?}"),
     };
 
-    let shown = config::to_yaml(&loaded.shown());
+    let (shown, warnings) = (config::to_yaml(&loaded.shown()), loaded.alarming());
     let cues = Arc::new(Cues::default());
     let producer = {
         let (cues, brokers) = (cues.clone(), brokers.clone());
@@ -107,6 +107,7 @@ async fn tell(args: &Args, folder: &Path) -> anyhow::Result<()> {
             schedule: Schedule::default(),
             shown,
             file: None,
+            warnings,
         },
         stop.clone(),
         move |addresses| {

@@ -1,14 +1,11 @@
 //! `driftd init`: looks at records and a baseline, writes a finished configuration.
 
-use std::fs;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::Value;
 
 use crate::baseline::Overrides;
 use crate::cli;
@@ -17,14 +14,12 @@ use crate::fetch;
 use crate::kafka;
 
 mod infer;
+mod outputs;
+mod sample;
 mod write;
 
-use infer::Record;
+use infer::Proposal;
 use write::Given;
-
-/// Records that are looked at.
-const RECORDS: usize = 100;
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -70,15 +65,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     let records = match &args.offline_sample {
-        Some(file) => from_file(file)?,
-        None => from_topic(&brokers, &args.topic)?,
+        Some(file) => sample::from_file(file)?,
+        None => sample::from_topic(&brokers, &args.topic)?,
     };
-    anyhow::ensure!(
-        !records.is_empty(),
-        "no JSON record was found on {}; start when there are some",
-        args.topic
-    );
     let proposal = infer::infer(&records, &baseline);
+    if proposal.place.found.is_empty() {
+        tell_nothing_found(&proposal);
+    }
     let given = Given { brokers: &args.brokers, topic: &args.topic, baseline: &args.baseline };
     let mut text = write::write(&given, &proposal, &baseline);
     if !brokers.options.is_empty() {
@@ -100,6 +93,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     Ok(cli::OK)
 }
 
+/// The file says it too; but a file that is written and accepted looks like one that is right.
+#[expect(clippy::print_stderr, reason = "a warning is for people, on standard error")]
+fn tell_nothing_found(proposal: &Proposal) {
+    let few = |names: &[String]| names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+    eprintln!(
+        "warning: none of the {} records carries a column of the baseline ({}); they have: {}. Say under \
+         `fields.features` where the features are",
+        proposal.records,
+        few(&proposal.unseen_columns),
+        few(&proposal.unmatched_keys)
+    );
+}
+
 /// A secret of the command line does not go into a file that lives in Git.
 fn option_line(name: &str, value: &str) -> String {
     if name.contains("password") || name.contains("secret") {
@@ -107,20 +113,4 @@ fn option_line(name: &str, value: &str) -> String {
         return format!("    {name}: ${{{variable}}}\n");
     }
     format!("    {name}: {}\n", quote(value))
-}
-
-fn from_topic(brokers: &kafka::Config, topic: &str) -> anyhow::Result<Vec<Record>> {
-    let sampled = kafka::sample(brokers, topic, RECORDS, TIMEOUT)?;
-    let records = sampled.iter().filter_map(|record| {
-        let value = serde_json::from_slice(record.payload.as_deref()?).ok()?;
-        Some(Record { value, kafka_ms: Some(record.timestamp_ms) })
-    });
-    Ok(records.collect())
-}
-
-fn from_file(file: &Path) -> anyhow::Result<Vec<Record>> {
-    let text =
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let values = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(values.map(|value| Record { value, kafka_ms: None }).take(RECORDS).collect())
 }

@@ -46,7 +46,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let worker = WorkerCommand::current("baseline")?;
     let shown = config::to_yaml(&loaded.shown());
     let file = Some(args.source.path().to_owned());
-    let options = pipeline::Options { worker, schedule: Schedule::default(), shown, file };
+    let schedule = Schedule::default();
+    let warnings = loaded.alarming();
+    let options = pipeline::Options { worker, schedule, shown, file, warnings };
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

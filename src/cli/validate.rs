@@ -9,7 +9,6 @@ use clap::ValueEnum;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::baseline::Baseline;
 use crate::cli;
 use crate::cli::config::Source;
 use crate::config;
@@ -17,6 +16,7 @@ use crate::config::fit;
 use crate::config::fit::Rate;
 use crate::config::{Config, Fault, Loaded, Model};
 use crate::fetch;
+use crate::fetch::Measured;
 use crate::kafka;
 
 mod plan;
@@ -73,6 +73,8 @@ struct Findings {
     skipped: Vec<String>,
     queue_bytes: u64,
     consumers: usize,
+    /// What a process that reads baselines may take at most.
+    reading_limit_bytes: u64,
     max_series: u64,
 }
 
@@ -98,9 +100,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
 fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result<()> {
     let config = &loaded.config;
     findings.warnings.clone_from(&loaded.warnings);
+    findings.warnings.extend(loaded.check_folder());
     findings.faults.extend(loaded.check_files());
     findings.queue_bytes = config.kafka.memory_bytes();
     findings.consumers = config.kafka.consumers;
+    findings.reading_limit_bytes = config.baselines.memory_limit.0;
     findings.max_series = config.max_series;
     let wanted = |model: &Model| args.model.as_ref().is_none_or(|name| *name == model.name);
     if !config.models.iter().any(wanted) {
@@ -114,8 +118,9 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
             continue;
         }
         match load_baseline(config, model) {
-            Ok(baseline) => {
-                judge(loaded, i, model, (&baseline, rate::rate(args, config, model)), findings)
+            Ok(read) => {
+                let rate = rate::rate(args, config, model);
+                judge(loaded, i, model, (&read, rate), findings);
             }
             Err(error) if error.is_unreachable() => {
                 findings.unreachable.push(format!("{}: {}", model.name, with_causes(&error)));
@@ -153,9 +158,9 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
     Ok(())
 }
 
-fn load_baseline(config: &Config, model: &Model) -> Result<Baseline, fetch::Error> {
+fn load_baseline(config: &Config, model: &Model) -> Result<Measured, fetch::Error> {
     let location = &model.drift_config.reference_dataset;
-    fetch::load_blocking(&config.baselines, location, &model.overrides())
+    fetch::measure_blocking(&config.baselines, location, &model.overrides())
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {
@@ -174,9 +179,10 @@ fn judge(
     loaded: &Loaded,
     i: usize,
     model: &Model,
-    (baseline, rate): (&Baseline, Option<Rate>),
+    (read, rate): (&Measured, Option<Rate>),
     found: &mut Findings,
 ) {
+    let baseline = &read.baseline;
     let is_column = |name: &String| {
         baseline.features.iter().any(|feature| feature.name == *name)
             || baseline.ignored.iter().any(|ignored| ignored.column == *name)
@@ -202,7 +208,8 @@ fn judge(
         let fault = loaded.fault_at(&format!("models.{i}.{}", misfit.key), misfit.message);
         if misfit.fatal { &mut found.faults } else { &mut found.warnings }.push(fault);
     }
-    found.plans.push(plan::plan(model, baseline, &loaded.config.metrics.statistics, rate));
+    let plan = plan::plan(model, baseline, &loaded.config.metrics.statistics, rate);
+    found.plans.push(Plan { reading_bytes: read.peak_bytes, ..plan });
 }
 
 /// One record of every topic: that brokers, security, topic and permission are right.
@@ -265,6 +272,8 @@ impl Findings {
             "models": self.plans,
             "memory_bytes": self.memory(),
             "queue_bytes": self.queue_bytes,
+            "reading_bytes": self.reading(),
+            "reading_limit_bytes": self.reading_limit_bytes,
             "consumers": self.consumers,
             "series": self.series(),
             "max_series": self.max_series,
@@ -273,6 +282,11 @@ impl Findings {
 
     fn memory(&self) -> u64 {
         self.queue_bytes + self.plans.iter().map(|plan| plan.memory.total()).sum::<u64>()
+    }
+
+    /// Baselines are read one after the other.
+    fn reading(&self) -> u64 {
+        self.plans.iter().map(|plan| plan.reading_bytes).max().unwrap_or(0)
     }
 
     fn series(&self) -> u64 {
@@ -292,6 +306,11 @@ impl Findings {
                 self.consumers,
                 self.series(),
                 self.max_series
+            ));
+            let (reading, limit) = (size(self.reading()), size(self.reading_limit_bytes));
+            out.push_str(&format!(
+                "beside it, while a baseline is read: a process of its own, which took {reading} now; at most \
+                 baselines.memory_limit {limit}, and in a container what its limit leaves\n"
             ));
         }
         for what in &self.skipped {

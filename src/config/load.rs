@@ -161,6 +161,18 @@ impl Loaded {
         checker.faults
     }
 
+    /// What this user can't use here, and need not where driftd is to run: the folder of the state.
+    pub fn check_folder(&self) -> Option<Fault> {
+        let error = self.config.state.check_dir().err()?;
+        Some(self.fault_at("state.dir", format!("for this user, here: {error}")))
+    }
+
+    /// How many of the warnings are about what will not work as written. Those of the listeners are about who
+    /// may read, which is as it was written.
+    pub fn alarming(&self) -> usize {
+        self.warnings.iter().filter(|warning| !warning.path.starts_with("http.")).count()
+    }
+
     /// Reads the weights that stand in files beside the configuration, which is in `folder`.
     fn read_importance(&mut self, folder: &Path) -> Vec<Fault> {
         let mut failed = Vec::new();
@@ -365,6 +377,16 @@ mod tests {
         assert_eq!(token_file("  token_file: /own\n").unwrap().to_str(), Some("/own"));
         assert_eq!(token_file("  token: abc\n"), None);
         assert!(load_with("", &variables).is_ok());
+    }
+
+    #[test]
+    fn what_is_as_it_was_written_alarms_nobody() {
+        let text = "http: {admin: '0.0.0.0:1', insecure_anyone_may_read: true}\n";
+        let loaded = load_with(text, &[]).unwrap();
+        assert_eq!((loaded.warnings.len(), loaded.alarming()), (1, 0));
+        let argo = "retraining_trigger: {webhook: 'https://a.example/api/v1/events/default/x'}\n";
+        let loaded = load_with(&format!("{text}{argo}"), &[]).unwrap();
+        assert_eq!((loaded.warnings.len(), loaded.alarming()), (2, 1));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::setting::Span;
 pub struct Config {
     /// Local baselines must lie in this folder; unset: any readable regular file.
     pub baseline_root: Option<PathBuf>,
-    /// Memory of the process that reads Parquet.
+    /// Memory of the process that reads Parquet; in a container no more than its limit leaves beside the daemon.
     pub memory_limit: ByteSize,
     /// How long it may take.
     pub time_limit: Span,

@@ -80,6 +80,11 @@ pub enum Error {
     )]
     MemoryLimit { location: String, limit: ByteSize },
     #[error(
+        "{location}: reading it takes more than {most}, which is what the container's memory limit of {limit} leaves \
+         beside driftd; raise that limit, or build a profile elsewhere with `driftd baseline build` and name that"
+    )]
+    NoRoom { location: String, most: ByteSize, limit: ByteSize },
+    #[error(
         "{location}: reading it takes longer than the time_limit of {limit}; \
          raise the limit or build a profile with `driftd baseline build`"
     )]

@@ -4,14 +4,26 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fetch::columns::THREADS_MAX;
+use crate::fetch::container::Container;
 use crate::setting::ByteSize;
 
-/// From here on: so much address space and processor time, no core file, no outliving `parent`.
-pub(super) fn apply(memory: ByteSize, time: Duration, parent: u32) -> io::Result<()> {
+/// From here on: so much address space and processor time, no core file, no outliving `parent`; and where a
+/// container leaves less, no more data than that.
+pub(super) fn apply(
+    memory: ByteSize,
+    room: Option<Room>,
+    time: Duration,
+    parent: u32,
+) -> io::Result<()> {
     die_with_parent(parent)?;
     set(libc::RLIMIT_CORE, 0)?;
     set(libc::RLIMIT_AS, memory.0)?;
+    if let Some(room) = room {
+        set(libc::RLIMIT_DATA, room.most.0)?;
+    }
     // As long on every thread, and a second more: then it is the parent's clock that ends a worker
     // which is merely slow.
     let threads = THREADS_MAX as u64 + 1;
@@ -28,10 +40,41 @@ pub fn confine(parent: u32, room: u64) -> io::Result<()> {
     set(libc::RLIMIT_DATA, data_bytes().saturating_add(room))
 }
 
+/// What a container leaves for a reader beside the daemon: its end must be an error that names the limit, not
+/// the kernel's kill, which may take the whole container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Room {
+    /// The container's limit.
+    pub(super) limit: ByteSize,
+    /// Bytes of data that the reader may have.
+    pub(super) most: ByteSize,
+}
+
+/// A reader of a small baseline needs that much; with less, nothing could be said of it.
+const LEAST: u64 = 32 << 20;
+
+impl Room {
+    /// All but an eighth of what is left, in whole MiB: the daemon goes on meanwhile.
+    pub(super) fn in_container(container: Container) -> Self {
+        let left = container.left();
+        let most = ((left - left / 8) >> 20 << 20).max(LEAST);
+        Self { limit: ByteSize(container.limit), most: ByteSize(most) }
+    }
+}
+
 /// What this process has mapped for data; nothing where the system does not tell.
 fn data_bytes() -> u64 {
+    status_bytes("VmData:")
+}
+
+/// The most memory that this process ever had; nothing where the system does not tell.
+pub(super) fn peak_bytes() -> u64 {
+    status_bytes("VmHWM:")
+}
+
+fn status_bytes(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.unwrap_or(0).saturating_mul(1024)
 }

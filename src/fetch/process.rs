@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::fetch::error::Error;
-use crate::fetch::worker::{Reply, Request};
+use crate::fetch::limits::Room;
+use crate::fetch::worker::{Answer, Request};
 
 /// No reply comes near it; a worker that says more is not ours any more.
 const REPLY_MAX: u64 = 1 << 30;
@@ -80,7 +81,7 @@ impl WorkerCommand {
 }
 
 /// One request, one reply; `Reply::Failed` is what the worker found wrong, an error what became of it.
-pub(super) async fn run(worker: &WorkerCommand, request: &Request) -> Result<Reply, Error> {
+pub(super) async fn run(worker: &WorkerCommand, request: &Request) -> Result<Answer, Error> {
     let location = &request.location;
     let fault = |error: &dyn std::fmt::Display| Error::worker(location, error);
     let mut child = spawn(worker).map_err(|error| fault(&error))?;
@@ -149,7 +150,11 @@ fn ended(request: &Request, status: ExitStatus, stderr: &[u8]) -> Error {
     let said = stderr.trim().lines().last().unwrap_or_default();
     match status.signal() {
         Some(libc::SIGABRT) if stderr.contains("memory allocation of") => {
-            Error::MemoryLimit { location, limit: request.config.memory_limit }
+            let limit = request.config.memory_limit;
+            match request.room.filter(|room| room.most.0 < limit.0) {
+                Some(Room { limit, most }) => Error::NoRoom { location, most, limit },
+                None => Error::MemoryLimit { location, limit },
+            }
         }
         Some(libc::SIGXCPU) => Error::TimeLimit { location, limit: request.config.time_limit },
         Some(libc::SIGKILL) => Error::worker(
@@ -159,5 +164,33 @@ fn ended(request: &Request, status: ExitStatus, stderr: &[u8]) -> Error {
         ),
         Some(signal) => Error::worker(&location, &format!("ended by signal {signal}: {said}")),
         None => Error::worker(&location, &format!("{status}: {said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::Overrides;
+    use crate::fetch::Config;
+    use crate::fetch::worker::Job;
+    use crate::setting::ByteSize;
+
+    #[test]
+    fn the_tighter_limit_is_the_one_that_is_told() {
+        let job = || Job::Build { overrides: Overrides::default(), digest: false };
+        let said = |room: Option<(u64, u64)>| {
+            let mut request = Request::new(&Config::default(), "r.parquet", job());
+            request.room = room.map(|(most, limit)| Room {
+                most: ByteSize(most << 20),
+                limit: ByteSize(limit << 20),
+            });
+            let aborted = ExitStatus::from_raw(libc::SIGABRT);
+            ended(&request, aborted, b"memory allocation of 8 bytes failed").to_string()
+        };
+        let limit = "more than the memory_limit of 2GiB";
+        assert!(said(None).contains(limit) && said(Some((4096, 8192))).contains(limit));
+        let tight = said(Some((200, 256)));
+        let parts = ["r.parquet", "200MiB", "limit of 256MiB", "driftd baseline build"];
+        assert!(parts.iter().all(|part| tight.contains(part)), "{tight}");
     }
 }

@@ -13,9 +13,11 @@ use crate::histogram::Counts;
 
 use crate::fetch::columns;
 use crate::fetch::config::Config;
+use crate::fetch::container::Container;
 use crate::fetch::dependence::PaneClock;
 use crate::fetch::error::Error;
 use crate::fetch::limits;
+use crate::fetch::limits::Room;
 use crate::fetch::local::Opened;
 use crate::fetch::origin::Origin;
 use crate::fetch::parquet::Table;
@@ -30,6 +32,9 @@ pub(super) const HEAD: usize = 64;
 pub(super) struct Request {
     pub(super) location: String,
     pub(super) config: Config,
+    /// What the container leaves, where there is one.
+    #[serde(default)]
+    pub(super) room: Option<Room>,
     /// Who asks: without it there is nobody to answer.
     parent: u32,
     job: Job,
@@ -38,7 +43,8 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn new(config: &Config, location: &str, job: Job) -> Self {
         let (location, config) = (location.to_owned(), config.clone());
-        Self { location, config, parent: std::process::id(), job }
+        let room = Container::around().map(Room::in_container);
+        Self { location, config, room, parent: std::process::id(), job }
     }
 }
 
@@ -61,6 +67,14 @@ pub(super) enum Reply {
     Baseline(Box<Baseline>),
     Counts(Vec<Counts>),
     Failed(Error),
+}
+
+/// A reply, and what it took.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    /// The most memory that the worker ever had.
+    pub(super) peak_bytes: u64,
 }
 
 /// Runs as the worker: one request, one reply. The hidden command `baseline-worker`.
@@ -98,9 +112,11 @@ fn answer(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
     input.read_to_end(&mut json)?;
     let request: Request = serde_json::from_slice(&json)?;
     drop(json);
-    limits::apply(request.config.memory_limit, request.config.time_limit.0, request.parent)?;
+    let Request { config, room, parent, .. } = &request;
+    limits::apply(config.memory_limit, *room, config.time_limit.0, *parent)?;
     let reply = reply(&request).unwrap_or_else(Reply::Failed);
-    serde_json::to_writer(&mut *output, &reply)?;
+    let answer = Answer { reply, peak_bytes: limits::peak_bytes() };
+    serde_json::to_writer(&mut *output, &answer)?;
     output.flush()
 }
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, LazyLock};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
@@ -54,6 +56,15 @@ fn shown(status: StatusCode, html: String) -> Response {
     headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
     // Names of models and features stay here.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// In place of what is at `path`, while the program is starting; the page looks again by itself.
+pub(super) fn starting(path: &str, why: &str) -> Response {
+    let up = path.matches('/').count().saturating_sub(1);
+    let html = page::missing("Starting", &format!("{why}."), up);
+    let mut response = shown(StatusCode::SERVICE_UNAVAILABLE, html);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 

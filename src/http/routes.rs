@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use crate::http::{App, admin, command, guard, page, public};
+use crate::http::{App, admin, command, early, guard, page, public};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +56,21 @@ impl Row {
 
     /// The handler behind the guard that its row asks for: there is no way past it.
     fn guarded(self, app: &App) -> MethodRouter<App> {
+        let early = |handler: MethodRouter<App>| {
+            if early::waits(self.route.path) {
+                handler.route_layer(from_fn_with_state(app.clone(), early::started))
+            } else {
+                handler
+            }
+        };
         match self.route.who {
             Who::Anyone => self.handler,
             Who::Scraper => self.handler.route_layer(from_fn(guard::scraping)),
             Who::Reader => {
-                self.handler.route_layer(from_fn_with_state(app.clone(), guard::reading))
+                early(self.handler).route_layer(from_fn_with_state(app.clone(), guard::reading))
             }
             Who::Commander => {
-                self.handler.route_layer(from_fn_with_state(app.clone(), guard::writing))
+                early(self.handler).route_layer(from_fn_with_state(app.clone(), guard::writing))
             }
         }
     }

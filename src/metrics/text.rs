@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::metrics::labels::are_of;
+
 /// What Prometheus takes a family for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -45,6 +47,7 @@ impl Families {
         labels: &[(&str, &str)],
         value: f64,
     ) {
+        debug_assert!(are_of(name, labels), "metrics/labels.rs: {name} with {labels:?}");
         if !value.is_finite() {
             return;
         }
@@ -68,6 +71,7 @@ impl Families {
         cumulated: impl Iterator<Item = u64>,
         sum: f64,
     ) {
+        debug_assert!(are_of(name, labels), "metrics/labels.rs: {name} with {labels:?}");
         let (mut lines, mut count) = (String::new(), 0);
         let edges = edges.iter().map(u32::to_string).chain(["+Inf".to_owned()]);
         for (edge, upto) in edges.zip(cumulated) {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::codec::{Reader, Truncated, Writer, read_frame, write_frame};
+use crate::fetch::Container;
 use crate::offsets::TopicPartition;
 use crate::store;
 use crate::store::Backend;
@@ -30,9 +31,6 @@ const CALM: Duration = Duration::from_secs(5 * 60);
 const ROOM: u64 = 128 << 20;
 /// Less would end a reader of honest batches.
 const ROOM_LEAST: u64 = 32 << 20;
-/// Where a container's memory limit stands, with either version of cgroups.
-const LIMITS: [&str; 2] =
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// Kinds of frames are told apart over all of driftd's files.
 const KIND: u8 = 13;
@@ -145,7 +143,8 @@ impl Breaker {
         if places.is_empty() {
             return None;
         }
-        let room = room(state.record.rounds, limit());
+        let limit = Container::around().map(|container| container.limit);
+        let room = room(state.record.rounds, limit);
         state.record.rounds += 1;
         self.write(&mut state);
         Some((places, room))
@@ -243,12 +242,6 @@ impl Record {
 fn room(rounds: u32, limit: Option<u64>) -> u64 {
     let most = limit.map_or(ROOM, |limit| ROOM.min(limit / 4));
     most.checked_shr(rounds).unwrap_or(0).max(ROOM_LEAST)
-}
-
-/// The container's memory limit in bytes; none where there is none.
-fn limit() -> Option<u64> {
-    let read = |path: &&str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    LIMITS.iter().find_map(read)
 }
 
 /// Takes a directory that is there for this process alone, until it ends.

@@ -35,10 +35,17 @@ use crate::store::kafka::record::Owner;
 /// Opens what the configuration names.
 ///
 /// # Errors
-/// `BadInput` for topics that can't be used as they are; a directory or brokers that are not there.
+/// `BadInput` for topics that can't be used as they are, or a directory that is not this user's; brokers
+/// that are not there, a disk that is full or can't be written at present.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
     match config.state.backend {
-        Backend::File => Ok(Store::File(Box::new(FileStore::open(&config.state.dir)?))),
+        Backend::File => match FileStore::open(&config.state.dir) {
+            Ok(store) => Ok(Store::File(Box::new(store))),
+            Err(error @ store::Error::Directory { .. }) if !error.is_read_only() => {
+                Err(BadInput(error.into()).into())
+            }
+            Err(error) => Err(error.into()),
+        },
         Backend::Kafka => {
             let opened =
                 KafkaStore::open(&config.state, &config.kafka, config.kept(), me(config)).await;

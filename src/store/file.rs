@@ -18,6 +18,7 @@ use crate::store::file::slots::{GENERATIONS, SINGLE, Slots};
 use crate::store::{Damage, Error, Incidents, Loaded, PaneRecord, Rejected, Saved};
 
 mod disk;
+mod folder;
 mod log;
 mod name;
 mod rewrite;
@@ -54,9 +55,14 @@ pub struct FileStore {
 impl FileStore {
     /// Takes the directory for this process alone, creating it (mode 0700) if it is not there.
     ///
-    /// Fails when another process holds it or when it cannot be written.
+    /// # Errors
+    /// When another process holds it or when it cannot be written.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let dir = dir.into();
+        Self::take(dir.clone()).map_err(|error| folder::refused(&dir, error))
+    }
+
+    fn take(dir: PathBuf) -> Result<Self, Error> {
         let disk = Arc::new(Disk::default());
         if !dir.is_dir() {
             disk.create_dir(&dir)?;
@@ -101,7 +107,6 @@ impl FileStore {
         self.partitions.load(&name::partition(partition)?, &partition.to_string())
     }
 
-    /// Replaces the older of the two generations of a model's evaluator state.
     /// The partitions that have a state.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, Error> {
         let parse = |name: String| {
@@ -111,6 +116,7 @@ impl FileStore {
         Ok(self.partitions.names()?.into_iter().filter_map(parse).collect())
     }
 
+    /// Replaces the older of the two generations of a model's evaluator state.
     pub fn save_test(&self, model: &str, version: u8, body: &[u8]) -> Result<Saved, Error> {
         self.tests.save(&name::model(model)?, model, version, body)
     }

@@ -1,8 +1,10 @@
 //! Baselines through the real worker process: what writers write, and what nobody should.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -500,6 +502,40 @@ fn a_file_that_takes_too_much_memory_is_refused_and_the_limit_named() {
     let error = load_with(&config, location, &Overrides::default()).unwrap_err();
     assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
     assert!(error.to_string().contains("memory_limit of 256MiB"), "{error}");
+}
+
+/// In a container a reader is told how much is left; what takes more is an end by itself, before the kernel's.
+#[test]
+fn a_reader_keeps_within_what_a_container_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let bomb = folder.path().join("bomb.parquet");
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["0".repeat(400 << 20)]));
+    write(&bomb, &[("x", column)]);
+    let read = |location: &str| {
+        let request = serde_json::json!({
+            "location": location, "config": {}, "parent": std::process::id(),
+            "room": {"limit": "256MiB", "most": "64MiB"},
+            "job": {"build": {"overrides": {}, "digest": true}},
+        });
+        let mut child = Command::new(env!("CARGO_BIN_EXE_driftd"))
+            .arg("baseline-worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let whole = read(&fixture("pandas_zstd.parquet"));
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    let answer: serde_json::Value = serde_json::from_slice(&whole.stdout).unwrap();
+    assert_eq!(answer["reply"]["baseline"]["rows"], 1200);
+    assert!(answer["peak_bytes"].as_u64().unwrap() > 1 << 20);
+    let ended = read(bomb.to_str().unwrap());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.signal(), Some(6), "{said}");
+    assert!(said.contains("memory allocation of"), "{said}");
 }
 
 /// What a file has too much of is said with its number, the most, and what to do; a profile that says as

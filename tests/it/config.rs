@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::process::Output;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use driftd::config;
+use driftd::kafka::mock::{MockBroker, Producer};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use serde_json::json;
@@ -124,8 +125,13 @@ fn the_schema_is_printed() {
 
 /// Training data with two features, an identifier and a label.
 fn baseline(folder: &Path) -> String {
+    baseline_with(folder, Vec::new())
+}
+
+/// The same with more columns of 1,000 rows.
+fn baseline_with(folder: &Path, more: Vec<(&str, ArrayRef)>) -> String {
     let rows = 0..1_000i64;
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
         (
             "amount",
             Arc::new(Float64Array::from_iter_values(rows.clone().map(|i| (i * 37 % 997) as f64))),
@@ -144,6 +150,7 @@ fn baseline(folder: &Path) -> String {
         ),
         ("label", Arc::new(Int64Array::from_iter_values(rows.map(|i| i % 2)))),
     ];
+    columns.extend(more);
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let path = folder.join("reference.parquet");
     let file = fs::File::create(&path).unwrap();
@@ -155,8 +162,13 @@ fn baseline(folder: &Path) -> String {
 
 /// What `init` writes for these records; `validate` has accepted it.
 fn written(record: impl Fn(i64) -> Value) -> String {
+    written_on(Vec::new(), record)
+}
+
+/// The same where the training data has more columns.
+fn written_on(more: Vec<(&str, ArrayRef)>, record: impl Fn(i64) -> Value) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let baseline = baseline(folder.path());
+    let baseline = baseline_with(folder.path(), more);
     let sample = folder.path().join("sample.ndjson");
     let lines: String = (0..20).map(|i| format!("{}\n", record(i))).collect();
     fs::write(&sample, lines).unwrap();
@@ -230,6 +242,62 @@ fn init_finds_rows() {
 }
 
 #[test]
+fn init_finds_how_sure_the_model_was() {
+    let yaml = written(|i| {
+        json!({"ts": 1_760_000_000_000i64 + i, "prediction": 3, "confidence": 0.9,
+               "features": {"amount": i, "country": "de"}})
+    });
+    has(
+        &yaml,
+        &["  confidence: /confidence", "    # confidence_drift_p_value: 0.01", "state: {dir:"],
+    );
+    // A column that only the output can be is its reference, and is not left out for want of a key.
+    let shares: ArrayRef =
+        Arc::new(Float64Array::from_iter_values((0..1_000).map(|i| f64::from(i) / 1e3)));
+    let yaml = written_on(vec![("score", shares)], |i| {
+        json!({"ts": 1_760_000_000_000i64 + i, "out": {"prediction": "cat", "score": 0.9},
+               "features": {"amount": i, "country": "de"}})
+    });
+    has(&yaml, &["  prediction: /out/prediction", "  confidence: /out/score"]);
+    has(&yaml, &["  score: {role: confidence}", "ignore: [label]"]);
+}
+
+/// `init` on a topic with these payloads.
+fn init_on(payloads: &[Option<&[u8]>]) -> (Option<i32>, String) {
+    let (broker, folder) = (MockBroker::start().unwrap(), tempfile::tempdir().unwrap());
+    broker.create_topic("fraud.inferences", 1).unwrap();
+    let brokers = broker.bootstrap_servers();
+    let producer = Producer::connect(&brokers).unwrap();
+    for payload in payloads {
+        producer.produce("fraud.inferences", 0, None, 1_760_000_000_000, *payload).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+    let baseline = baseline(folder.path());
+    let args =
+        ["init", "--topic", "fraud.inferences", "--brokers", &brokers, "--baseline", &baseline];
+    let output = driftd(&args, &[]);
+    (output.status.code(), text(&output.stdout).to_owned() + text(&output.stderr))
+}
+
+#[test]
+fn init_tells_an_empty_topic_from_one_that_it_cannot_read() {
+    let (code, said) = init_on(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("topic fraud.inferences holds no records yet"), "{said}");
+    let avro: Option<&[u8]> = Some(b"\0\0\0\0\x05\x02\x0eamount");
+    let (code, said) = init_on(&[None, avro, avro]);
+    assert_eq!(code, Some(78), "{said}");
+    let parts = ["the 3 newest records of fraud.inferences are not JSON", "00 00 00 00 05"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    let (code, said) = init_on(&[avro, Some(br#"{"amount": 1}"#)]);
+    assert_eq!(code, Some(0), "{said}");
+    has(&said, &["from 1 records of fraud.inferences", "1 of 4 columns found"]);
+    let (code, said) = init_on(&[Some(br#"{"betrag": 1}"#)]);
+    assert_eq!(code, Some(0), "{said}");
+    has(&said, &["warning: none of the 1 records carries a column", "amount, country", "betrag"]);
+}
+
+#[test]
 fn init_says_when_nothing_matches() {
     let yaml = written(|i| json!({"a": i, "b\n# ignore: x": "c"}));
     has(&yaml, &["No record carries a column of the baseline"]);
@@ -256,6 +324,17 @@ fn validate_tells_every_fault_of_the_baseline_and_the_size_of_the_whole() {
     let psi = needs.iter().find(|need| need["statistic"] == "psi" && need["level"] == "warning");
     assert!(psi.unwrap()["supported"].as_f64().unwrap() > 0.0, "{needs:?}");
     assert!(report["memory_bytes"].as_u64().unwrap() > 0);
+    let reading = report["reading_bytes"].as_u64().unwrap();
+    assert!(reading > 1 << 20 && reading <= report["reading_limit_bytes"].as_u64().unwrap());
+    assert_eq!(report["models"][0]["reading_bytes"], reading);
+
+    // What cannot be used here may be of use where the daemon is to run.
+    let nowhere = check(&format!("state: {{dir: '{baseline}/state'}}\n"));
+    assert_eq!(nowhere.status.code(), Some(0), "{}", text(&nowhere.stdout));
+    let report: Value = serde_json::from_slice(&nowhere.stdout).unwrap();
+    assert_eq!(report["warnings"][0]["path"], "state.dir");
+    let message = report["warnings"][0]["message"].as_str().unwrap();
+    assert!(message.contains("set `state.dir` to a folder of yours"), "{message}");
 
     let faulty = check("features: {amuont: {kind: categorical}}\nmax_series: 10\n");
     assert_eq!(faulty.status.code(), Some(78));

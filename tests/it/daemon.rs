@@ -222,4 +222,54 @@ fn the_demo_tells_its_story_to_the_end() {
     let healthy = at(0, "healthy");
     let drifted = at(healthy, "drifted");
     at(drifted, "healthy");
+    the_readme_shows_such_a_run(&out);
+}
+
+/// A line of the demo without what is another in each run: numbers, ids, times, and states at some moment.
+fn shape(line: &str) -> String {
+    let masked = |word: &str| {
+        let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        if !core.contains(|c: char| c.is_ascii_digit()) {
+            return word.to_owned();
+        }
+        let is_number = core.chars().all(|c| "0123456789abcdef-.:".contains(c));
+        word.replace(core, &if is_number { "#".to_owned() } else { squeezed(core) })
+    };
+    let words: Vec<String> = line.split_whitespace().map(masked).collect();
+    let states = ["settling", "healthy", "notice", "warning", "drifted"];
+    let shown = words.iter().enumerate().filter(|(_, word)| *word != "=>").map(|(i, word)| {
+        let before = i.checked_sub(1).map_or("", |i| words[i].as_str());
+        let is_model = before == "#" && states.contains(&word.as_str());
+        let is_incident = before == "incident" && words.get(i + 1).is_some_and(|id| id == "#");
+        if is_model || is_incident { "STATE" } else { word.as_str() }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Each run of digits as one `#`.
+fn squeezed(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if !c.is_ascii_digit() {
+            out.push(c);
+        } else if !out.ends_with('#') {
+            out.push('#');
+        }
+    }
+    out
+}
+
+/// Every line of the sample is one that the program prints, and all are of one run.
+fn the_readme_shows_such_a_run(out: &str) {
+    let readme = include_str!("../../README.md");
+    let (_, sample) = readme.split_once("```text\ndriftd demo: ").unwrap();
+    let sample = format!("driftd demo: {}", sample.split("```").next().unwrap());
+    let printed: Vec<String> = out.lines().map(shape).collect();
+    let mut ids = Vec::new();
+    for line in sample.lines().filter(|line| line.trim() != "..") {
+        assert!(printed.contains(&shape(line)), "{line}\n{}\nis not in\n{printed:#?}", shape(line));
+        let words = line.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+        ids.extend(words.filter(|word| word.len() == 36 && word.matches('-').count() == 4));
+    }
+    assert!(ids.len() > 2 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }

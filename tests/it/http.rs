@@ -331,6 +331,17 @@ impl Running {
         exported: metrics::Config,
         configure: impl FnOnce(&mut Config),
     ) -> Self {
+        let running = Self::starting(view, exported, configure).await;
+        running.health.waiting_for(Vec::new());
+        running
+    }
+
+    /// As it is before the baselines are read.
+    async fn starting(
+        view: View,
+        exported: metrics::Config,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let token_file = folder.path().join("token");
         std::fs::write(&token_file, format!("{TOKEN}\n")).unwrap();
@@ -762,7 +773,7 @@ async fn a_full_queue_of_commands_sheds_load() {
 
 #[tokio::test]
 async fn probes_say_whether_loops_turn_and_what_is_waited_for() {
-    let running = Running::start(|_| {}).await;
+    let running = Running::starting(view(), metrics::Config::default(), |_| {}).await;
     let probe = async |path: &str| {
         let response = running.client.get(running.public(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
@@ -786,6 +797,34 @@ async fn probes_say_whether_loops_turn_and_what_is_waited_for() {
     assert_eq!(probe("/readyz").await, (200, "ok\n".to_owned()));
     let (_, text) = probe("/readyz?verbose").await;
     assert!(text.contains("[+] model fraud: drift drifted, quality ok"), "{text}");
+}
+
+/// Nobody is told that there is no such model, and no command waits in a queue that nobody serves.
+#[tokio::test]
+async fn while_it_starts_it_says_so_wherever_a_model_would_be() {
+    let running = Running::starting(View::default(), metrics::Config::default(), |_| {}).await;
+    running.health.waiting_for(vec!["the baselines are being read".to_owned()]);
+    let why = "driftd is starting: the baselines are being read";
+    for route in driftd::http::routes() {
+        let path = route.path.replace(['{', '}'], "");
+        let request = running.client.request(route.method.clone(), running.admin(&path));
+        let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.text().await.unwrap();
+        let says_as_ever =
+            ["/livez", "/metrics", "/health", "/configuration", "/api/v1/openapi.json"];
+        if says_as_ever.contains(&route.path) {
+            assert_eq!(status, 200, "{path}: {body}");
+        } else if route.path != "/readyz" {
+            assert!(status == 503 && body.contains(why), "{path}: {status} {body}");
+            assert_eq!(headers["retry-after"], "1", "{path}");
+        }
+    }
+    // Who may not read is not told so much either.
+    let reload = running.client.post(running.admin("/-/reload")).send().await.unwrap();
+    assert_eq!(reload.status(), StatusCode::UNAUTHORIZED);
+    running.health.waiting_for(Vec::new());
+    assert_eq!(running.get("/api/v1/models").await.status(), StatusCode::OK);
 }
 
 /// Every line as the text format has it; series by name and labels.

@@ -1,5 +1,6 @@
 //! The configurations of docs/security.md are accepted as they stand, and its tables name what there is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -79,4 +80,26 @@ fn every_command_is_in_the_table_of_routes() {
             assert!(page.contains(&format!("{}`", route.path)), "{} {}", route.method, route.path);
         }
     }
+}
+
+/// Every key that names a file is in the table of when it is read, and nothing else is.
+#[test]
+fn the_table_of_files_has_every_key_that_names_one() {
+    let (reference, page) = (page("docs/configuration.md"), page("docs/security.md"));
+    let keys: BTreeSet<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|key| key.ends_with("_file"))
+        .filter_map(|key| key.rsplit('.').next())
+        .collect();
+    let table = page.lines().skip_while(|line| !line.starts_with("| file |")).skip(2);
+    let rows: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
+    let cells = rows.iter().filter_map(|row| row.split('|').nth(1));
+    let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let named: BTreeSet<&str> = quoted
+        .filter_map(|name| name.rsplit('.').next())
+        .filter(|name| name.ends_with("_file") && !name.starts_with('*'))
+        .collect();
+    assert_eq!(named, keys);
+    assert!(rows.len() > 5 && keys.contains("confirm_token_file"), "{rows:?} {keys:?}");
 }

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::baseline::Baseline;
+use crate::cli::init::outputs;
+use crate::cli::init::outputs::Outputs;
 use crate::decode::TimeUnit;
 use crate::feature::Role;
 
@@ -16,8 +18,6 @@ const SECONDS: std::ops::Range<f64> = 946_684_800.0..4_102_444_800.0;
 const UNITS: [(TimeUnit, f64); 4] =
     [(TimeUnit::S, 1.0), (TimeUnit::Ms, 1e3), (TimeUnit::Us, 1e6), (TimeUnit::Ns, 1e9)];
 const TIME_WORDS: [&str; 6] = ["ts", "time", "timestamp", "date", "datetime", "at"];
-const PREDICTION_WORDS: [&str; 7] =
-    ["prediction", "predictions", "score", "probability", "output", "y_pred", "prob"];
 const MODEL_WORDS: [&str; 4] = ["model", "model_name", "model_id", "modelname"];
 
 /// Rows, features, names and whether there are none: a `Place` without what was found there.
@@ -60,7 +60,7 @@ pub(super) struct EventTime {
 pub(super) struct Proposal {
     pub(super) records: usize,
     pub(super) place: Place,
-    pub(super) prediction: Option<String>,
+    pub(super) outputs: Outputs,
     pub(super) event_time: Option<EventTime>,
     /// Pointer to the model's name, and the names that were seen.
     pub(super) model: Option<(String, Vec<String>)>,
@@ -77,16 +77,18 @@ pub(super) fn infer(records: &[Record], baseline: &Baseline) -> Proposal {
     let place = find_features(&records, &columns);
     let scalars = scalars(&records, &place);
     let event_time = find_time(&records, &scalars, &place);
-    let prediction = find_prediction(&records, &scalars, &place, baseline);
+    let outputs = outputs::find(&records, &scalars, &place, baseline);
     let model = find_model(&scalars);
-    let predicted = |name: &str| {
+    let is_output = |name: &str| {
         let role = baseline.features.iter().find(|feature| feature.name == name).map(|f| f.role);
-        prediction.is_some() && role == Some(Role::Prediction)
+        let is_answer = outputs.prediction.is_some() && role == Some(Role::Prediction);
+        is_answer || outputs.names().any(|output| output == name)
     };
-    let unseen = columns.iter().filter(|name| !place.found.contains(**name) && !predicted(name));
+    let unseen = columns.iter().filter(|name| !place.found.contains(**name) && !is_output(name));
     let explained = [
         event_time.as_ref().map(|time| time.pointer.as_str()),
-        prediction.as_deref(),
+        outputs.prediction.as_deref(),
+        outputs.confidence.as_deref(),
         model.as_ref().map(|(pointer, _)| pointer.as_str()),
         place.names.as_deref(),
     ];
@@ -98,7 +100,7 @@ pub(super) fn infer(records: &[Record], baseline: &Baseline) -> Proposal {
         records: records.len(),
         unseen_columns: unseen.map(|name| (*name).to_owned()).collect(),
         unmatched_keys: unmatched.collect(),
-        prediction,
+        outputs,
         event_time,
         model,
         place,
@@ -106,7 +108,7 @@ pub(super) fn infer(records: &[Record], baseline: &Baseline) -> Proposal {
 }
 
 /// A step of a JSON pointer.
-fn escape(key: &str) -> String {
+pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
@@ -215,7 +217,10 @@ fn visit(value: &Value, pointer: &str, depth: usize, with: &mut dyn FnMut(&str, 
 }
 
 /// Scalars of all records by pointer, those among the features left out unless they are the record.
-fn scalars<'a>(records: &[&'a Record], place: &Place) -> BTreeMap<String, Vec<&'a Value>> {
+pub(super) fn scalars<'a>(
+    records: &[&'a Record],
+    place: &Place,
+) -> BTreeMap<String, Vec<&'a Value>> {
     let mut all: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for record in records {
         let mut stack = vec![(String::new(), &record.value, 0)];
@@ -239,7 +244,8 @@ fn scalars<'a>(records: &[&'a Record], place: &Place) -> BTreeMap<String, Vec<&'
     all
 }
 
-fn last(pointer: &str) -> String {
+/// The name at the end of a pointer, in small letters.
+pub(super) fn last(pointer: &str) -> String {
     pointer.rsplit('/').next().unwrap_or_default().to_lowercase()
 }
 
@@ -295,31 +301,6 @@ fn time_unit(values: &[&Value]) -> Option<(TimeUnit, bool, f64)> {
         let first = values.first()?.as_f64()?;
         values.iter().all(fits).then(|| (unit, false, first / per_second * 1e3))
     })
-}
-
-/// The model's answer: the column that the baseline holds it in, or a name that says so.
-fn find_prediction(
-    records: &[&Record],
-    scalars: &BTreeMap<String, Vec<&Value>>,
-    place: &Place,
-    baseline: &Baseline,
-) -> Option<String> {
-    let column = baseline.features.iter().find(|feature| feature.role == Role::Prediction);
-    let column = column.map(|feature| feature.name.to_lowercase());
-    if place.rows.is_some() {
-        // With rows it is looked up in the row.
-        let rows = place.rows.as_deref().unwrap_or_default();
-        let row = records.iter().find_map(|record| record.value.pointer(rows)?.get(0));
-        let keys = row.and_then(Value::as_object).into_iter().flat_map(|map| map.keys());
-        let mut keys = keys.filter(|key| PREDICTION_WORDS.contains(&key.to_lowercase().as_str()));
-        return keys.next().map(|key| format!("/{}", escape(key)));
-    }
-    let candidates = || scalars.keys().filter(|pointer| pointer.matches('/').count() <= 3);
-    let by_column = candidates().find(|pointer| Some(last(pointer)) == column);
-    let by_word = || {
-        PREDICTION_WORDS.iter().find_map(|word| candidates().find(|pointer| last(pointer) == *word))
-    };
-    by_column.or_else(by_word).cloned()
 }
 
 fn find_model(scalars: &BTreeMap<String, Vec<&Value>>) -> Option<(String, Vec<String>)> {

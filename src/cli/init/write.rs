@@ -38,10 +38,21 @@ pub(super) fn write(given: &Given<'_>, proposal: &Proposal, baseline: &Baseline)
          feature is at `retrain`\n",
         quote(given.baseline)
     ));
+    for (role, ..) in outputs(proposal) {
+        let name = role.as_str();
+        out.push_str(&format!(
+            "    # {name}_drift_p_value: 0.01  # people are told when the {name} has changed; it never \
+             retrains\n"
+        ));
+    }
     out.push_str(
         "  # Without a trigger nothing is started, only shown:\n  # retraining_trigger:\n  #   \
          webhook: https://argo.example/api/v1/events/default/retrain\n  #   token_file: \
          /run/secrets/argo-token\n",
+    );
+    out.push_str(
+        "\n# A folder that you may write to. As a service or in a container leave it out: /var/lib/driftd.\n\
+         state: {dir: ./driftd-state}\n",
     );
     out
 }
@@ -72,9 +83,12 @@ fn fields(proposal: &Proposal, baseline: &Baseline) -> String {
         out.push_str("  # The values have no names: the baseline's order is taken. CHECK IT.\n");
         out.push_str(&format!("  feature_names: [{}]\n", names.join(", ")));
     }
-    match &proposal.prediction {
+    match &proposal.outputs.prediction {
         Some(pointer) => out.push_str(&format!("  prediction: {}\n", quote(pointer))),
         None => out.push_str("  # prediction: /prediction  # none found\n"),
+    }
+    if let Some(pointer) = &proposal.outputs.confidence {
+        out.push_str(&format!("  confidence: {}  # how sure the model was\n", quote(pointer)));
     }
     match &proposal.event_time {
         Some(time) => out.push_str(&event_time(time)),
@@ -117,16 +131,27 @@ fn event_time(time: &EventTime) -> String {
     )
 }
 
+/// What came out of the model, as far as it was found, and what that is.
+fn outputs(proposal: &Proposal) -> impl Iterator<Item = (Role, &str, &'static str)> {
+    let found = &proposal.outputs;
+    [
+        (Role::Prediction, &found.prediction, "what the model answered"),
+        (Role::Confidence, &found.confidence, "how sure it was; leave this out if it is an input"),
+    ]
+    .into_iter()
+    .filter_map(|(role, pointer, what)| Some((role, pointer.as_deref()?, what)))
+}
+
 /// What the columns are taken for, and what of it is a question.
 fn features(proposal: &Proposal, baseline: &Baseline) -> String {
     let mut settings = String::new();
     let mut told = String::new();
-    let predicted = proposal.prediction.as_deref().and_then(|p| p.rsplit('/').next());
     for feature in &baseline.features {
-        if Some(feature.name.as_str()) == predicted && feature.role != Role::Prediction {
-            let name = quote(&feature.name);
-            settings
-                .push_str(&format!("  {name}: {{role: prediction}}  # what the model answered\n"));
+        for (role, pointer, what) in outputs(proposal) {
+            if pointer.rsplit('/').next() == Some(&feature.name) && feature.role != role {
+                let (name, role) = (quote(&feature.name), role.as_str());
+                settings.push_str(&format!("  {name}: {{role: {role}}}  # {what}\n"));
+            }
         }
         let what = match feature.unusable {
             Some(unusable) => format!("not watched: {}", unusable.reason()),

@@ -44,6 +44,9 @@ pub(super) struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) season_notice: Option<String>,
     pub(super) memory: Memory,
+    /// What the process took that has read the baseline, beside the daemon's own memory; 0 where the system does
+    /// not tell.
+    pub(super) reading_bytes: u64,
     pub(super) series: u64,
 }
 
@@ -131,6 +134,7 @@ pub(super) fn plan(
         features: features.collect(),
         season_notice: baseline.season_notice(model.drift_config.season.period),
         memory: memory(model, &usable),
+        reading_bytes: 0,
         series: MODEL_SERIES
             + model.checks.len() as u64
             + usable.len() as u64 * per_feature

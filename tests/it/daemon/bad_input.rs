@@ -1,9 +1,10 @@
 //! Baselines that cannot be used: refused at the start, survived later.
 
 use std::fs;
+use std::net::TcpListener;
 
 use super::harness::{Daemon, refused};
-use super::world::{MINUTE, World, train};
+use super::world::{MINUTE, World, train, trigger};
 
 #[test]
 fn a_first_start_with_an_unusable_baseline_names_the_file_and_ends_with_78() {
@@ -26,6 +27,17 @@ fn a_first_start_with_an_unusable_baseline_names_the_file_and_ends_with_78() {
     let (code, err) = refused(&config);
     assert_eq!(code, Some(78), "{err}");
     assert!(err.contains(&name), "{err}");
+}
+
+#[test]
+fn a_folder_that_cannot_hold_the_state_is_named_with_what_to_do() {
+    let world = World::new();
+    let config = world.write_config("reference.parquet/state", "one", &world.model("fraud", ""));
+    let (code, said) = refused(&config);
+    assert_eq!(code, Some(78), "{said}");
+    let folder = world.path("reference.parquet/state").display().to_string();
+    let parts = [folder.as_str(), "Not a directory", "set `state.dir` to a folder of yours"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
 }
 
 #[test]
@@ -56,6 +68,36 @@ fn a_store_that_cannot_be_reached_does_not_keep_the_other_models_waiting() {
     daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
     assert_eq!(daemon.model("away")["drift"], "no_baseline");
     daemon.says(&["the baseline can't be reached", "away"]);
+}
+
+/// Nobody takes a daemon for dead that reads a large baseline: the probes answer, and so does SIGTERM. What the
+/// configuration says in vain is counted from then on.
+#[test]
+fn while_a_baseline_is_read_the_probes_answer_and_a_stop_is_heard() {
+    let world = World::new();
+    // It takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let argo = "https://argo.example/api/v1/events/default/retrain";
+    let unheard = trigger(argo, "        notification_channel: \"slack://nobody\"\n");
+    let models = world
+        .model("fraud", &unheard)
+        .replace(&world.reference().display().to_string(), "s3://training/reference.parquet")
+        + &format!(
+            "baselines: {{s3: {{endpoint: \"http://{}\", allow_http: true, region: nowhere}}}}\n",
+            silent.local_addr().unwrap()
+        );
+    let config = world.write_config("state", "one", &models);
+    let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let daemon = Daemon::listening(&config, &keys);
+    assert_eq!(daemon.get_public("/livez").0, 200);
+    let waiting = (503, "not ready\n[-] the baselines are being read\n".to_owned());
+    assert_eq!(daemon.get_public("/readyz"), waiting);
+    let (status, answer) = daemon.get("/api/v1/models/fraud");
+    assert!(status == 503 && answer.contains("driftd is starting"), "{status} {answer}");
+    assert_eq!(daemon.metric("driftd_config_warnings"), Some(2.0), "{}", daemon.log());
+    let (status, log) = daemon.terminate();
+    assert!(status.success() && log.contains("stopped before it had started"), "{status}\n{log}");
+    assert!(!log.contains("started public="), "{log}");
 }
 
 #[test]

@@ -48,6 +48,15 @@ impl Daemon {
 
     /// The same by a command of the test's own.
     pub(super) fn start_by(command: &mut Command) -> Self {
+        Self::start_until("started", command)
+    }
+
+    /// Starts it and waits until it answers, which is before its baselines are read.
+    pub(super) fn listening(config: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_until("listening", command(config).envs(environment.iter().copied()))
+    }
+
+    fn start_until(said: &str, command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
@@ -63,11 +72,12 @@ impl Daemon {
             public: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
         };
-        (daemon.public, daemon.admin) = until("the line `started`", || {
+        let said = format!("{said} public=");
+        (daemon.public, daemon.admin) = until(&said, || {
             let ended = daemon.child.try_wait().unwrap();
             assert!(ended.is_none(), "it ended: {ended:?}\n{}", daemon.log());
             let log = daemon.log();
-            let line = log.lines().find(|line| line.contains("started public="))?;
+            let line = log.lines().find(|line| line.contains(&said))?;
             Some((address(line, "public="), address(line, "admin=")))
         });
         daemon

@@ -19,8 +19,9 @@ fn of_the_page(principal: &str, name: &str) -> Vec<Vec<String>> {
     let page = fs::read_to_string(page).unwrap();
     let (_, block) = page.split_once("With `state.backend: kafka`").unwrap();
     let block = block.split("```").nth(1).unwrap().replace("\\\n", " ");
+    let begin = "kafka-acls --bootstrap-server kafka:9092 ";
     let line = |line: &str| -> Vec<String> {
-        let words = line.split_whitespace().skip(1);
+        let words = line.split_whitespace();
         let ours = words.map(|word| match word {
             "User:driftd" => principal.to_owned(),
             "fraud.inferences" => TOPIC.to_owned(),
@@ -28,7 +29,7 @@ fn of_the_page(principal: &str, name: &str) -> Vec<Vec<String>> {
         });
         ours.collect()
     };
-    block.lines().filter(|text| text.starts_with("kafka-acls ")).map(line).collect()
+    block.lines().filter_map(|text| text.strip_prefix(begin)).map(line).collect()
 }
 
 impl World {
