@@ -110,7 +110,7 @@ pub(super) fn of(family: &str) -> &'static [&'static str] {
 
 /// Whether a series with these labels is one of the family; what is not ours may have any.
 pub(super) fn are_of(family: &str, labels: &[(&str, &str)]) -> bool {
-    !family.starts_with("driftd_") || labels.iter().map(|(name, _)| name).eq(of(family))
+    !family.starts_with("driftd") || labels.iter().map(|(name, _)| name).eq(of(family))
 }
 
 #[cfg(test)]
