@@ -91,10 +91,13 @@ impl Policy {
     /// How many of `watched` features must have crossed together: `min_features`, or `min_share` of them,
     /// whichever is more; never less than one.
     pub fn features_needed(&self, watched: usize) -> usize {
-        let share = whole_up(self.min_share * watched as f64);
+        let share = whole_up(self.min_share * watched as f64 - ROUNDING);
         self.min_features.max(share).max(1)
     }
 }
+
+/// What a product of a share and a count may be off by: 0.07 of 100 is not more than 7.
+const ROUNDING: f64 = 1e-9;
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of features")]
 fn whole_up(features: f64) -> usize {
@@ -180,5 +183,18 @@ pub(super) mod tests {
         assert_eq!(needed(3, 0.05, 40), 3);
         assert_eq!(needed(0, 0.0, 0), 1);
         assert_eq!(needed(1, 1.0, 7), 7);
+    }
+
+    #[test]
+    fn a_share_that_is_a_whole_number_of_features_asks_for_no_more() {
+        // Products of doubles that come out just above the whole number.
+        let product = 0.07 * 100.0;
+        assert!(product > 7.0);
+        for hundredths in 1..=100 {
+            let policy = Policy { min_share: hundredths as f64 / 100.0, ..policy() };
+            assert_eq!(policy.features_needed(100), hundredths, "0.{hundredths:02} of 100");
+        }
+        // One more than a whole number is one more.
+        assert_eq!(Policy { min_share: 0.0701, ..policy() }.features_needed(100), 8);
     }
 }
