@@ -71,7 +71,7 @@ pub fn misfits(model: &Model, baseline: &Baseline, rate: Option<Rate>) -> Vec<Mi
     let policy = model.policy();
     let sequential = policy.rule == Rule::Sequential;
     let decides = |feature: &&FeatureBaseline| {
-        feature.unusable.is_none() && !(sequential && policy.importance(&feature.name) <= 0.0)
+        feature.unusable.is_none() && policy.importance(&feature.name) > 0.0
     };
     let mut fit = Fit {
         model,
@@ -87,6 +87,7 @@ pub fn misfits(model: &Model, baseline: &Baseline, rate: Option<Rate>) -> Vec<Mi
     if !fit.features.is_empty() {
         fit.agreement();
         fit.min_records();
+        fit.calibration();
         fit.tolerance();
         fit.outputs();
         fit.lines();
@@ -154,7 +155,7 @@ impl Fit<'_> {
         if needed > deciding {
             let by_share = needed > self.policy.min_features;
             let (key, most) = match by_share {
-                true => ("min_share", format!("{:.2}", deciding as f64 / usable.max(1) as f64)),
+                true => ("min_share", down(deciding as f64 / usable.max(1) as f64)),
                 false => ("min_features", deciding.to_string()),
             };
             let message = format!(
@@ -192,6 +193,24 @@ impl Fit<'_> {
             );
             self.tell("min_records", false, message);
         }
+    }
+
+    /// Live panes are kept for as long as it takes them to tell the design effects, where nothing else does.
+    fn calibration(&mut self) {
+        let kept = self.model.drift_config.max_age.max(self.model.window());
+        let asked = self.policy.rule == Rule::Sequential && !self.is_calibrated;
+        if !asked || kept.as_ms() >= effects::LEARNT_AFTER_MS {
+            return;
+        }
+        let unknown = self.features.iter().filter(|feature| feature.design_effect.is_none());
+        let names: Vec<&str> = unknown.map(|feature| feature.name.as_str()).collect();
+        let message = format!(
+            "{kept} of live panes never tell the design effect, which takes three days and which the \
+             baseline does not tell of {}: rule `window` decides for good, and no budget of false retrains \
+             is held; keep 3d or more (7d is the default), or give `design_effect`",
+            shown(&names)
+        );
+        self.tell("max_age", false, message);
     }
 
     /// The tests of the model's outputs have something to compare with.
@@ -319,6 +338,11 @@ fn shown(names: &[&str]) -> String {
 /// Rounded up to three digits behind the point, so that it is enough.
 fn up(least: f64) -> f64 {
     (least * 1e3).ceil() / 1e3
+}
+
+/// Rounded down to two digits behind the point, so that it is not too much.
+fn down(most: f64) -> String {
+    format!("{:.2}", (most * 1e2).floor() / 1e2)
 }
 
 /// Hours as people write them, rounded up: `36h`, `4d`.

@@ -162,6 +162,31 @@ fn more_features_than_there_are_cannot_agree() {
     let (key, message, fatal) = only(one, &two(), None);
     assert_eq!((key.as_str(), fatal), ("drift_config.min_share", true));
     assert!(message.contains("at most 0.50"), "{message}");
+    // What is advised works: two thirds are 0.666, and 0.67 of three features would be all of them.
+    let features = ["a", "b", "c"].map(|name| feature(name, Kind::Numeric, 20_000));
+    let three = baseline(features.to_vec());
+    let of_three =
+        |share: &str| format!("design_effect: 1\nmin_share: {share}\nimportance: {{c: 0}}\n");
+    let (_, message, fatal) = only(&of_three("0.9"), &three, None);
+    assert!(fatal && message.contains("at most 0.66"), "{message}");
+    assert_eq!(found(&of_three("0.66"), &three, None), []);
+}
+
+#[test]
+fn panes_that_go_before_they_tell_the_design_effect_are_told_of() {
+    let (key, message, fatal) = only("max_age: 2d\n", &two(), None);
+    assert_eq!((key.as_str(), fatal), ("drift_config.max_age", false));
+    assert!(
+        message.contains("keep 3d or more") && message.contains("amount, country"),
+        "{message}"
+    );
+    for fine in ["max_age: 3d\n", "max_age: 2d\ndesign_effect: 2\n", "max_age: 2d\nrule: window\n"]
+    {
+        assert_eq!(found(fine, &two(), None), [], "{fine}");
+    }
+    // A longer window is kept whatever `max_age` says.
+    let long = found("max_age: 4d\nwindow: 4d\n", &two(), None);
+    assert_eq!(long, []);
 }
 
 #[test]
@@ -171,6 +196,8 @@ fn weights_of_nothing_are_refused() {
     assert!(message.contains("did you mean `amount`?"), "{message}");
     let none = only("design_effect: 1\nimportance: {amount: 0, country: 0}\n", &two(), None);
     assert!(none.2 && none.1.contains("no feature is left"), "{none:?}");
+    let by_window = only("rule: window\nimportance: {amount: 0, country: 0}\n", &two(), None);
+    assert!(by_window.2 && by_window.1.contains("no feature is left"), "{by_window:?}");
 }
 
 #[test]
