@@ -178,6 +178,7 @@ fn announcement(
                 score: 0.25,
                 threshold: 0.2,
                 span: "window".to_owned(),
+                bias: None,
                 noise_floor: None,
             }],
             training_window: Some(TrainingWindow { from, to }),

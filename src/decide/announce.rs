@@ -14,7 +14,7 @@ use crate::decide::sequential::onset;
 use crate::decide::time::rfc3339;
 use crate::decide::view::FeatureVerdict;
 use crate::decide::view::Verdict;
-use crate::decide::worst::ranked;
+use crate::decide::worst::ranked_since;
 
 const TOP: usize = 10;
 
@@ -89,30 +89,17 @@ fn top(
     verdicts: &[FeatureVerdict],
     thresholds: &[(Statistic, Level, f64)],
 ) -> (Vec<TopFeature>, usize) {
-    let deciding: Vec<_> =
-        thresholds.iter().copied().filter(|(_, level, _)| *level != Level::Notice).collect();
-    let worst = ranked(verdicts, &deciding);
-    let over: Vec<TopFeature> = worst
+    let over: Vec<TopFeature> = ranked_since(verdicts, thresholds)
         .into_iter()
         .filter(|w| matches!(verdicts[w.at].verdict, Verdict::Warning | Verdict::Drifted))
-        .map(|w| {
-            let since = verdicts[w.at].onset.as_ref().filter(|onset| onset.is_real());
-            let since = since.and_then(|onset| onset.psi).filter(|_| w.statistic == Statistic::Psi);
-            let (span, score, noise_floor) = match since {
-                Some(psi) if psi.value > w.value => ("onset", psi.value, psi.noise_floor),
-                Some(_) | None => ("window", w.value, w.noise_floor),
-            };
-            // The highest line that this score is over: the window's may be under it still.
-            let lines = deciding.iter().filter(|(of, _, line)| *of == w.statistic && score > *line);
-            let threshold = lines.map(|(_, _, line)| *line).reduce(f64::max);
-            TopFeature {
-                feature: w.feature.to_owned(),
-                statistic: w.statistic,
-                score,
-                threshold: threshold.unwrap_or(w.threshold),
-                span: span.to_owned(),
-                noise_floor,
-            }
+        .map(|w| TopFeature {
+            feature: w.feature.to_owned(),
+            statistic: w.statistic,
+            score: w.value,
+            threshold: w.threshold,
+            span: if w.since_onset { "onset" } else { "window" }.to_owned(),
+            bias: Some(w.bias).filter(|bias| *bias > 0.0),
+            noise_floor: w.noise_floor,
         })
         .collect();
     let more = over.len().saturating_sub(TOP);

@@ -191,6 +191,10 @@ pub struct TopFeature {
     pub threshold: f64,
     /// `window`, or `onset`.
     pub span: String,
+    /// What the score is on average without drift: it is taken off before the score is held against the
+    /// threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_floor: Option<f64>,
 }

@@ -17,22 +17,19 @@ use crate::decide::sequential::Finding;
 use crate::decide::sequential::Sequential;
 use crate::decide::sequential::SequentialState;
 use crate::decide::sequential::push_levels;
-use crate::decide::sequential::sentence;
-use crate::decide::sequential::strongest;
 use crate::decide::view::DriftState;
 use crate::decide::view::FeatureVerdict;
 use crate::decide::view::Onset;
 use crate::decide::view::Suppression;
 use crate::decide::view::Verdict;
-use crate::decide::worst::worst;
 use crate::feature::Role;
 use crate::histogram::Counts;
 use crate::window::Ring;
 
+mod explain;
 mod stored;
 
-/// Faults that an explanation tells one by one.
-const SHOWN: usize = 3;
+use explain::{Judged, left_out};
 
 /// What a model remembers from pane to pane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,6 +114,7 @@ impl ModelState {
         at: &Situation<'_>,
     ) -> Decision {
         self.levels.resize(verdicts.len(), FeatureLevels::default());
+        self.take_out(verdicts, at.policy);
         if let Some(rule) = at.sequential {
             let state = self.sequential.get_or_insert_with(|| rule.start());
             rule.push(state, pane, at.pane_end_ms - at.policy.pane_ms);
@@ -125,8 +123,9 @@ impl ModelState {
         for (feature, (levels, verdict)) in self.levels.iter_mut().zip(verdicts.iter()).enumerate()
         {
             let doubtful = self.faults.doubts(feature, verdict.onset.as_ref());
+            let matters = at.policy.importance(&verdict.feature) > 0.0;
             match (&finding, &verdict.onset) {
-                _ if doubtful => {}
+                _ if doubtful || !matters => {}
                 (Some(_), Some(onset)) => {
                     push_levels(levels, verdict, onset, at.policy, at.ring.records());
                 }
@@ -163,8 +162,19 @@ impl ModelState {
     /// What was decided of the last pane, for a process that has only just read this state: nothing
     /// in it is due again.
     pub fn review(&self, verdicts: &mut [FeatureVerdict], at: &Situation<'_>) -> Decision {
-        let finding = self.find(verdicts, at);
-        Decision { trigger: false, warn: false, ..self.judge(verdicts, finding.as_ref(), at) }
+        let mut state = self.clone();
+        state.take_out(verdicts, at.policy);
+        let finding = state.find(verdicts, at);
+        Decision { trigger: false, warn: false, ..state.judge(verdicts, finding.as_ref(), at) }
+    }
+
+    /// Levels of features that have been taken out of the decision, since the last pane perhaps, end here.
+    fn take_out(&mut self, verdicts: &[FeatureVerdict], policy: &Policy) {
+        for (levels, verdict) in self.levels.iter_mut().zip(verdicts) {
+            if policy.importance(&verdict.feature) <= 0.0 {
+                *levels = FeatureLevels::default();
+            }
+        }
     }
 
     fn judge(
@@ -179,7 +189,8 @@ impl ModelState {
         let enough = at.policy.features_needed(watched(verdicts));
         let drift = self.drift(finding, enough, at);
         let mut suppressed_by = Vec::new();
-        let due = self.due(verdicts, finding.is_some()) >= enough;
+        let asking = self.due(verdicts, finding.is_some());
+        let due = asking >= enough;
         if due {
             suppressed_by = gates(at, due_since(verdicts, at));
         }
@@ -194,7 +205,8 @@ impl ModelState {
         if due && at.policy.dry_run {
             suppressed_by.push(Suppression::DryRun);
         }
-        let mut explanation = self.explain(verdicts, at, drift, &suppressed_by);
+        let judged = Judged { finding, drift, enough, due: asking, suppressed_by: &suppressed_by };
+        let mut explanation = self.explain(verdicts, at, &judged);
         explanation.push_str(&left_out(verdicts));
         let of_feed = self.faults.fault_of_feed(at.pane_end_ms).filter(|fault| !fault.accepted);
         if let Some(fault) = of_feed {
@@ -244,69 +256,6 @@ impl ModelState {
         } else {
             DriftState::Settling
         }
-    }
-
-    fn explain(
-        &self,
-        verdicts: &[FeatureVerdict],
-        at: &Situation<'_>,
-        drift: DriftState,
-        suppressed_by: &[Suppression],
-    ) -> String {
-        let Some(worst) = worst(verdicts, &at.policy.thresholds) else {
-            return format!(
-                "no feature has a score yet; the window holds {} records",
-                at.ring.records()
-            );
-        };
-        let crossings = self.levels.get(worst.at).map_or(0, |l| l.level(worst.level).crossings());
-        let floor = worst.noise_floor.map(|f| format!(", noise floor {f:.4}")).unwrap_or_default();
-        let line = format!(
-            "{} {} is {:.4} against {} {}{floor}, crossed in {crossings} of the last 5 panes, over {} records",
-            worst.feature,
-            worst.statistic.as_str(),
-            worst.value,
-            worst.level.as_str(),
-            worst.threshold,
-            at.ring.records(),
-        );
-        let season = verdicts[worst.at].season.as_ref();
-        let line =
-            season.map_or_else(|| line.clone(), |season| format!("{line} (season: {season})"));
-        let strongest = strongest(verdicts);
-        let line = match strongest {
-            Some((feature, onset)) => {
-                sentence(feature, onset, at.policy, (worst.feature == feature, &line))
-            }
-            None => line,
-        };
-        let names: Vec<&str> = suppressed_by.iter().map(|s| s.as_str()).collect();
-        match (drift, names.is_empty()) {
-            (_, false) => format!("{line}; retraining is held back by {}", names.join(", ")),
-            (DriftState::Drifted, true) if strongest.is_some_and(|(_, onset)| !onset.is_real()) => {
-                format!("{line}; nothing is real since the last retraining was due")
-            }
-            (DriftState::Drifted, true) => format!("{line}; retraining is due"),
-            (DriftState::Settling, true) => format!(
-                "{line}; settling: {} of {} panes seen",
-                at.ring.len(),
-                at.policy.window_panes
-            ),
-            (DriftState::Warning, true) => format!("{line}; over warning, under retrain"),
-            (DriftState::Notice, true) => format!("{line}; real, but under the configured lines"),
-            (DriftState::Healthy | DriftState::NoBaseline, true) => format!("{line}; no drift"),
-        }
-    }
-}
-
-/// What is said of features that a fault keeps out of the decision.
-fn left_out(verdicts: &[FeatureVerdict]) -> String {
-    let faulty = verdicts.iter().filter(|v| v.verdict == Verdict::Fault);
-    let reasons: Vec<&str> = faulty.filter_map(|v| v.reason.as_deref()).collect();
-    let shown: String = reasons.iter().take(SHOWN).map(|reason| format!("; {reason}")).collect();
-    match reasons.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown}; {more} more features are faulty"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::baseline::{Baseline, FeatureBaseline};
 use crate::compare::{self, Score, Statistic};
 use crate::decide::evidence::{self, Columns, Detector, Evidence, Null};
 use crate::decide::policy::{Level, Policy};
-use crate::decide::rule::{CLEAR, FeatureLevels};
+use crate::decide::rule::{CLEAR, FeatureLevels, is_clear};
 use crate::decide::verdict::is_crossed;
 use crate::decide::view::{FeatureVerdict, Onset, VerdictScore};
 use crate::histogram::Counts;
@@ -18,10 +18,12 @@ use crate::setting::season::Calendar;
 
 mod sentence;
 mod stored;
+mod strongest;
 
 pub mod power;
 
-pub use sentence::sentence;
+pub use sentence::{asked, less, sentence};
+pub use strongest::{onset, strongest, strongest_real};
 
 /// Fewer events than this since onset make no level by their rate.
 const EVENTS_MIN: f64 = 5.0;
@@ -230,9 +232,11 @@ impl Watched {
             evidence::Shape::Numeric => Statistic::OutOfRange,
             evidence::Shape::Categorical => Statistic::Unseen,
         };
+        // As over the window: one gap at either end, and as many as the reference itself has infinities.
+        let infinite = reference[n_body] + reference[n_body + 1];
         let expected_outside = match outside {
             Statistic::Unseen => feature.singletons as f64 / m,
-            _ => 2.0 / (m + 1.0),
+            _ => (2.0 + infinite) / (m + 1.0),
         };
         let expected_missing = reference[n_body + 2] / m;
         Self {
@@ -299,7 +303,7 @@ impl Onset {
 
     /// The score of `statistic` since onset, less what it is on average without drift; with `None` for a
     /// statistic that is not kept since onset.
-    fn score(&self, statistic: Statistic) -> Option<f64> {
+    pub(super) fn score(&self, statistic: Statistic) -> Option<f64> {
         match (statistic, self.outside) {
             (Statistic::Psi, _) => self.psi.map(|psi| psi.value - self.psi_bias),
             (Statistic::Missing, _) => self.missing,
@@ -318,25 +322,11 @@ impl Onset {
     }
 }
 
-/// The feature whose evidence is the furthest over, or the nearest to, what it needs.
-pub fn strongest(verdicts: &[FeatureVerdict]) -> Option<(&str, &Onset)> {
-    let all = verdicts.iter().filter_map(|verdict| Some((verdict, verdict.onset.as_ref()?)));
-    let margin = |onset: &Onset| onset.log_evidence - onset.log_needed;
-    let best = all.reduce(|a, b| if margin(b.1) > margin(a.1) { b } else { a })?;
-    Some((&best.0.feature, best.1))
-}
-
-/// When the change began of which the evidence is the strongest, ms since the epoch; `None` while nothing
-/// is real.
-pub fn onset(verdicts: &[FeatureVerdict]) -> Option<i64> {
-    strongest(verdicts).filter(|(_, onset)| onset.is_real()).map(|(_, onset)| onset.since_ms)
-}
-
 /// Moves one feature's levels by one pane.
 ///
 /// A level is on at once when the feature is real and one of its lines is crossed, since onset or over
-/// the window; a line on a statistic that is not kept since onset as in rule `window`. It is off again
-/// after five panes in a row in which every score is under 0.8 of its line.
+/// the window; a line on a statistic without a law of noise as in rule `window`. It is off again after
+/// five panes in a row in which every score is under 0.8 of what it has to exceed.
 pub fn push_levels(
     levels: &mut FeatureLevels,
     verdict: &FeatureVerdict,
@@ -345,26 +335,32 @@ pub fn push_levels(
     window_records: u64,
 ) {
     let real = onset.is_real();
-    levels.raise(Level::Notice, real, !real);
+    levels.raise(Level::Notice, real, false, !real);
     for level in [Level::Warning, Level::Retrain] {
         let lines = policy.thresholds.iter().filter(|(_, of, _)| *of == level);
-        let (mut over, mut clear, mut any) = (false, true, false);
+        let (mut over, mut repeated, mut clear, mut any) = (false, false, true, false);
         for &(statistic, _, line) in lines {
-            let window = verdict.scores.get(&statistic);
+            let window = verdict.scores.get(&statistic).copied();
+            let n = if statistic.is_rate() { window_records } else { verdict.live_count };
+            let enough = n >= policy.min_records;
+            if !statistic.has_floor() {
+                let Some(score) = window else { continue };
+                let (crossed, under) = levels.beside(level, statistic, score, line);
+                repeated |= enough && crossed;
+                clear &= under;
+                continue;
+            }
+            let bias = if statistic == Statistic::Psi { onset.window_psi_bias } else { 0.0 };
             let since = if real { onset.score(statistic) } else { None };
             any |= window.is_some() || since.is_some();
-            over |= onset.is_over(statistic, line, policy.min_records)
-                || window.is_some_and(|score| {
-                    let bias =
-                        if statistic == Statistic::Psi { onset.window_psi_bias } else { 0.0 };
-                    let n = if statistic.is_rate() { window_records } else { verdict.live_count };
-                    n >= policy.min_records
-                        && is_crossed(statistic, *score, line + bias, compare::FLOOR_ALPHA)
-                });
-            clear &= window.is_none_or(|score| score.value < CLEAR * line)
+            let crossed =
+                |score| enough && is_crossed(statistic, score, line + bias, compare::FLOOR_ALPHA);
+            over |=
+                onset.is_over(statistic, line, policy.min_records) || window.is_some_and(crossed);
+            clear &= window.is_none_or(|score| is_clear(score, line, bias, compare::FLOOR_ALPHA))
                 && since.is_none_or(|score| score < CLEAR * line);
         }
-        levels.raise(level, real && over, any && clear);
+        levels.raise(level, real && over, repeated, any && clear);
     }
 }
 

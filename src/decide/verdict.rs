@@ -125,6 +125,20 @@ pub(crate) fn is_crossed(
     }
 }
 
+/// A score as it is held against a line: a mean that has fallen has moved as far as one that has risen.
+pub(crate) fn size(statistic: Statistic, value: f64) -> f64 {
+    if statistic == Statistic::MeanShift { value.abs() } else { value }
+}
+
+impl FeatureVerdict {
+    /// What a score of the window is on average without drift, where that is taken off before it is held
+    /// against a line: PSI's, by the rule that weighs evidence.
+    pub(crate) fn bias(&self, statistic: Statistic) -> f64 {
+        let onset = self.onset.as_ref().filter(|_| statistic == Statistic::Psi);
+        onset.map_or(0.0, |onset| onset.window_psi_bias)
+    }
+}
+
 fn shown(scores: &Scores, rule: &VerdictRule<'_>) -> BTreeMap<Statistic, VerdictScore> {
     let of = |(statistic, score): (Statistic, compare::Score)| {
         let threshold = lowest_threshold(rule, statistic);

@@ -52,11 +52,16 @@ pub(crate) fn facts(announcement: &Announcement) -> Vec<(&'static str, String)> 
     facts
 }
 
-/// `psi 0.3100 > 0.2000 since onset`.
+/// `psi 0.3100 > 0.2000 since onset`, with what noise is expected to show where that is taken off:
+/// `psi 0.3000 - 0.1440 > 0.1000`. A level that has not cleared yet may have its score under the line.
 pub(crate) fn by_how_much(feature: &TopFeature) -> String {
     let since = if feature.span == "onset" { " since onset" } else { "" };
-    let statistic = feature.statistic.as_str();
-    format!("{statistic} {:.4} > {:.4}{since}", feature.score, feature.threshold)
+    let bias = feature.bias.filter(|bias| *bias >= 5e-5);
+    let less = bias.map(|bias| format!(" - {bias:.4}")).unwrap_or_default();
+    let (statistic, compared) =
+        (feature.statistic.as_str(), feature.score.abs() - feature.bias.unwrap_or(0.0));
+    let sign = if compared > feature.threshold { '>' } else { '<' };
+    format!("{statistic} {:.4}{less} {sign} {:.4}{since}", feature.score, feature.threshold)
 }
 
 /// One line a feature, worst first, as many as `most` characters hold; what is left out is counted.
@@ -103,8 +108,27 @@ pub(crate) fn tame(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::Statistic;
     use crate::decide::Audience;
     use crate::decide::announcement::Data;
+
+    #[test]
+    fn a_feature_is_told_by_what_was_held_against_its_line() {
+        let feature = |score, bias, threshold| TopFeature {
+            feature: "amount".to_owned(),
+            statistic: Statistic::Psi,
+            score,
+            threshold,
+            span: "onset".to_owned(),
+            bias,
+            noise_floor: None,
+        };
+        let told = |score, bias, threshold| by_how_much(&feature(score, bias, threshold));
+        assert_eq!(told(0.31, None, 0.2), "psi 0.3100 > 0.2000 since onset");
+        assert_eq!(told(0.31, Some(1e-6), 0.2), "psi 0.3100 > 0.2000 since onset");
+        assert_eq!(told(0.3, Some(0.144), 0.1), "psi 0.3000 - 0.1440 > 0.1000 since onset");
+        assert_eq!(told(0.18, Some(0.01), 0.2), "psi 0.1800 - 0.0100 < 0.2000 since onset");
+    }
 
     #[test]
     fn a_violated_check_is_told_apart_from_a_broken_feed() {

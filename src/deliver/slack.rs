@@ -200,6 +200,7 @@ mod tests {
             score: 0.31,
             threshold: 0.2,
             span: "window".to_owned(),
+            bias: None,
             noise_floor: None,
         }
     }

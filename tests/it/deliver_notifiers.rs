@@ -37,6 +37,7 @@ fn message(kind: Kind, verdict: &str) -> Delivery {
         score: 1.27,
         threshold: 0.2,
         span: "onset".to_owned(),
+        bias: None,
         noise_floor: None,
     }];
     data.more_features = 3;

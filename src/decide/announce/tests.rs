@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::decide::policy::default_thresholds;
+use crate::decide::view::Onset;
 use crate::decide::view::VerdictScore;
 use crate::feature::Kind as FeatureKind;
 use crate::feature::Role;
@@ -77,6 +78,65 @@ fn a_line_is_named_by_the_highest_that_was_crossed() {
     let verdicts = [verdict("warned", Verdict::Warning, 0.15)];
     let data = told(Kind::Warning, &verdicts).data;
     assert!((data.top_features[0].threshold - 0.1).abs() < 1e-12);
+}
+
+/// A feature of which this is known since its onset.
+fn since(name: &str, level: Verdict, window: f64, onset: Onset) -> FeatureVerdict {
+    FeatureVerdict { onset: Some(onset), ..verdict(name, level, window) }
+}
+
+fn onset(since_ms: i64, log_evidence: f64, psi: f64, psi_bias: f64) -> Onset {
+    let score =
+        VerdictScore { value: psi, noise_floor: Some(0.05), p_value: None, threshold: None };
+    Onset {
+        since_ms,
+        records: 500,
+        log_evidence,
+        log_needed: 11.0,
+        psi: Some(score),
+        psi_bias,
+        window_psi_bias: 0.0,
+        outside: None,
+        missing: None,
+    }
+}
+
+#[test]
+fn a_score_is_held_against_its_line_without_what_noise_shows() {
+    let warned = since("x", Verdict::Warning, 0.03, onset(0, 20.0, 0.3, 0.144));
+    let top = told(Kind::Warning, &[warned]).data.top_features.remove(0);
+    assert_eq!((top.score, top.bias, top.threshold), (0.3, Some(0.144), 0.1));
+    assert_eq!((top.span.as_str(), top.noise_floor), ("onset", Some(0.05)));
+    // The window's is larger, and less of it is left.
+    let mut noisy = onset(0, 20.0, 0.25, 0.0);
+    noisy.window_psi_bias = 0.2;
+    let top = told(Kind::Trigger, &[since("x", Verdict::Drifted, 0.35, noisy)])
+        .data
+        .top_features
+        .remove(0);
+    assert_eq!((top.span.as_str(), top.score, top.bias), ("onset", 0.25, None));
+}
+
+#[test]
+fn a_share_since_onset_is_named_when_it_is_what_decided() {
+    let outside = Some((Statistic::OutOfRange, 0.15));
+    let onset = Onset { outside, ..onset(0, 20.0, 0.04, 0.0) };
+    let top = told(Kind::Trigger, &[since("x", Verdict::Drifted, 0.03, onset)]);
+    let top = &top.data.top_features[0];
+    assert_eq!((top.statistic, top.span.as_str()), (Statistic::OutOfRange, "onset"));
+    assert_eq!((top.score, top.threshold), (0.15, 0.05));
+}
+
+#[test]
+fn training_begins_where_what_is_due_began() {
+    let (earlier, later) = (1_766_800_000_000, 1_767_220_000_000);
+    let verdicts = [
+        since("long known", Verdict::Notice, 0.06, onset(earlier, 60.0, 0.06, 0.0)),
+        since("due", Verdict::Drifted, 0.1, onset(later, 15.0, 0.4, 0.0)),
+    ];
+    let event = told(Kind::Trigger, &verdicts);
+    assert_eq!(event.data.onset, Some(rfc3339(later)));
+    assert_eq!(event.data.training_window.unwrap().from, rfc3339(later));
 }
 
 #[test]

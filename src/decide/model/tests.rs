@@ -12,6 +12,7 @@ use crate::decide::policy::Rule;
 use crate::decide::policy::default_thresholds;
 use crate::decide::record::Record;
 use crate::decide::view::VerdictScore;
+use crate::decide::worst::ranked;
 use crate::feature::Kind;
 use crate::feature::Role;
 use crate::window::ClosedPane;
@@ -194,7 +195,7 @@ fn a_rate_that_noise_explains_is_not_the_worst() {
     };
     all[1].scores.insert(Statistic::Missing, rate(0.0, 1.0));
     let worst = |all: &[FeatureVerdict]| {
-        let worst = worst(all, &default_thresholds()).unwrap();
+        let worst = &ranked(all, &default_thresholds())[0];
         (worst.feature.to_owned(), worst.statistic)
     };
     assert_eq!(worst(&all), ("x0".to_owned(), Statistic::Psi));
@@ -358,7 +359,9 @@ fn a_restart_shows_the_same_and_does_nothing_twice() {
 
 #[cfg(test)]
 mod again;
+mod explained;
 mod faults;
+mod importance;
 mod stored;
 
 #[test]
@@ -386,6 +389,6 @@ fn a_level_without_evidence_of_its_own_does_not_trigger_again() {
     let stale = judged(4.2);
     assert_eq!((stale.drift, stale.trigger), (DriftState::Drifted, false));
     assert_eq!(stale.suppressed_by, []);
-    assert!(stale.explanation.contains("nothing is real since"), "{}", stale.explanation);
+    assert!(stale.explanation.contains("no retraining is due"), "{}", stale.explanation);
     assert!(judged(9.8).trigger);
 }

@@ -8,6 +8,7 @@ use crate::codec::{Reader, Writer};
 use crate::decide::evidence::log_panes_allowed;
 use crate::decide::policy::{Rule, default_thresholds};
 use crate::decide::verdict::{VerdictRule, verdict};
+use crate::decide::view::Verdict;
 use crate::feature::{Kind, Role};
 use crate::histogram::{Bins, Cells, NumericCells, Scale, Storage};
 
@@ -248,6 +249,123 @@ fn levels_rise_at_once_and_fall_after_five_clear_panes() {
     let hidden = Onset { psi_bias: 0.15, ..real };
     push_levels(&mut levels, &verdict, &hidden, &policy, 24_000);
     assert_eq!(levels.highest(), Some(Level::Warning), "0.15 is left of it");
+}
+
+/// What a window of these scores says of a feature.
+fn scored(scores: &[(Statistic, f64, Option<f64>)]) -> FeatureVerdict {
+    let score = |&(statistic, value, noise_floor): &(Statistic, f64, Option<f64>)| {
+        (statistic, VerdictScore { value, noise_floor, p_value: None, threshold: None })
+    };
+    FeatureVerdict {
+        feature: "amount".to_owned(),
+        kind: Kind::Numeric,
+        role: Role::Feature,
+        verdict: Verdict::Stable,
+        reference_count: 96_000,
+        live_count: 500,
+        scores: scores.iter().map(score).collect(),
+        reason: None,
+        records_needed: None,
+        onset: None,
+        season: None,
+    }
+}
+
+fn onset(log_evidence: f64, window_psi_bias: f64) -> Onset {
+    Onset {
+        since_ms: 0,
+        records: 500,
+        log_evidence,
+        log_needed: 10.0,
+        psi: None,
+        psi_bias: 0.0,
+        window_psi_bias,
+        outside: None,
+        missing: None,
+    }
+}
+
+/// How many panes of that window a level outlives the drift that has raised it; `None`: it stays.
+fn panes_until_clear(psi: f64, floor: f64, bias: f64) -> Option<usize> {
+    let policy = policy();
+    let mut levels = FeatureLevels::default();
+    let drift = scored(&[(Statistic::Psi, 0.9, Some(floor))]);
+    push_levels(&mut levels, &drift, &onset(20.0, bias), &policy, 500);
+    assert_eq!(levels.highest(), Some(Level::Retrain));
+    let after = scored(&[(Statistic::Psi, psi, Some(floor))]);
+    (1..50).find(|_| {
+        push_levels(&mut levels, &after, &onset(1.0, bias), &policy, 500);
+        levels.highest().is_none()
+    })
+}
+
+#[test]
+fn a_level_goes_off_by_the_number_that_turns_it_on() {
+    // 500 records of a design effect of 10 show a PSI of 0.18 without any drift.
+    assert_eq!(panes_until_clear(0.25, 0.05, 0.18), Some(5));
+    assert_eq!(panes_until_clear(0.27, 0.05, 0.18), None);
+    // And up to 0.56 once in a thousand looks: under 0.8 of it nothing is known.
+    assert_eq!(panes_until_clear(0.44, 0.56, 0.18), Some(5));
+    assert_eq!(panes_until_clear(0.46, 0.56, 0.18), None);
+    assert_eq!(panes_until_clear(0.079, 0.001, 0.0), Some(5));
+    assert_eq!(panes_until_clear(0.081, 0.001, 0.0), None);
+}
+
+#[test]
+fn a_statistic_without_a_law_of_noise_warns_beside_one_that_has() {
+    let mut policy = policy();
+    policy.thresholds.push((Statistic::Wasserstein, Level::Warning, 0.1));
+    policy.thresholds.push((Statistic::Wasserstein, Level::Retrain, 0.11));
+    policy.thresholds.push((Statistic::MeanShift, Level::Warning, 0.5));
+    let window = |psi, wasserstein, mean_shift| {
+        scored(&[
+            (Statistic::Psi, psi, Some(0.01)),
+            (Statistic::Wasserstein, wasserstein, None),
+            (Statistic::MeanShift, mean_shift, None),
+        ])
+    };
+    let mut levels = FeatureLevels::default();
+    let mut pane = |verdict: &FeatureVerdict, log_evidence: f64| {
+        push_levels(&mut levels, verdict, &onset(log_evidence, 0.0), &policy, 500);
+        levels.highest()
+    };
+    let (notice, warning) = (Some(Level::Notice), Some(Level::Warning));
+    // By itself it says nothing.
+    for _ in 0..10 {
+        assert_eq!(pane(&window(0.03, 0.5, 2.0), 1.0), None);
+    }
+    // Of a change that is real it says that it is large, when it does so again and again.
+    let real = [(); 4].map(|()| pane(&window(0.03, 0.12, 0.0), 20.0));
+    assert_eq!(real, [notice, notice, warning, warning]);
+    // Then the change is over: what it shows of itself holds nothing.
+    let over = [(); 5].map(|()| pane(&window(0.001, 0.12, 0.0), 1.0));
+    assert_eq!(over[3..], [warning, None]);
+    // A mean that has fallen has moved.
+    let fallen = [(); 3].map(|()| pane(&window(0.03, 0.0, -0.6), 20.0));
+    assert_eq!(fallen, [notice, notice, warning]);
+}
+
+#[test]
+fn infinities_that_the_reference_has_too_are_expected_since_onset() {
+    let mut baseline = baseline(&["amount"]);
+    let reference = &mut baseline.features[0].reference;
+    reference.neg_inf = 6_000;
+    let share = 6_000.0 / 102_000.0;
+    let policy = policy();
+    let rule = Sequential::new(&baseline, &policy, &effects(1, 1.0)).unwrap();
+    let (mut state, mut random) = (rule.start(), Random(11));
+    for _ in 0..200 {
+        let mut pane = random.pane(|u| u.powf(0.7));
+        pane.neg_inf = if random.uniform() < 0.5 { 3 } else { 4 };
+        push(&rule, &mut state, &[pane]);
+    }
+    let found = rule.find(&state, &[(0, 0)], &policy, 0);
+    let onset = found.onsets[0].clone().unwrap();
+    let (statistic, outside) = onset.outside.unwrap();
+    assert_eq!(statistic, Statistic::OutOfRange);
+    assert!(outside.abs() < 0.015, "{outside}, of which {share:.3} are expected");
+    assert!(onset.is_real(), "the body has moved");
+    assert!(!found.onsets[0].clone().unwrap().is_over(Statistic::OutOfRange, 0.05, 200));
 }
 
 #[test]

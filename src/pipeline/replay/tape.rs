@@ -16,7 +16,7 @@ use crate::decide::check::CheckState;
 use crate::decide::fault::Fault;
 use crate::decide::fault::FaultKind;
 use crate::decide::rule;
-use crate::decide::sequential::strongest;
+use crate::decide::sequential::strongest_real;
 use crate::decide::time::rfc3339;
 use crate::histogram::Counts;
 use crate::pipeline::evaluate::model::ModelEvaluator;
@@ -235,8 +235,9 @@ impl Tape {
         verdicts: &[FeatureVerdict],
     ) -> Event {
         // What is real is what is told of, whatever noise is nearest to a line over the window.
-        let real = strongest(verdicts).filter(|(_, onset)| onset.is_real());
-        let told = verdicts.iter().filter(|v| real.is_none_or(|(name, _)| name == v.feature));
+        let real = strongest_real(verdicts);
+        let told = verdicts.iter().enumerate();
+        let told = told.filter(|(at, _)| real.is_none_or(|(real, _)| real == *at)).map(|(_, v)| v);
         let near =
             told.filter_map(|v| Some((v, nearest::of_all(v, &self.lines, self.min_records)?)));
         let worst = near.max_by(|(_, a), (_, b)| by_rank(a.rank, b.rank));
