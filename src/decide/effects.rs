@@ -200,7 +200,7 @@ mod tests {
             (1..=200).find(|&n| learn(&baseline, &panes_where(n, of), &[4], PANE_MS).is_some())
         };
         // A test of three hours on the first day, and the start proper on the fifth.
-        let started = |hour: usize| if hour < 3 || hour >= 96 { (40, true) } else { (0, true) };
+        let started = |hour: usize| if (3..96).contains(&hour) { (0, true) } else { (40, true) };
         assert_eq!(first(&started), Some(96 + 48 + 4));
         assert_eq!(first(&|_| (0, true)), None);
         // Nobody counted the first four days as a whole.

@@ -65,7 +65,7 @@ pub fn ranked<'a>(
     verdicts: &'a [FeatureVerdict],
     thresholds: &[(Statistic, Level, f64)],
 ) -> Vec<Worst<'a>> {
-    sorted(verdicts, thresholds, over_window)
+    sorted(verdicts, thresholds, |verdict, statistic| [over_window(verdict, statistic), None])
 }
 
 /// The same of the scores since onset, too, of what is real.
@@ -74,14 +74,14 @@ pub(super) fn ranked_since<'a>(
     thresholds: &[(Statistic, Level, f64)],
 ) -> Vec<Worst<'a>> {
     sorted(verdicts, thresholds, |verdict, statistic| {
-        over_window(verdict, statistic).into_iter().chain(since_onset(verdict, statistic)).collect()
+        [over_window(verdict, statistic), since_onset(verdict, statistic)]
     })
 }
 
 fn sorted<'a>(
     verdicts: &'a [FeatureVerdict],
     thresholds: &[(Statistic, Level, f64)],
-    scores: impl Fn(&FeatureVerdict, Statistic) -> Vec<Named>,
+    scores: impl Fn(&FeatureVerdict, Statistic) -> [Option<Named>; 2],
 ) -> Vec<Worst<'a>> {
     let mut all: Vec<((u8, bool, f64), Worst<'a>)> = Vec::new();
     let trusted = verdicts.iter().enumerate().filter(|(_, v)| v.verdict != Verdict::Fault);
@@ -93,7 +93,7 @@ fn sorted<'a>(
             if level == Level::Notice || above {
                 continue;
             }
-            for score in scores(verdict, statistic) {
+            for score in scores(verdict, statistic).into_iter().flatten() {
                 let compared = size(statistic, score.value) - score.bias;
                 let ratio = compared / threshold;
                 // Of several lines that are crossed the highest is named, else the nearest.
@@ -122,18 +122,17 @@ fn sorted<'a>(
     all.into_iter().map(|(_, worst)| worst).collect()
 }
 
-fn over_window(verdict: &FeatureVerdict, statistic: Statistic) -> Vec<Named> {
-    let score = verdict.scores.get(&statistic);
+fn over_window(verdict: &FeatureVerdict, statistic: Statistic) -> Option<Named> {
+    let score = verdict.scores.get(&statistic)?;
     // Of what nothing tells the noise of, the feature's level says whether it counts.
     let beside = !statistic.has_floor() && rank(verdict.verdict) > 0;
-    let named = score.map(|score| Named {
+    Some(Named {
         since_onset: false,
         value: score.value,
         bias: verdict.bias(statistic),
         noise_floor: score.noise_floor,
         is_real: beside || is_above_noise(score),
-    });
-    named.into_iter().collect()
+    })
 }
 
 fn since_onset(verdict: &FeatureVerdict, statistic: Statistic) -> Option<Named> {

@@ -164,7 +164,10 @@ impl ModelState {
                 "all features together are real, evidence {}, and none by itself",
                 asked(finding.log_e, finding.log_allowed)
             ),
-            _ => "real, but under the configured lines".to_owned(),
+            (None, Some(_)) => {
+                format!("no longer real; the notice ends after {PANES} such panes in a row")
+            }
+            (Some(_), _) | (None, None) => "real, but under the configured lines".to_owned(),
         }
     }
 }

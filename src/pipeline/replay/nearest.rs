@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::compare::FLOOR_ALPHA;
 use crate::compare::Statistic;
 use crate::decide::FeatureVerdict;
 use crate::decide::Level;
@@ -45,12 +46,18 @@ pub(super) fn over_window(
 ) -> Option<Nearest> {
     let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
         let score = *verdict.scores.get(&statistic)?;
-        let crossed = is_crossed(statistic, score, threshold, rule::ALPHA);
-        let rank = (if crossed { 1 + level as u8 } else { 0 }, score.value / threshold);
+        let (bias, alpha) = (verdict.bias(statistic), alpha(verdict));
+        let crossed = is_crossed(statistic, score, threshold + bias, alpha);
+        let rank = (if crossed { 1 + level as u8 } else { 0 }, (score.value - bias) / threshold);
         let (noise_floor, score) = (score.noise_floor, score.value);
         Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
     };
     lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
+}
+
+/// The chance of noise that the floor of the rule has which decides: the one that weighs evidence knows onsets.
+fn alpha(verdict: &FeatureVerdict) -> f64 {
+    if verdict.onset.is_some() { FLOOR_ALPHA } else { rule::ALPHA }
 }
 
 /// The same of the scores since onset.
@@ -60,14 +67,16 @@ fn since_onset(
     min_records: u64,
 ) -> Option<Nearest> {
     let of = |&(statistic, level, threshold): &(Statistic, Level, f64)| {
-        let (score, noise_floor) = match (statistic, onset.outside) {
-            (Statistic::Psi, _) => onset.psi.map(|psi| (psi.value, psi.noise_floor))?,
-            (Statistic::Missing, _) => (onset.missing?, None),
-            (asked, Some((outside, value))) if asked == outside => (value, None),
+        let (score, bias, noise_floor) = match (statistic, onset.outside) {
+            (Statistic::Psi, _) => {
+                onset.psi.map(|psi| (psi.value, onset.psi_bias, psi.noise_floor))?
+            }
+            (Statistic::Missing, _) => (onset.missing?, 0.0, None),
+            (asked, Some((outside, value))) if asked == outside => (value, 0.0, None),
             _ => return None,
         };
         let crossed = onset.is_over(statistic, threshold, min_records);
-        let rank = (if crossed { 1 + level as u8 } else { 0 }, score / threshold);
+        let rank = (if crossed { 1 + level as u8 } else { 0 }, (score - bias) / threshold);
         Some(Nearest { rank, statistic, level, threshold, score, noise_floor })
     };
     lines.iter().filter_map(of).max_by(|a, b| by_rank(a.rank, b.rank))
@@ -125,6 +134,13 @@ mod tests {
         assert_eq!(real.rank.0, 1 + Level::Retrain as u8);
         let few = of_all(&drifting(20.0, 0.3), &LINES, 501).unwrap();
         assert_eq!(few.rank.0, 0, "too few records to be over a line");
+        // Less the 0.02 that noise shows, 0.21 is over the line of warnings alone.
+        let nearly = of_all(&drifting(20.0, 0.21), &LINES, 200).unwrap();
+        assert_eq!((nearly.level, nearly.score), (Level::Warning, 0.21));
+        let mut noisy = drifting(5.0, 0.3);
+        noisy.scores.insert(Statistic::Psi, score(0.3));
+        noisy.onset.as_mut().unwrap().window_psi_bias = 0.15;
+        assert_eq!(of_all(&noisy, &LINES, 200).unwrap().level, Level::Warning);
         let noise = of_all(&drifting(5.0, 0.3), &LINES, 200).unwrap();
         assert_eq!((noise.rank.0, noise.score), (0, 0.03));
     }

@@ -77,6 +77,11 @@ fn what_is_real_and_does_not_warn_says_why() {
     assert!(one.ends_with("1 of the 2 features that must agree are over warning"), "{one}");
     let sudden = told(policy(), &[(None, 0.06, onset(60.0, 0.08)), quiet.clone()]);
     assert!(sudden.ends_with("so the next one decides"), "{sudden}");
+    let past = told(policy(), &[(Some(Level::Notice), 0.06, onset(3.0, 0.08)), quiet.clone()]);
+    assert!(
+        past.ends_with("no longer real; the notice ends after 5 such panes in a row"),
+        "{past}"
+    );
     let together = told(policy(), &[(None, 0.06, onset(10.9, 0.08)), quiet]);
     assert!(
         together.contains("all features together are real, evidence 10.2 of the 10.0"),
