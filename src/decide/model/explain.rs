@@ -60,6 +60,9 @@ impl ModelState {
         let worst = all.first();
         let Some((feature, onset)) = strongest(verdicts).filter(|_| by_evidence) else {
             let worst = worst?;
+            if by_evidence {
+                return Some((worst.at, window(worst)));
+            }
             let levels = self.levels.get(worst.at).copied().unwrap_or_default();
             let crossings = levels.level(worst.level).crossings();
             let text = format!(
@@ -106,11 +109,11 @@ impl ModelState {
                  for one at present"
             ),
             DriftState::Drifted => {
-                "no retraining is due: there is no evidence for one at present; one \
-                                    that was due has used it up"
+                "no retraining is due: there is no evidence for one at present (one \
+                 that was due has used it up)"
                     .to_owned()
             }
-            DriftState::Warning => self.at_warning(feature, judged),
+            DriftState::Warning => self.at_warning(feature, &verdicts[feature], at, judged),
             DriftState::Notice => self.at_notice(feature, &verdicts[feature], at, judged),
             DriftState::Settling => {
                 format!("settling: {} of {} panes seen", at.ring.len(), at.policy.window_panes)
@@ -119,7 +122,13 @@ impl ModelState {
         }
     }
 
-    fn at_warning(&self, feature: usize, judged: &Judged<'_>) -> String {
+    fn at_warning(
+        &self,
+        feature: usize,
+        verdict: &FeatureVerdict,
+        at: &Situation<'_>,
+        judged: &Judged<'_>,
+    ) -> String {
         let over = self.over(Level::Retrain);
         if over > 0 {
             let enough = judged.enough;
@@ -132,6 +141,12 @@ impl ModelState {
             return format!(
                 "over warning; retrain was crossed in {retrain} of the last {PANES} panes, which takes \
                  {CROSSED}"
+            );
+        }
+        if is_short_of_records(verdict, at, Level::Retrain) {
+            let least = at.policy.min_records;
+            return format!(
+                "over warning; retrain is crossed by fewer than the {least} records that min_records asks"
             );
         }
         "over warning, under retrain".to_owned()
@@ -156,7 +171,7 @@ impl ModelState {
             (Some(_), _) if self.levels.get(feature).is_some_and(|l| l.highest().is_none()) => {
                 "one pane alone has brought this, so the next one decides".to_owned()
             }
-            (Some(onset), _) if is_short_of_records(onset, at) => format!(
+            (Some(_), _) if is_short_of_records(verdict, at, Level::Warning) => format!(
                 "real, and over a line by fewer than the {} records that min_records asks",
                 at.policy.min_records
             ),
@@ -172,11 +187,13 @@ impl ModelState {
     }
 }
 
-/// The score since onset is over a line, and rests on too few records.
-fn is_short_of_records(onset: &Onset, at: &Situation<'_>) -> bool {
-    let lines = at.policy.thresholds.iter().filter(|line| line.1 > Level::Notice);
-    onset.records < at.policy.min_records
-        && lines.into_iter().any(|&(statistic, _, line)| onset.is_over(statistic, line, 0))
+/// A score since the onset of what is real is over a line of that level or a higher one, and rests on too few
+/// records to count.
+fn is_short_of_records(verdict: &FeatureVerdict, at: &Situation<'_>, level: Level) -> bool {
+    let real = verdict.onset.as_ref().filter(|onset| onset.is_real());
+    let few = real.filter(|onset| onset.records < at.policy.min_records);
+    let mut lines = at.policy.thresholds.iter().filter(|line| line.1 >= level);
+    few.is_some_and(|onset| lines.any(|&(statistic, _, line)| onset.is_over(statistic, line, 0)))
 }
 
 /// `amount psi is 0.3000, less 0.0010 expected by noise, against retrain 0.2, noise floor 0.0050, over 2400

@@ -72,6 +72,12 @@ fn what_is_real_and_does_not_warn_says_why() {
     let few = Onset { records: 120, ..onset(60.0, 0.3) };
     let few = told(policy(), &[(Some(Level::Notice), 0.06, few), quiet.clone()]);
     assert!(few.contains("fewer than the 200 records that min_records asks"), "{few}");
+    let few = Onset { records: 120, ..onset(60.0, 0.3) };
+    let few = told(policy(), &[(Some(Level::Warning), 0.15, few), quiet.clone()]);
+    assert!(
+        few.contains("over warning; retrain is crossed by fewer than the 200 records"),
+        "{few}"
+    );
     let two = Policy { min_features: 2, ..policy() };
     let one = told(two, &[warned, quiet.clone()]);
     assert!(one.ends_with("1 of the 2 features that must agree are over warning"), "{one}");
