@@ -5,6 +5,7 @@ use crate::compare::Statistic;
 use crate::decide::announcement::Announcement;
 use crate::decide::announcement::BaselineRef;
 use crate::decide::announcement::Data;
+use crate::decide::announcement::Delivery;
 use crate::decide::announcement::Kind;
 use crate::decide::announcement::Span;
 use crate::decide::announcement::TopFeature;
@@ -70,6 +71,29 @@ pub fn announce(occasion: Occasion<'_>) -> Announcement {
             report: None,
         },
     }
+}
+
+/// A message to whoever got `told`, about the same, when nothing else is known of its model any more.
+pub fn follow_up(
+    told: &Delivery,
+    (kind, id): (Kind, String),
+    (summary, verdict): (String, &str),
+    at_ms: i64,
+) -> Delivery {
+    let data = Data {
+        summary,
+        verdict: verdict.to_owned(),
+        training_window: None,
+        report: None,
+        ..told.announcement.data.clone()
+    };
+    let announcement = Announcement {
+        event_type: event_type(kind).to_owned(),
+        id: id.clone(),
+        timestamp: rfc3339(at_ms),
+        data,
+    };
+    Delivery { id, kind, announcement, ..told.clone() }
 }
 
 fn event_type(kind: Kind) -> &'static str {

@@ -13,7 +13,7 @@ const COMPLETE_SHARE: f64 = 0.95;
 /// Since when, if enough features are over their `retrain` line by what has come since their change began,
 /// after the last incident: then the window need not have seen it all. The earliest of their onsets.
 pub(super) fn due_since(verdicts: &[FeatureVerdict], at: &Situation<'_>) -> Option<i64> {
-    let closed = at.ledger.last_closed_event_ms(at.model).unwrap_or(i64::MIN);
+    let closed = at.ledger.last_closed_event_ms(at.model, at.policy.dry_run).unwrap_or(i64::MIN);
     let lines = at.policy.thresholds.iter().filter(|(_, of, _)| *of == Level::Retrain);
     let trusted = verdicts.iter().filter(|verdict| verdict.verdict != Verdict::Fault);
     let due = trusted.filter_map(|verdict| verdict.onset.as_ref()).filter(|onset| {
@@ -47,7 +47,7 @@ pub(super) fn gates(at: &Situation<'_>, since: Option<i64>) -> Vec<Suppression> 
         }
     };
     let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX / 2) * policy.pane_ms;
-    let rearmed = at.ledger.last_closed_event_ms(at.model);
+    let rearmed = at.ledger.last_closed_event_ms(at.model, policy.dry_run);
     let after_close = rearmed.is_some_and(|closed| at.pane_end_ms - closed < window_ms);
     let by_window = since.is_none();
     let complete = if by_window {

@@ -24,6 +24,7 @@ mod compact;
 mod figures;
 mod forget;
 mod past;
+mod stories;
 
 pub use compact::compact;
 pub use figures::{Durations, EDGES_S, Figures, Runs};
@@ -245,7 +246,9 @@ impl Ledger {
     }
 
     fn closed(&mut self, id: &str, closed_as: CloseReason, event_ms: i64, at_ms: i64) {
+        let mut unsaid = false;
         if let Some(entry) = self.entry_mut(id).filter(|e| e.is_open()) {
+            unsaid = entry.held;
             entry.incident.state = IncidentState::Closed;
             entry.incident.closed = Some(rfc3339(at_ms));
             entry.incident.closed_as = Some(closed_as);
@@ -257,6 +260,11 @@ impl Ledger {
             if delivery == id && outgoing.delivery.kind == Kind::Trigger {
                 outgoing.done = true;
             }
+            // Nor is it told of any more where nobody has heard of it.
+            outgoing.done |= unsaid && incident_of(&outgoing.delivery) == id;
+        }
+        if unsaid {
+            self.stories.remove(id);
         }
         self.forget_old();
     }
@@ -302,11 +310,6 @@ impl Ledger {
     /// This message is known, sent or not.
     pub fn knows(&self, delivery: &Delivery) -> bool {
         self.outgoing.contains_key(&(delivery.id.clone(), delivery.target_name()))
-    }
-
-    /// The id of the message by which people were told that this began, if it is not over.
-    pub fn told(&self, story: &str) -> Option<&str> {
-        self.stories.get(story).map(String::as_str)
     }
 
     /// Messages that were taken by their targets and are about something that is not over, oldest first.

@@ -39,8 +39,10 @@ pub struct ModelState {
     pub faults: Faults,
     /// End of the last pane that was decided.
     pub decided_end_ms: Option<i64>,
-    /// People have been told of the present warning.
+    /// Drift is at `warning` or above.
     pub warned: bool,
+    /// End of the pane since which it is; `None` in a state of a release that did not know.
+    pub warned_since_ms: Option<i64>,
     /// Design effects that live panes have shown, where neither the configuration nor the baseline tells.
     pub learnt_effects: Option<Vec<Effects>>,
     /// The tests of what comes out of the model.
@@ -137,7 +139,9 @@ impl ModelState {
         let outputs = self.take_outputs(&at.tested);
         let decision = Decision { outputs, ..self.judge(verdicts, finding.as_ref(), at) };
         if at.ring.is_full() || decision.drift >= DriftState::Warning {
-            self.warned = decision.drift >= DriftState::Warning;
+            let before = std::mem::replace(&mut self.warned, decision.drift >= DriftState::Warning);
+            let since = if before { self.warned_since_ms } else { Some(at.pane_end_ms) };
+            self.warned_since_ms = since.filter(|_| self.warned);
         }
         if let (true, Some(rule), Some(state)) =
             (has_triggered(&decision, at), at.sequential, &mut self.sequential)

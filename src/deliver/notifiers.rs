@@ -77,7 +77,12 @@ impl Reader {
             (Kind::Progress, Progress::Accepted) => delivery.announcement.data.verdict == ACCEPTED,
             (_, _) => true,
         };
-        progress && self.audience.is_none_or(|audience| audience == delivery.audience)
+        progress && self.hears(delivery.audience)
+    }
+
+    /// Whether anything for these people is for it.
+    pub fn hears(&self, audience: Audience) -> bool {
+        self.audience.is_none_or(|own| own == audience)
     }
 
     /// The name of its target.

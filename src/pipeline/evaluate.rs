@@ -30,6 +30,7 @@ use crate::store::Store;
 mod checks;
 mod decide;
 mod deliveries;
+mod ends;
 mod faults;
 mod incidents;
 mod lag;
@@ -42,9 +43,15 @@ mod remember;
 mod score;
 mod show;
 mod tell;
+mod trouble;
+mod warnings;
 
 /// How often the clock is looked at: idle partitions, stale models, views.
 const TICK: Duration = Duration::from_millis(200);
+
+/// For so long panes are closed in a row, whatever the backlog: then what is decided is stored, and the
+/// clock, people and other models have their turn.
+const TURN: Duration = Duration::from_secs(1);
 
 /// What a person asks of an incident; answered with what happened, or why not.
 #[derive(Debug)]
@@ -131,6 +138,9 @@ pub(super) struct Evaluate {
     unwritten: Vec<Record>,
     waiting: Option<Instant>,
     dirty: bool,
+    /// How long panes are closed in a row, and when that ends this time.
+    turn: Duration,
+    turn_ends: Instant,
     /// By how much the machine's clock has been set since the start: no incident is older for it.
     clock_moved_ms: i64,
 }
@@ -169,6 +179,8 @@ impl Evaluate {
             unwritten: Vec::new(),
             waiting: None,
             dirty: true,
+            turn: TURN,
+            turn_ends: now,
             clock_moved_ms: 0,
         };
         evaluate.recall(now_ms());
@@ -204,6 +216,7 @@ impl Evaluate {
     }
 
     fn apply(&mut self, event: Event, (now, now_ms): (Instant, i64)) {
+        self.turn_ends = Instant::now() + self.turn;
         match event {
             Event::Counted(counted) => self.counted(counted, now, now_ms),
             Event::Delivery(event) => self.delivered(event, now_ms),
@@ -216,13 +229,15 @@ impl Evaluate {
                     self.dirty |= self.models[model].look_at_clock(now, now_ms);
                     self.close_panes(model, now_ms);
                     self.release_held(model, now_ms);
-                    self.watch_quality(model, now_ms);
+                    self.tell_warnings(model, now_ms);
+                    self.watch_quality(model, (now, now_ms));
                     self.tell_lag(model, now_ms);
                     self.tell_faults(model, now_ms);
                     self.tell_checks(model, now_ms);
                 }
                 // Whichever way it was set: rather too late than too soon.
                 self.age_incidents(now_ms.min(now_ms - self.clock_moved_ms));
+                self.end_stories(now_ms);
                 self.publish(now_ms);
             }
             Event::IngestEnded => self.publish(now_ms),
@@ -291,6 +306,7 @@ impl Evaluate {
         self.dirty = true;
         self.close_panes(model, now_ms);
         self.release_held(model, now_ms);
+        self.tell_warnings(model, now_ms);
     }
 }
 

@@ -18,9 +18,17 @@ impl Ledger {
         mine.any(|e| e.opened_event_ms == pane_end_ms)
     }
 
-    /// End of the pane at which the last incident of a model was closed.
-    pub fn last_closed_event_ms(&self, model: &str) -> Option<i64> {
+    /// End of the pane at which the last incident of a model was closed. Those of a dry run count only in
+    /// a dry run: nothing was retrained for them.
+    pub fn last_closed_event_ms(&self, model: &str, is_dry_run: bool) -> Option<i64> {
         let mine = self.entries.iter().filter(|e| e.incident.model == model);
-        mine.filter_map(|e| e.closed_event_ms).max()
+        mine.filter(|e| is_dry_run || !e.silent).filter_map(|e| e.closed_event_ms).max()
+    }
+
+    /// Whether people were told of what has lasted since the pane that ends there by an incident that is
+    /// closed by now.
+    pub fn was_told_since(&self, model: &str, since_ms: i64) -> bool {
+        let mine = self.entries.iter().filter(|e| e.incident.model == model);
+        mine.filter(|e| !e.silent && !e.held).any(|e| e.closed_event_ms >= Some(since_ms))
     }
 }

@@ -160,7 +160,7 @@ fn a_closed_incident_is_not_triggered_any_more() {
         assert!(ledger.pending().iter().all(|o| o.delivery.kind != Kind::Trigger));
         let incident = &ledger.incidents()[0];
         assert_eq!((incident.state, incident.closed_as), (IncidentState::Closed, Some(closed_as)));
-        assert_eq!(ledger.last_closed_event_ms("fraud"), Some(9));
+        assert_eq!(ledger.last_closed_event_ms("fraud", false), Some(9));
         assert_eq!(ledger.next_ordinal("fraud", DIGEST), 2);
     }
 }

@@ -28,6 +28,8 @@ impl ModelState {
             self.outputs.get(&role).unwrap_or(&Output::default()).encode(&mut out);
         }
         self.checks.encode(&mut out);
+        out.u64(u64::from(self.warned_since_ms.is_some()));
+        out.i64(self.warned_since_ms.unwrap_or(0));
         out.into_bytes()
     }
 
@@ -62,11 +64,16 @@ impl ModelState {
             true => Checks::default(),
             false => Checks::decode(&mut input)?,
         };
+        // One that ends here does not say since when there is a warning.
+        let is_earlier = input.is_empty();
+        let has_since = !is_earlier && input.u64()? != 0;
+        let since_ms = if is_earlier { 0 } else { input.i64()? };
         Ok(Self {
             levels,
             faults,
             decided_end_ms: known.then_some(decided),
             warned,
+            warned_since_ms: has_since.then_some(since_ms),
             learnt_effects,
             outputs,
             sequential: None,

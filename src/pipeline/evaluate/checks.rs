@@ -10,6 +10,7 @@ use crate::decide::{Audience, Kind};
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::faults::named;
 use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::trouble::{CHECKS, News};
 
 impl ModelEvaluator {
     /// What every check finds in the window as it came, panes of faults included; `None` where the window is
@@ -80,25 +81,50 @@ impl ModelEvaluator {
 }
 
 impl Evaluate {
-    /// Tells the people of the model of checks that are violated, once, and when all of them pass again. While
-    /// catching up nothing is news.
+    /// Tells the people of the model of checks that are violated, and when all of them pass again. While catching
+    /// up nothing is news.
     pub(super) fn tell_checks(&mut self, model: usize, now_ms: i64) {
-        if !self.models[model].is_caught_up() || !self.models[model].owned {
+        let is_here = self.models[model].is_caught_up() && self.models[model].owned;
+        if !is_here || self.is_refused(model) {
             return;
         }
         let specs = self.specs.clone();
         let (checks, known) = (&specs[model].model.checks, &self.models[model].state.checks);
         let at = (self.decided_end_ms(model), now_ms);
         let untold = known.untold(checks);
-        if let Some(first) = untold.first() {
-            self.tell_violated(model, &untold, *first, at);
+        if !untold.is_empty() {
+            self.tell_violated(model, &untold, at);
         } else if known.pass(checks) {
             self.tell_passed(model, at);
         }
     }
 
-    fn tell_violated(&mut self, model: usize, untold: &[Untold], first: Untold, at: (i64, i64)) {
-        let name = self.specs[model].name().to_owned();
+    fn tell_violated(&mut self, model: usize, untold: &[Untold], at: (i64, i64)) {
+        let checks = &self.specs[model].model.checks;
+        let names: Vec<String> = untold
+            .iter()
+            .filter_map(|untold| Some(checks.get(untold.check)?.to_string()))
+            .collect();
+        let id = self.trouble_id(model, (&names.join("|"), CHECKS), Audience::Ml, at.1);
+        let known = match self.news(model, &id, Audience::Ml) {
+            News::Waits => false,
+            News::Told => true,
+            News::Untold => {
+                let about = (Kind::DataQuality, id, None);
+                let told = (self.violated(model, untold), "check");
+                self.notify_audience(model, about, told, at, Audience::Ml)
+            }
+        };
+        // What people have not heard of is told at a later look.
+        if known {
+            for untold in untold {
+                self.models[model].state.checks.told(*untold);
+            }
+            self.models[model].save(&self.store);
+        }
+    }
+
+    fn violated(&self, model: usize, untold: &[Untold]) -> String {
         let views = self.models[model].checks();
         let sentences: Vec<String> = untold
             .iter()
@@ -107,26 +133,13 @@ impl Evaluate {
                 Some(format!("{} (since {since})", views.get(untold.check)?.sentence))
             })
             .collect();
-        let names: Vec<&str> = untold
-            .iter()
-            .filter_map(|untold| Some(views.get(untold.check)?.check.as_str()))
-            .collect();
-        let id = self.message_id(model, &names.join("|"), first.since_ms, "checks");
-        let about = (Kind::DataQuality, id, None);
-        let summary = format!("{name}: not as expected: {}", named(&sentences));
-        // What can't be written is told at the next look.
-        if self.notify_audience(model, about, (summary, "check"), at, Audience::Ml) {
-            for untold in untold {
-                self.models[model].state.checks.told(*untold);
-            }
-            self.models[model].save(&self.store);
-        }
+        format!("{}: not as expected: {}", self.specs[model].name(), named(&sentences))
     }
 
     /// People who were told of violated checks are told that all pass, also after a restart.
     fn tell_passed(&mut self, model: usize, at: (i64, i64)) {
         let name = self.specs[model].name().to_owned();
-        let story = format!("driftd/{name}/checks");
+        let story = self.trouble_story(model, CHECKS, Audience::Ml);
         let Some(began) = self.log.ledger().told(&story) else { return };
         let about = (Kind::DataQuality, format!("{began}.over"), None);
         let told = (format!("{name}: all checks pass again"), OVER);

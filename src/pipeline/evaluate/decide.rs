@@ -81,38 +81,42 @@ impl Evaluate {
         evaluator.decision = Some(decision);
     }
 
-    /// Closes and decides every pane that is ready, in order.
+    /// Closes and decides panes that are ready, in order, until others have their turn.
     pub(super) fn close_panes(&mut self, model: usize, now_ms: i64) {
         if self.models[model].is_holding() {
             return;
         }
         let started = Instant::now();
         let (mut closed, late) = (0, self.models[model].unopened.is_some());
-        loop {
+        let cut_short = loop {
             if let Some((decision, end_ms)) = self.models[model].unopened.take() {
                 self.open_incident(model, &decision, end_ms, now_ms);
                 if self.models[model].unopened.is_some() {
-                    break;
+                    break false;
                 }
             }
             if self.models[model].sealing.is_some() {
                 self.write_seal(model);
-                break;
+                break false;
+            }
+            if closed > 0 && Instant::now() >= self.turn_ends {
+                break true;
             }
             let n_partitions = self.models[model].n_partitions();
             match self.models[model].merge.next(n_partitions) {
-                Next::Wait => break,
+                Next::Wait => break false,
                 Next::Close(pane) => {
                     closed += 1;
                     self.close_pane(model, pane, now_ms);
                 }
                 Next::Seal(seal, partials) => {
                     if !self.seal(model, seal, &partials) {
-                        break;
+                        break false;
                     }
                 }
             }
-        }
+        };
+        self.models[model].cut_short = cut_short;
         if closed == 0 && !late {
             return;
         }

@@ -20,13 +20,14 @@ use crate::decide::record::Record;
 use crate::decide::time::rfc3339;
 use crate::deliver;
 use crate::deliver::ACCEPTED;
+use crate::deliver::NotTaken;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::Taken;
 use crate::pipeline::evaluate::Evaluate;
 
 /// How long after the log could not be written, or a queue was full, it is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 impl Evaluate {
     /// What the log holds without an outcome is sent (again), with the same id.
@@ -76,9 +77,15 @@ impl Evaluate {
 
     fn enqueue(&mut self, pending: Pending) {
         let id = pending.delivery.id.clone();
-        if let Err(error) = self.deliverer.enqueue(pending) {
-            error!(delivery = id, %error, "a message waits in the log until there is room for it");
-            self.waiting.get_or_insert_with(Instant::now);
+        match self.deliverer.enqueue(pending) {
+            Ok(()) => {}
+            Err(error @ NotTaken::QueueFull { .. }) => {
+                error!(delivery = id, %error, "a message waits in the log until there is room for it");
+                self.waiting.get_or_insert_with(Instant::now);
+            }
+            Err(error @ NotTaken::UnknownTarget { .. }) => {
+                warn!(delivery = id, %error, "a message waits in the log for a target of that name");
+            }
         }
     }
 
@@ -230,7 +237,7 @@ impl Evaluate {
                 self.tell_delivered(model, id, summary, at);
             }
             RunState::Failed => {
-                self.close(model, id, CloseReason::Rejected, at, "driftd");
+                self.close(id, CloseReason::Rejected, at, "driftd");
             }
         }
     }

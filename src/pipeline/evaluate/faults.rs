@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::codec::Truncated;
 use crate::decide::Audience;
 use crate::decide::Kind;
+use crate::decide::Quality;
 use crate::decide::announcement::OVER;
 use crate::decide::effects;
 use crate::decide::fault::Change;
@@ -28,6 +29,8 @@ use crate::histogram::Counts;
 use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::quality::quality;
+use crate::pipeline::evaluate::trouble::News;
 use crate::window::ClosedPane;
 use crate::window::Ring;
 
@@ -225,7 +228,7 @@ impl Evaluate {
         (end_ms, now_ms): (i64, i64),
     ) {
         let name = self.specs[model].name().to_owned();
-        let mut over = Vec::new();
+        let (mut over, mut first_ms) = (Vec::new(), end_ms);
         for change in changes {
             let evaluator = &self.models[model];
             match *change {
@@ -260,6 +263,7 @@ impl Evaluate {
                     );
                     if told {
                         over.push(format!("{} of {feature}", kind.as_str()));
+                        first_ms = first_ms.min(since_ms);
                     }
                 }
             }
@@ -267,20 +271,23 @@ impl Evaluate {
         if over.is_empty() || !self.models[model].is_caught_up() {
             return;
         }
-        let id = self.message_id(model, &over.join("|"), end_ms, "over");
+        // One for each that people were told of: it begins only once.
+        let id = incident_id(&name, &format!("over|{}", over.join("|")), first_ms.cast_unsigned());
         let summary = format!(
             "{name}: over: {}; the panes it lasted for are no evidence of drift",
             named(&over)
         );
-        let about = (Kind::DataQuality, id, None);
-        let verdict = if self.models[model].state.faults.any() { "fault" } else { OVER };
+        let about = (Kind::DataQuality, format!("{id}.over"), None);
+        // Other trouble may last.
+        let is_ok = quality(&self.models[model]) == Quality::Ok;
+        let verdict = if is_ok { OVER } else { "fault" };
         self.notify(model, about, (summary, verdict), (end_ms, now_ms));
     }
 
     /// Tells people of faults, once, and once more when they have lasted for a day: then those of the
     /// model. While catching up nothing is news.
     pub(super) fn tell_faults(&mut self, model: usize, now_ms: i64) {
-        if !self.models[model].is_caught_up() {
+        if !self.models[model].is_caught_up() || self.is_refused(model) {
             return;
         }
         let end_ms = self.decided_end_ms(model);
@@ -289,46 +296,69 @@ impl Evaluate {
             return;
         }
         let (old, new): (Vec<Untold>, Vec<Untold>) = untold.iter().partition(|fault| fault.old);
+        let mut told = false;
         for (faults, audience) in [(new, Audience::Sre), (old, Audience::Ml)] {
-            self.tell(model, &faults, audience, (end_ms, now_ms));
+            told |= !faults.is_empty() && self.tell(model, &faults, audience, (end_ms, now_ms));
         }
-        self.models[model].save(&self.store);
+        if told {
+            self.models[model].save(&self.store);
+        }
     }
 
-    fn tell(&mut self, model: usize, faults: &[Untold], audience: Audience, at: (i64, i64)) {
-        let Some(first) = faults.first() else { return };
-        let name = self.specs[model].name().to_owned();
+    /// True if these people know of the faults now.
+    fn tell(
+        &mut self,
+        model: usize,
+        faults: &[Untold],
+        audience: Audience,
+        at: (i64, i64),
+    ) -> bool {
+        let evaluator = &self.models[model];
+        let of = |fault: &Untold| {
+            format!("{} of {}", fault.kind.as_str(), evaluator.fault_of(fault.feature))
+        };
+        let about = faults.iter().map(of).collect::<Vec<_>>().join("|");
+        let suffix = match audience {
+            Audience::Sre => "data_quality",
+            Audience::Ml => "data_quality_old",
+        };
+        let id = self.trouble_id(model, (&about, suffix), audience, at.1);
+        let known = match self.news(model, &id, audience) {
+            News::Waits => false,
+            News::Told => true,
+            News::Untold => {
+                let told = (self.sentence_of(model, faults, audience, at.0), "fault");
+                self.notify_audience(model, (Kind::DataQuality, id, None), told, at, audience)
+            }
+        };
+        // What people have not heard of is told at a later look.
+        for fault in faults.iter().filter(|_| known) {
+            self.models[model].state.faults.told(*fault);
+        }
+        known
+    }
+
+    fn sentence_of(
+        &self,
+        model: usize,
+        faults: &[Untold],
+        audience: Audience,
+        end_ms: i64,
+    ) -> String {
         let evaluator = &self.models[model];
         let sentences: Vec<String> = faults
             .iter()
-            .filter_map(|fault| Some(evaluator.fault(fault.feature, at.0)?.sentence))
+            .filter_map(|fault| Some(evaluator.fault(fault.feature, end_ms)?.sentence))
             .collect();
-        let of = format!("{} of {} since", first.kind.as_str(), evaluator.fault_of(first.feature));
-        let (suffix, lasting) = match audience {
-            Audience::Sre => ("data_quality", ""),
-            Audience::Ml => ("data_quality_old", " for more than a day"),
+        let lasting = match audience {
+            Audience::Sre => "",
+            Audience::Ml => " for more than a day",
         };
-        let id = self.message_id(model, &of, first.since_ms, suffix);
-        let summary = format!(
-            "{name}: a fault of the data{lasting}, no drift: {}; accept it as drift if it is meant",
+        format!(
+            "{}: a fault of the data{lasting}, no drift: {}; accept it as drift if it is meant",
+            self.specs[model].name(),
             named(&sentences)
-        );
-        let about = (Kind::DataQuality, id, None);
-        // What can't be written is told at the next look.
-        if self.notify_audience(model, about, (summary, "fault"), at, audience) {
-            for fault in faults {
-                self.models[model].state.faults.told(*fault);
-            }
-        }
-    }
-
-    /// The same faults give the same id after a crash, and one that flaps has one in a window's length:
-    /// people are not told twice.
-    pub(super) fn message_id(&self, model: usize, about: &str, ms: i64, suffix: &str) -> String {
-        let (name, policy) = (self.specs[model].name(), &self.specs[model].policy);
-        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX) * policy.pane_ms;
-        let period = (ms / window_ms.max(1)).cast_unsigned();
-        format!("{}.{suffix}", incident_id(name, about, period))
+        )
     }
 
     /// A person says that the present faults of a model are drift.
@@ -336,7 +366,7 @@ impl Evaluate {
         let Some(model) = self.specs.iter().position(|spec| spec.name() == name) else {
             return Accepting::Unknown;
         };
-        if let Some(elsewhere) = self.elsewhere(model) {
+        if let Some(elsewhere) = self.elsewhere(name) {
             return Accepting::Elsewhere(elsewhere);
         }
         let end_ms = self.decided_end_ms(model);

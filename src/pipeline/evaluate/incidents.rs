@@ -31,19 +31,7 @@ impl Evaluate {
         } else if decision.cleared {
             self.recover(model, end_ms, now_ms);
         }
-        let told = decision.trigger || self.log.ledger().open(self.specs[model].name()).is_some();
-        if decision.warn && !told && self.models[model].is_caught_up() {
-            let id = format!(
-                "{}.warning",
-                incident_id(self.specs[model].name(), "warning", end_ms.cast_unsigned())
-            );
-            let summary = decision.explanation.clone();
-            self.notify(model, (Kind::Warning, id, None), (summary, "warning"), (end_ms, now_ms));
-        }
-        for drifted in decision.outputs.iter().filter(|_| !told) {
-            self.tell_output(model, drifted, (end_ms, now_ms));
-        }
-        self.tell_recovered(model, &decision.explanation, (end_ms, now_ms));
+        self.tell_warnings(model, now_ms);
     }
 
     pub(super) fn open_incident(
@@ -137,7 +125,7 @@ impl Evaluate {
             }
         } else {
             let end_ms = self.decided_end_ms(model);
-            self.close(model, id, CloseReason::Missed, (end_ms, now_ms), "driftd");
+            self.close(id, CloseReason::Missed, (end_ms, now_ms), "driftd");
         }
     }
 
@@ -147,7 +135,7 @@ impl Evaluate {
         if let Some(entry) = self.log.ledger().open(&name) {
             let id = entry.incident.id.clone();
             let end_ms = self.decided_end_ms(model);
-            self.close(model, &id, CloseReason::Replaced, (end_ms, now_ms), "driftd");
+            self.close(&id, CloseReason::Replaced, (end_ms, now_ms), "driftd");
         }
         self.log.append(&Record::Baseline {
             model: name.clone(),
@@ -165,14 +153,18 @@ impl Evaluate {
         );
     }
 
+    /// Closes an incident, also one of a model that nobody here knows.
     pub(super) fn close(
         &mut self,
-        model: usize,
         id: &str,
         closed_as: CloseReason,
         (end_ms, now_ms): (i64, i64),
         by: &str,
     ) -> bool {
+        let Some(entry) = self.log.ledger().entry(id) else { return false };
+        // Where nothing was decided here yet it is closed at the pane that opened it.
+        let end_ms = end_ms.max(entry.opened_event_ms);
+        let name = entry.incident.model.clone();
         let closed = Record::Closed {
             incident: id.to_owned(),
             closed_as,
@@ -185,18 +177,9 @@ impl Evaluate {
             return false;
         }
         self.deliverer.cancel(id);
-        let name = self.specs[model].name().to_owned();
         info!(model = name, incident = id, r#as = ?closed_as, by, "incident closed");
-        let silent = self.log.ledger().entry(id).is_none_or(|entry| entry.silent || entry.held);
-        if !silent {
-            let mut summary = format!("incident {id} of {name} is closed: {}", ending(closed_as));
-            let entry = self.log.ledger().entry(id);
-            if let Some(run) = entry.and_then(|e| e.incident.run.as_ref()) {
-                summary.push_str(&format!("; {}", run.sentence()));
-            }
-            let about = (Kind::Closed, format!("{id}.closed"), Some(id));
-            self.notify(model, about, (summary.clone(), ending(closed_as)), (end_ms, now_ms));
-            self.tell_delivered(model, id, summary, (end_ms, now_ms));
+        if let Some(model) = self.specs.iter().position(|spec| spec.name() == name) {
+            self.tell_closed(model, id, (end_ms, now_ms));
         }
         true
     }
@@ -205,7 +188,7 @@ impl Evaluate {
         self.models[model].state.decided_end_ms.unwrap_or_default()
     }
 
-    /// Incidents that have been waiting for too long.
+    /// Incidents that have been waiting for too long, or that nothing can come of any more.
     pub(super) fn age_incidents(&mut self, now_ms: i64) {
         let mut marks = Vec::new();
         let mut expired = Vec::new();
@@ -217,15 +200,23 @@ impl Evaluate {
                 if self.store.kafka().is_some() {
                     continue;
                 }
-                expired.push((0, id, CloseReason::Dismissed, entry.opened_event_ms));
+                expired.push((id, CloseReason::Dismissed, entry.opened_event_ms));
                 continue;
             };
-            if !self.models[model].owned {
+            let (policy, evaluator) = (&self.specs[model].policy, &self.models[model]);
+            if !evaluator.owned {
                 continue;
             }
-            let end_ms = self.decided_end_ms(model);
-            if now_ms - entry.opened_at_ms > self.specs[model].policy.expire_after_ms {
-                expired.push((model, id, CloseReason::Expired, end_ms));
+            let is_old = now_ms - entry.opened_at_ms > policy.expire_after_ms;
+            // What a dry run has opened asked for nothing, and would bar what is meant now.
+            let is_of_dry_run = entry.silent && !policy.dry_run;
+            if is_old || is_of_dry_run {
+                let closed_as =
+                    if is_of_dry_run { CloseReason::Dismissed } else { CloseReason::Expired };
+                // Before its baseline is there nobody knows where the model stands.
+                if evaluator.watched.is_some() {
+                    expired.push((id, closed_as, self.decided_end_ms(model)));
+                }
                 continue;
             }
             let waited = entry.accepted_at_ms.map_or(0, |at| now_ms - at);
@@ -250,8 +241,8 @@ impl Evaluate {
             self.log.append(&Record::Marked { incident, state, at_ms: now_ms });
             self.dirty = true;
         }
-        for (model, id, closed_as, end_ms) in expired {
-            self.dirty |= self.close(model, &id, closed_as, (end_ms, now_ms), "driftd");
+        for (id, closed_as, end_ms) in expired {
+            self.dirty |= self.close(&id, closed_as, (end_ms, now_ms), "driftd");
         }
     }
 
@@ -275,11 +266,11 @@ impl Evaluate {
             None => Closing::Unknown,
             Some((false, _)) => Closing::AlreadyClosed,
             Some((true, name)) => {
-                let model = self.specs.iter().position(|s| s.name() == name).unwrap_or(0);
-                let end_ms = self.decided_end_ms(model);
-                if let Some(elsewhere) = self.elsewhere(model) {
+                let model = self.specs.iter().position(|s| s.name() == name);
+                let end_ms = model.map_or(0, |model| self.decided_end_ms(model));
+                if let Some(elsewhere) = self.elsewhere(&name) {
                     Closing::Elsewhere(elsewhere)
-                } else if self.close(model, &id, closed_as, (end_ms, now_ms), &by) {
+                } else if self.close(&id, closed_as, (end_ms, now_ms), &by) {
                     Closing::Done
                 } else {
                     Closing::NotDurable
@@ -290,16 +281,5 @@ impl Evaluate {
         if reply.send(closing).is_err() {
             warn!(incident = id, "whoever asked to close it has gone");
         }
-    }
-}
-
-fn ending(closed_as: CloseReason) -> &'static str {
-    match closed_as {
-        CloseReason::Replaced => "replaced by a new baseline",
-        CloseReason::Rejected => "the retraining was rejected",
-        CloseReason::Dismissed => "dismissed",
-        CloseReason::Missed => "missed: the drift was over before the daemon had caught up",
-        CloseReason::Recovered => "recovered before retraining was asked for",
-        CloseReason::Expired => "expired",
     }
 }

@@ -8,6 +8,7 @@ use crate::decide::Kind;
 use crate::decide::Suppression;
 use crate::decide::fault::Lag;
 use crate::pipeline::evaluate::Evaluate;
+use crate::pipeline::evaluate::trouble::News;
 
 impl Evaluate {
     /// Tells the plumbing's people once it has lasted for `max_stall`: what a stop has left is mostly read by
@@ -26,10 +27,10 @@ impl Evaluate {
             return;
         }
         let name = self.specs[model].name().to_owned();
-        if told.is_none() {
-            warn!(model = name, behind_ms = lag.behind_ms, records = lag.records, "lag");
-        }
         if self.tell_of(model, &name, &lag, now_ms) {
+            if told.is_none() {
+                warn!(model = name, behind_ms = lag.behind_ms, records = lag.records, "lag");
+            }
             self.models[model].lag_told = Some(lag.audience());
         }
     }
@@ -39,11 +40,17 @@ impl Evaluate {
             Audience::Sre => ("data_quality", ""),
             Audience::Ml => ("data_quality_old", "for more than a day, "),
         };
-        let end_ms = self.decided_end_ms(model);
-        let id = self.message_id(model, "lag of the feed", end_ms, suffix);
-        let summary = format!("{name}: {lasting}{}", lag.sentence());
-        let about = (Kind::DataQuality, id, None);
-        self.notify_audience(model, about, (summary, "fault"), (end_ms, now_ms), lag.audience())
+        let at = (self.decided_end_ms(model), now_ms);
+        let id = self.trouble_id(model, ("lag of the feed", suffix), lag.audience(), now_ms);
+        match self.news(model, &id, lag.audience()) {
+            News::Waits => false,
+            News::Told => true,
+            News::Untold => {
+                let told = (format!("{name}: {lasting}{}", lag.sentence()), "fault");
+                let about = (Kind::DataQuality, id, None);
+                self.notify_audience(model, about, told, at, lag.audience())
+            }
+        }
     }
 
     /// A due trigger waits for the present.

@@ -69,6 +69,10 @@ pub(crate) struct ModelEvaluator {
     pub suppressed: BTreeMap<Suppression, u64>,
     /// The quality that was last acted on.
     pub quality: Quality,
+    /// Since when its data can be trusted, by the clock of this process.
+    pub trusted_since: Option<Instant>,
+    /// When the log last refused a message about it.
+    pub refused: Option<Instant>,
     /// Nothing has come for three panes of wall clock.
     pub stale: bool,
     /// So much is unread that what is decided is about the past.
@@ -81,6 +85,8 @@ pub(crate) struct ModelEvaluator {
     pub remote: bool,
     /// A trigger that is not in the log yet, and the end of its pane: nothing else is decided before.
     pub unopened: Option<(Decision, i64)>,
+    /// More panes may be ready than had their turn.
+    pub cut_short: bool,
     /// A seal on its way through the log: until it is read back nothing closes.
     pub sealing: Option<Sealing>,
     partitions: BTreeMap<TopicPartition, Seen>,
@@ -128,12 +134,15 @@ impl ModelEvaluator {
             replaced: false,
             suppressed: BTreeMap::new(),
             quality: Quality::default(),
+            trusted_since: None,
+            refused: None,
             stale: false,
             lag: None,
             lag_told: None,
             owned: true,
             remote: false,
             unopened: None,
+            cut_short: false,
             sealing: None,
             partitions: BTreeMap::new(),
             in_topic: 0,
@@ -163,6 +172,7 @@ impl ModelEvaluator {
         self.decision = None;
         self.partitions.clear();
         self.unopened = None;
+        self.cut_short = false;
         self.sealing = None;
         self.watch_history(&watched.baseline);
         self.watched = Some(watched);

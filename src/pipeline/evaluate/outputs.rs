@@ -1,17 +1,14 @@
-//! The outputs of a running model: tested once a window, and people are told when one drifts.
+//! The outputs of a running model: tested once a window.
 
 use tracing::info;
 
 use crate::baseline::Unusable;
-use crate::decide::Kind;
 use crate::decide::effects;
 use crate::decide::gates::is_complete;
-use crate::decide::ledger::incident_id;
 use crate::decide::output;
 use crate::decide::output::FirstWindow;
 use crate::decide::output::OutputDrift;
 use crate::feature::Role;
-use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 
 impl ModelEvaluator {
@@ -67,42 +64,5 @@ impl ModelEvaluator {
             self.state.outputs.entry(role).or_default().first = Some(first);
         }
         None
-    }
-}
-
-impl Evaluate {
-    /// Tells the people of the model that an output has drifted; nothing is retrained by it.
-    pub(super) fn tell_output(
-        &mut self,
-        model: usize,
-        (role, summary): &(Role, String),
-        at: (i64, i64),
-    ) {
-        if !self.models[model].is_caught_up() {
-            return;
-        }
-        let (name, output) = (self.specs[model].name(), role.as_str());
-        let id = incident_id(name, output, at.0.cast_unsigned());
-        let about = (Kind::Warning, format!("{id}.{output}"), None);
-        self.notify(model, about, (format!("{name}: {summary}"), "warning"), at);
-    }
-
-    /// People who were told of a warning are told that it is over.
-    pub(super) fn tell_recovered(&mut self, model: usize, explanation: &str, at: (i64, i64)) {
-        let (spec, state) = (&self.specs[model], &self.models[model].state);
-        let drifts = |role| state.drifted_outputs().any(|last| last.role == role);
-        let name = spec.name().to_owned();
-        let mut over = vec![("warning", !state.warned)];
-        over.extend(Role::OUTPUTS.map(|role| (role.as_str(), !drifts(role))));
-        for (what, over) in over {
-            let began = self.log.ledger().told(&format!("driftd/{name}/{what}"));
-            let Some(began) = began.filter(|_| over && self.models[model].is_caught_up()) else {
-                continue;
-            };
-            let about = (Kind::Recovered, format!("{began}.over"), None);
-            let summary = format!("{name}: the {what} is over: {explanation}");
-            self.notify(model, about, (summary, "healthy"), at);
-            return;
-        }
     }
 }

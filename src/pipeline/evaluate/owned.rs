@@ -62,7 +62,7 @@ impl Evaluate {
 
     /// Where a model stands; where it is evaluated, if not here.
     pub(super) fn stand(&self, model: usize) -> Result<Standing, String> {
-        if let Some(elsewhere) = self.elsewhere(model) {
+        if let Some(elsewhere) = self.elsewhere(self.specs[model].name()) {
             return Err(elsewhere);
         }
         let evaluator = &self.models[model];
@@ -72,18 +72,21 @@ impl Evaluate {
         Ok(Standing { furthest_ms: watermark.max(evaluator.state.decided_end_ms) })
     }
 
-    /// Whether a model of this name is evaluated here.
+    /// Whether what is due for a model of this name is sent from here. Of one that has left the configuration of
+    /// the only replica, that are its last messages.
     pub(super) fn owns(&self, name: &str) -> bool {
-        let found = self.specs.iter().position(|spec| spec.name() == name);
-        found.is_some_and(|model| self.models[model].owned)
+        match self.specs.iter().position(|spec| spec.name() == name) {
+            Some(model) => self.models[model].owned,
+            None => self.store.kafka().is_none(),
+        }
     }
 
     /// Where a model is evaluated, if not here.
-    pub(super) fn elsewhere(&self, model: usize) -> Option<String> {
-        if self.models[model].owned {
+    pub(super) fn elsewhere(&self, name: &str) -> Option<String> {
+        if self.owns(name) {
             return None;
         }
-        let owner = self.store.kafka().and_then(|store| store.owner(self.specs[model].name()));
+        let owner = self.store.kafka().and_then(|store| store.owner(name));
         let other = owner.filter(|(_, ours)| !ours).map(|(owner, _)| owner);
         Some(other.map_or_else(String::new, |owner| match owner.address.is_empty() {
             true => owner.name,

@@ -1,7 +1,9 @@
 //! Whether what comes in can be trusted, and who is told when it can not.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::info;
 use tracing::warn;
 
@@ -11,53 +13,70 @@ use crate::decide::Quality;
 use crate::decide::announcement::OVER;
 use crate::decide::gates::is_complete;
 use crate::decide::gates::reject_ratio;
-use crate::decide::ledger::incident_id;
 use crate::decode::strangers::Strangers;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::trouble::News;
 
 /// Names that are told on either side.
 const NAMES: usize = 5;
 /// Characters of a name that are told.
 const NAME: usize = 48;
 
-impl Evaluate {
-    /// Tells the people of the plumbing, once for each kind of trouble in a window's length: a feed
-    /// that flaps does not page again and again. While catching up nothing is news.
-    pub(super) fn watch_quality(&mut self, model: usize, now_ms: i64) {
-        let quality = quality(&self.models[model]);
-        if quality == Quality::Ok {
-            self.tell_restored(model, now_ms);
-        }
-        if quality == self.models[model].quality || !self.models[model].is_caught_up() {
-            return;
-        }
-        self.models[model].quality = quality;
-        self.dirty = true;
-        let name = self.specs[model].name().to_owned();
-        let Some(trouble) = trouble(quality, &self.models[model]) else {
-            info!(model = name, quality = quality.as_str(), "quality");
-            return;
-        };
-        warn!(model = name, quality = quality.as_str(), trouble = &*trouble, "quality");
-        let policy = &self.specs[model].policy;
-        let window_ms = i64::try_from(policy.window_panes).unwrap_or(i64::MAX) * policy.pane_ms;
-        let end_ms = self.decided_end_ms(model);
-        let period = (end_ms / window_ms.max(1)).cast_unsigned();
-        let id = format!("{}.data_quality", incident_id(&name, quality.as_str(), period));
-        let told = (format!("{name}: {trouble}"), quality.as_str());
-        self.notify(model, (Kind::DataQuality, id, None), told, (end_ms, now_ms));
-    }
-}
+/// Panes' time for which all has to be well before people hear that it is: twice of what makes a feed silent.
+const SETTLED_PANES: u32 = 6;
 
 impl Evaluate {
+    /// Tells the people of the plumbing of each kind of trouble while it lasts, and when there is none for long
+    /// enough. While catching up nothing is news.
+    pub(super) fn watch_quality(&mut self, model: usize, (now, now_ms): (Instant, i64)) {
+        let evaluator = &mut self.models[model];
+        let quality = quality(evaluator);
+        if quality == Quality::Ok {
+            let since = *evaluator.trusted_since.get_or_insert(now);
+            let pane = Duration::from_millis(evaluator.spec.policy.pane_ms.cast_unsigned());
+            if now.duration_since(since) >= SETTLED_PANES * pane {
+                self.tell_restored(model, now_ms);
+            }
+        } else {
+            evaluator.trusted_since = None;
+        }
+        if !self.models[model].is_caught_up() {
+            return;
+        }
+        if quality != self.models[model].quality {
+            self.models[model].quality = quality;
+            self.dirty = true;
+            let (name, quality) = (self.specs[model].name(), quality.as_str());
+            match trouble(self.models[model].quality, &self.models[model]) {
+                Some(trouble) => warn!(model = name, quality, trouble = &*trouble, "quality"),
+                None => info!(model = name, quality, "quality"),
+            }
+        }
+        if quality != Quality::Ok {
+            self.tell_quality(model, quality, now_ms);
+        }
+    }
+
+    fn tell_quality(&mut self, model: usize, quality: Quality, now_ms: i64) {
+        let kind = quality.as_str();
+        let id = self.trouble_id(model, (kind, "data_quality"), Audience::Sre, now_ms);
+        if self.news(model, &id, Audience::Sre) != News::Untold {
+            return;
+        }
+        let Some(trouble) = trouble(quality, &self.models[model]) else { return };
+        let told = (format!("{}: {trouble}", self.specs[model].name()), kind);
+        let at = (self.decided_end_ms(model), now_ms);
+        self.notify(model, (Kind::DataQuality, id, None), told, at);
+    }
+
     /// People who were told of trouble are told that it is over, also after a restart.
     fn tell_restored(&mut self, model: usize, now_ms: i64) {
         let name = self.specs[model].name().to_owned();
         for audience in [Audience::Sre, Audience::Ml] {
-            let story = format!("driftd/{name}/data_quality/{}", audience.as_str());
+            let story = self.trouble_story(model, "data_quality", audience);
             let Some(began) = self.log.ledger().told(&story) else { continue };
-            if !self.models[model].is_caught_up() {
+            if !self.models[model].is_caught_up() || self.is_refused(model) {
                 return;
             }
             let about = (Kind::DataQuality, format!("{began}.over"), None);

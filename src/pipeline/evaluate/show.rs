@@ -77,7 +77,7 @@ impl Evaluate {
             features.iter_mut().for_each(|verdict| verdict.scores.clear());
         }
         ModelView {
-            elsewhere: self.elsewhere(model),
+            elsewhere: self.elsewhere(spec.name()),
             model: spec.name().to_owned(),
             topic: spec.model.topic.clone(),
             drift,

@@ -1,5 +1,7 @@
 //! What people are told of a model, and when that is over.
 
+use tokio::time::Instant;
+
 use crate::decide::Audience;
 use crate::decide::CloseReason;
 use crate::decide::Delivery;
@@ -11,7 +13,7 @@ use crate::deliver::Reader;
 use crate::pipeline::evaluate::Evaluate;
 
 impl Evaluate {
-    /// One message for each destination that wants it.
+    /// One message for each destination that wants it and has not got it.
     pub(super) fn people_deliveries(
         &self,
         model: usize,
@@ -20,13 +22,17 @@ impl Evaluate {
         end_ms: i64,
         audience: Audience,
     ) -> Vec<Delivery> {
-        let readers = &self.specs[model].people;
+        let ledger = self.log.ledger();
+        let is_due = |reader: &&Reader| {
+            reader.hears(audience) && ledger.outgoing(&id, &reader.name()).is_none()
+        };
+        let readers: Vec<&Reader> = self.specs[model].people.iter().filter(is_due).collect();
         if readers.is_empty() {
             return Vec::new();
         }
         let occasion = self.occasion(model, (kind, id.clone(), incident), told, end_ms);
         let Some(announcement) = occasion.map(announce) else { return Vec::new() };
-        let delivery = |reader: &Reader| {
+        let delivery = |reader: &&Reader| {
             let delivery = Delivery {
                 id: id.clone(),
                 target: reader.target.to_owned(),
@@ -66,7 +72,8 @@ impl Evaluate {
         })
     }
 
-    /// Tells people, once: a message that the log knows is not sent again.
+    /// Tells people, once: a message that the log knows is not sent again, and nor is one that something began
+    /// if people were told meanwhile that it is over.
     pub(super) fn notify(
         &mut self,
         model: usize,
@@ -86,7 +93,8 @@ impl Evaluate {
         self.notify_audience(model, about, told, (end_ms, now_ms), audience);
     }
 
-    /// Tells these people, once; false if the log can't be written, so that nobody was told.
+    /// Tells these people, once; false if some of them have yet to hear of it, because the log can't be written
+    /// or because they have heard that it is over.
     pub(super) fn notify_audience(
         &mut self,
         model: usize,
@@ -95,20 +103,19 @@ impl Evaluate {
         (end_ms, now_ms): (i64, i64),
         audience: Audience,
     ) -> bool {
-        let told = self.people_deliveries(model, about, told, end_ms, audience);
-        let mut durable = true;
-        for delivery in told {
-            if self.log.ledger().knows(&delivery) {
-                continue;
-            }
-            let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };
-            if self.log.append(&queued) {
-                self.enqueue_all(vec![delivery]);
-            } else {
-                durable = false;
-            }
+        if self.log.ledger().has_ended(&about.1) {
+            return false;
         }
-        durable
+        for delivery in self.people_deliveries(model, about, told, end_ms, audience) {
+            let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };
+            if !self.log.append(&queued) {
+                self.models[model].refused = Some(Instant::now());
+                return false;
+            }
+            self.dirty = true;
+            self.enqueue_all(vec![delivery]);
+        }
+        true
     }
 
     /// The drift is gone before any attempt to retrain was made: nothing needs to be done.
@@ -122,6 +129,6 @@ impl Evaluate {
         if end_ms <= entry.opened_event_ms {
             return;
         }
-        self.close(model, &id, CloseReason::Recovered, (end_ms, now_ms), "driftd");
+        self.close(&id, CloseReason::Recovered, (end_ms, now_ms), "driftd");
     }
 }

@@ -11,6 +11,7 @@ use crate::baseline::FeatureBaseline;
 use crate::config;
 use crate::decide::DriftState;
 use crate::decide::IncidentState;
+use crate::decide::Kind as Told;
 use crate::decide::Quality;
 use crate::decide::Suppression;
 use crate::deliver::Reader;
@@ -29,9 +30,13 @@ use crate::window::Partial;
 use crate::window::Progress;
 
 mod checks;
+mod ends;
 mod lag;
 mod season;
 mod told;
+mod trouble;
+mod turns;
+mod warnings;
 
 const PANE: i64 = 60_000;
 const START: i64 = 1_767_225_600_000;
@@ -117,8 +122,13 @@ struct Fed {
     before: i64,
     /// Records that lie in the topic behind what was read.
     unread: i64,
-    /// The wall clock while something is told.
+    /// The end of the topic is known to be reached.
+    at_end: bool,
+    /// Records of a pane that lack the feature.
+    missing: u64,
+    /// The wall clock while something is told, and by how much the other one is ahead.
     now_ms: i64,
+    later: Duration,
 }
 
 impl Fed {
@@ -128,6 +138,13 @@ impl Fed {
     }
 
     fn start_by(spec: Spec, dir: &Path, panes: i64, backlog: i64) -> Self {
+        let mut fed = Self::boot(spec, dir, panes);
+        fed.adopt("first", i64::MIN, backlog);
+        fed
+    }
+
+    /// The same before there is a baseline.
+    fn boot(spec: Spec, dir: &Path, panes: i64) -> Self {
         let first = watched(&spec, "first", i64::MIN);
         let store = Arc::new(Store::File(Box::new(FileStore::open(dir).unwrap())));
         let (view, views) = watch::channel(Arc::new(View::default()));
@@ -141,10 +158,18 @@ impl Fed {
             view,
             log: IncidentLog::open(store).unwrap(),
         });
-        let mut fed =
-            Self { evaluate, watched: first, view: views, panes, before: 0, unread: 0, now_ms: 0 };
-        fed.adopt("first", i64::MIN, backlog);
-        fed
+        Self {
+            evaluate,
+            watched: first,
+            view: views,
+            panes,
+            before: 0,
+            unread: 0,
+            at_end: false,
+            missing: 0,
+            now_ms: 0,
+            later: Duration::ZERO,
+        }
     }
 
     fn adopt(&mut self, digest: &str, active_from_ms: i64, backlog: i64) {
@@ -155,7 +180,11 @@ impl Fed {
     }
 
     fn tell(&mut self, counted: Counted) {
-        self.evaluate.apply(Event::Counted(counted), (Instant::now(), self.now_ms));
+        self.evaluate.apply(Event::Counted(counted), (self.now(), self.now_ms));
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now() + self.later
     }
 
     fn next_offset(&self) -> i64 {
@@ -168,7 +197,7 @@ impl Fed {
             next_offset: self.next_offset(),
             frontier_ms: (self.panes > 0).then(|| START + self.panes * PANE),
             first_pane_ms: (self.panes > self.before).then_some(START + self.before * PANE),
-            caught_up: false,
+            caught_up: self.at_end,
         }
     }
 
@@ -181,39 +210,75 @@ impl Fed {
     /// Panes with so many records in each of the lower and of the upper five cells, by their start.
     fn panes_of(&mut self, panes: i64, of: impl Fn(i64) -> (u64, u64)) {
         for _ in 0..panes {
-            let mut pane = Pane::empty(START + self.panes * PANE, &self.watched.rules.shape());
-            pane.records = RECORDS;
-            let (low, high) = of(pane.start_ms);
-            pane.features[0].cells = [vec![low; 5], vec![high; 5]].concat();
-            if let Some(prediction) = pane.features.get_mut(1) {
-                let Cells::Numeric(cells) = &self.watched.rules.cells[1] else { unreachable!() };
-                let above = if high > low { RECORDS } else { RECORDS / 2 };
-                prediction.cells[cells.cell(0.25)] = RECORDS - above;
-                prediction.cells[cells.cell(0.75)] = above;
-            }
-            self.panes += 1;
-            let partial = Partial {
-                partition: TopicPartition::new("inferences", 0),
-                rules: self.watched.rules.hash,
-                applied_through: self.next_offset(),
-                pane,
-            };
-            let record = crate::pipeline::panes::partial(&partial);
-            let records = vec![(partial.partition.clone(), record)];
-            self.evaluate.store.append_panes("fraud", partial.rules, records).unwrap();
-            self.tell(Counted::Partials { model: 0, partials: vec![partial] });
-            let progress = vec![(self.progress(), self.next_offset() + self.unread)];
-            let (open, quiet) = (Vec::new(), Vec::new());
-            self.tell(Counted::Progress { model: 0, progress, open, quiet });
+            self.pane_of(&of);
+            self.progresses();
         }
     }
 
+    fn progresses(&mut self) {
+        let progress = vec![(self.progress(), self.next_offset() + self.unread)];
+        let (open, quiet) = (Vec::new(), Vec::new());
+        self.tell(Counted::Progress { model: 0, progress, open, quiet });
+    }
+
+    /// A pane that is counted, in a partition that has not said yet how far it is.
+    fn pane_of(&mut self, of: impl Fn(i64) -> (u64, u64)) {
+        let mut pane = Pane::empty(START + self.panes * PANE, &self.watched.rules.shape());
+        pane.records = RECORDS;
+        let (low, high) = of(pane.start_ms);
+        pane.features[0].cells = [vec![low; 5], vec![high; 5]].concat();
+        pane.features[0].missing = self.missing;
+        if let Some(prediction) = pane.features.get_mut(1) {
+            let Cells::Numeric(cells) = &self.watched.rules.cells[1] else { unreachable!() };
+            let above = if high > low { RECORDS } else { RECORDS / 2 };
+            prediction.cells[cells.cell(0.25)] = RECORDS - above;
+            prediction.cells[cells.cell(0.75)] = above;
+        }
+        self.panes += 1;
+        let partial = Partial {
+            partition: TopicPartition::new("inferences", 0),
+            rules: self.watched.rules.hash,
+            applied_through: self.next_offset(),
+            pane,
+        };
+        let record = crate::pipeline::panes::partial(&partial);
+        let records = vec![(partial.partition.clone(), record)];
+        self.evaluate.store.append_panes("fraud", partial.rules, records).unwrap();
+        self.tell(Counted::Partials { model: 0, partials: vec![partial] });
+    }
+
     fn tick(&mut self) -> Arc<View> {
-        self.tick_at(Instant::now())
+        self.tick_at(self.now())
     }
 
     fn tick_at(&mut self, now: Instant) -> Arc<View> {
-        self.tick_by(now, 0)
+        self.tick_by(now, self.now_ms)
+    }
+
+    fn close(&mut self, id: &str) -> Closing {
+        let (reply, mut closing) = oneshot::channel();
+        let (id, by) = (id.to_owned(), "someone".to_owned());
+        let request = Request::Close { id, closed_as: CloseReason::Dismissed, by, reply };
+        self.evaluate.apply(Event::Asked(request), (self.now(), self.now_ms));
+        closing.try_recv().unwrap()
+    }
+
+    /// What anybody was told of, in order: the kind, the verdict, and to which story it belongs.
+    fn told(&self) -> Vec<(Told, String, String)> {
+        let pending = self.evaluate.log.ledger().pending();
+        let people = pending.iter().filter(|o| o.delivery.kind != Told::Trigger);
+        people
+            .map(|o| {
+                let verdict = o.delivery.announcement.data.verdict.clone();
+                (o.delivery.kind, verdict, o.delivery.story().unwrap().0)
+            })
+            .collect()
+    }
+
+    /// The verdicts of what people were told of one story.
+    fn verdicts(&self, of: &str) -> Vec<String> {
+        let told = self.told().into_iter();
+        told.filter(|(_, _, story)| story == of).map(|(_, verdict, _)| verdict).collect()
     }
 
     fn tick_by(&mut self, now: Instant, now_ms: i64) -> Arc<View> {
@@ -364,16 +429,9 @@ async fn a_person_closes_an_incident_once() {
     fed.panes(20, false);
     fed.panes(10, true);
     let id = fed.evaluate.log.ledger().open("fraud").unwrap().incident.id.clone();
-    let mut close = |id: &str| {
-        let (reply, mut closing) = oneshot::channel();
-        let (id, by) = (id.to_owned(), "someone".to_owned());
-        let request = Request::Close { id, closed_as: CloseReason::Dismissed, by, reply };
-        fed.evaluate.apply(Event::Asked(request), (Instant::now(), 0));
-        closing.try_recv().unwrap()
-    };
-    assert_eq!(close("nobody knows it"), Closing::Unknown);
-    assert_eq!(close(&id), Closing::Done);
-    assert_eq!(close(&id), Closing::AlreadyClosed);
+    assert_eq!(fed.close("nobody knows it"), Closing::Unknown);
+    assert_eq!(fed.close(&id), Closing::Done);
+    assert_eq!(fed.close(&id), Closing::AlreadyClosed);
     assert_eq!(fed.incident(), closed(CloseReason::Dismissed));
 }
 

@@ -89,7 +89,7 @@ fn a_model_that_is_rarely_told_of_is_not_forgotten_for_the_others() {
     });
     log.extend(history().into_iter().skip(1));
     let ledger = fold(&compact(log));
-    assert_eq!(ledger.last_closed_event_ms("churn"), Some(20));
+    assert_eq!(ledger.last_closed_event_ms("churn", false), Some(20));
     assert_eq!(ledger.triggers_after("churn", 0), 1, "its budget is still used");
 }
 

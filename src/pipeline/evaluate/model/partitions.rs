@@ -166,9 +166,10 @@ impl ModelEvaluator {
     }
 
     /// Every partition has been read up to where its log ended when it was taken, and none is behind the
-    /// present since.
+    /// present since; and every pane that is ready was decided.
     pub(crate) fn is_caught_up(&self) -> bool {
         !self.partitions.is_empty()
+            && !self.cut_short
             && self.lag.is_none()
             && self.partitions.values().all(|s| s.caught_up || s.next_offset >= s.high_at_start)
     }

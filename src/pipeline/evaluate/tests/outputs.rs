@@ -1,7 +1,6 @@
 //! The outputs of a running model, event by event.
 
 use super::*;
-use crate::decide::Kind as Told;
 use crate::decide::output::{FirstWindow, OutputDrift};
 use crate::feature::Role;
 

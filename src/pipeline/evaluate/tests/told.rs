@@ -1,7 +1,6 @@
 //! What people are told of a retraining and of troubles, from their beginning to their end.
 
 use super::*;
-use crate::decide::Kind as Told;
 use crate::decide::RunState;
 use crate::decide::record::{DeliveryResult, Record};
 use crate::deliver::Notifiers;
@@ -178,27 +177,4 @@ fn every_outcome_of_a_trigger_is_kept_with_what_the_target_calls_it() {
         (None, DeliveryResult::Accepted),
         "as releases before wrote it"
     );
-}
-
-#[tokio::test]
-async fn silence_is_told_once_however_often_it_comes_back() {
-    let dir = TempDir::new().unwrap();
-    let mut fed = Fed::start(dir.path(), 0, 0);
-    fed.panes(13, false);
-    assert_eq!(fed.tick().models[0].quality, Quality::Ok);
-    let told = |fed: &Fed| {
-        let ledger = fed.evaluate.log.ledger();
-        ledger.pending().iter().filter(|o| o.delivery.kind == Told::DataQuality).count()
-    };
-    assert_eq!(told(&fed), 0);
-    let silent = Instant::now() + 4 * Duration::from_millis(PANE.cast_unsigned());
-    let view = fed.tick_at(silent);
-    assert_eq!((view.models[0].quality, told(&fed)), (Quality::Stale, 1));
-    assert!(view.models[0].features.iter().all(|f| f.scores.is_empty()));
-    fed.panes(1, false);
-    assert_eq!(fed.tick().models[0].quality, Quality::Ok);
-    // And once that it is over.
-    assert_eq!(told(&fed), 2);
-    fed.tick_at(silent);
-    assert_eq!(told(&fed), 2);
 }
