@@ -126,7 +126,7 @@ struct Fed {
     at_end: bool,
     /// Records of a pane that lack the feature.
     missing: u64,
-    /// The wall clock while something is told, and by how much the other one is ahead.
+    /// The wall clock, which goes on with every event, and by how much the other one is ahead.
     now_ms: i64,
     later: Duration,
 }
@@ -167,7 +167,7 @@ impl Fed {
             unread: 0,
             at_end: false,
             missing: 0,
-            now_ms: 0,
+            now_ms: 100 * panes,
             later: Duration::ZERO,
         }
     }
@@ -180,6 +180,7 @@ impl Fed {
     }
 
     fn tell(&mut self, counted: Counted) {
+        self.now_ms += 1;
         self.evaluate.apply(Event::Counted(counted), (self.now(), self.now_ms));
     }
 
@@ -252,12 +253,14 @@ impl Fed {
     }
 
     fn tick_at(&mut self, now: Instant) -> Arc<View> {
+        self.now_ms += 1;
         self.tick_by(now, self.now_ms)
     }
 
     fn close(&mut self, id: &str) -> Closing {
         let (reply, mut closing) = oneshot::channel();
         let (id, by) = (id.to_owned(), "someone".to_owned());
+        self.now_ms += 1;
         let request = Request::Close { id, closed_as: CloseReason::Dismissed, by, reply };
         self.evaluate.apply(Event::Asked(request), (self.now(), self.now_ms));
         closing.try_recv().unwrap()

@@ -43,11 +43,13 @@ fn outcome(fed: &mut Fed, id: &str, result: Outcome) {
         next_attempt_ms: None,
         elapsed: Duration::ZERO,
     };
-    fed.evaluate.apply(Event::Delivery(event), (Instant::now(), 5));
+    fed.now_ms += 1;
+    fed.evaluate.apply(Event::Delivery(event), (Instant::now(), fed.now_ms));
 }
 
 fn run(fed: &mut Fed, id: &str, state: RunState, word: &str) {
-    let now_ms = 10 + i64::from(state.is_final());
+    fed.now_ms += 1;
+    let now_ms = fed.now_ms;
     let event = deliver::Event::Run {
         id: id.to_owned(),
         target: "retraining_trigger/fraud".to_owned(),

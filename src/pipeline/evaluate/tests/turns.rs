@@ -23,8 +23,9 @@ async fn a_backlog_of_panes_is_decided_in_turns_that_are_stored_and_nothing_is_t
     drop(fed);
 
     // Killed there, it goes on there.
-    let mut fed = Fed::start(dir.path(), 32, 0);
+    let mut fed = Fed::boot(spec(), dir.path(), 32);
     fed.evaluate.turn = Duration::ZERO;
+    fed.adopt("first", i64::MIN, 0);
     assert!(decided(&fed) >= START + 27 * PANE && decided(&fed) < START + 32 * PANE);
     while decided(&fed) < START + 32 * PANE {
         assert_eq!(fed.incident(), HELD);

@@ -26,7 +26,7 @@ async fn a_warning_that_began_in_the_backlog_is_told_when_the_present_is_reached
     fed.panes(5, true);
     fed.tick();
     assert_eq!(fed.verdicts(WARNING), ["warning"]);
-    fed.panes(40, false);
+    fed.panes(80, false);
     assert_eq!(fed.verdicts(WARNING), ["warning", "healthy"]);
     fed.panes(10, true);
     assert_eq!(fed.verdicts(WARNING), ["warning", "healthy", "warning"]);
@@ -43,7 +43,6 @@ async fn a_warning_that_began_while_nobody_looked_is_told_at_the_next_start() {
     drop(fed);
     // What is read up to here was decided by the process before.
     let mut fed = Fed::start_by(warns(), dir.path(), 33, 33);
-    assert_eq!(fed.told(), []);
     fed.tick();
     assert_eq!(fed.verdicts(WARNING), ["warning"]);
 }
