@@ -123,7 +123,7 @@ fn http_headers() -> reqwest::header::HeaderMap {
 }
 
 #[test]
-fn a_dry_run_decides_and_records_and_sends_nothing() {
+fn a_dry_run_decides_and_records_and_sends_nothing_and_bars_nothing_when_it_is_over() {
     let mut world = World::new();
     let webhook = Receiver::start();
     let more = "        dry_run: true\n";
@@ -142,6 +142,14 @@ fn a_dry_run_decides_and_records_and_sends_nothing() {
     let (status, log) = daemon.terminate();
     assert!(status.success(), "{log}");
     assert!(webhook.seen("/retrain").is_empty());
+
+    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
+    let daemon = Daemon::start(&world.write_config("state", "one", &models));
+    world.minutes(8, true);
+    let sent = webhook.accepted("/retrain");
+    let told = daemon.incidents();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!((&told[0]["id"], &told[1]["as"]), (&json!(sent.id()), &json!("dismissed")));
 }
 
 #[test]

@@ -185,6 +185,48 @@ fn only_triggers_that_were_meant_to_be_sent_use_up_the_budget() {
 }
 
 #[test]
+fn of_what_was_missed_nothing_is_left_to_be_told_nor_to_be_ended() {
+    let mut ledger = fold(&[opened("fraud", 1, 0, true, false)]);
+    ledger.apply(&closed(1, CloseReason::Missed, 5));
+    assert!(ledger.outgoing.values().all(|outgoing| outgoing.done));
+    assert_eq!((ledger.begun().count(), ledger.told(&id(1))), (0, None));
+    // Also when the incident itself is forgotten.
+    for ordinal in 2..1000 {
+        ledger.apply(&opened("fraud", ordinal, 0, false, true));
+        ledger.apply(&closed(ordinal, CloseReason::Recovered, 1));
+    }
+    assert!(ledger.entry(&id(1)).is_none() && ledger.pending().is_empty());
+}
+
+#[test]
+fn a_drift_was_told_by_the_incident_that_was_open_during_it_and_by_no_other() {
+    let told = |held, silent| {
+        let ledger =
+            fold(&[opened("fraud", 1, 10, held, silent), closed(1, CloseReason::Dismissed, 20)]);
+        [9, 20, 21].map(|since_ms| ledger.was_told_since("fraud", since_ms))
+    };
+    assert_eq!(told(false, false), [true, true, false]);
+    // Nobody heard of one that was held to its end, or of one of a dry run.
+    assert_eq!(told(true, false), [false; 3]);
+    assert_eq!(told(false, true), [false; 3]);
+}
+
+#[test]
+fn a_message_has_ended_when_its_story_has() {
+    let mut warning = delivery("fraud", "w.warning", Kind::Warning);
+    let queued =
+        |delivery: &Delivery| Record::Queued { delivery: Box::new(delivery.clone()), at_ms: 1 };
+    let mut ledger = fold(&[queued(&warning)]);
+    assert!(!ledger.has_ended("w.warning") && !ledger.has_ended("unknown"));
+    let began = ledger.began("driftd/fraud/warning").map(|told| told.delivery.id.as_str());
+    assert_eq!((began, ledger.begun().count()), (Some("w.warning"), 1));
+    (warning.id, warning.kind) = ("w.warning.over".to_owned(), Kind::Recovered);
+    ledger.apply(&queued(&warning));
+    assert!(ledger.has_ended("w.warning") && !ledger.has_ended("w.warning.over"));
+    assert_eq!(ledger.began("driftd/fraud/warning"), None);
+}
+
+#[test]
 fn memory_does_not_grow_with_history() {
     let mut ledger = Ledger::default();
     for ordinal in 1..1000 {

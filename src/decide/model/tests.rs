@@ -242,16 +242,6 @@ fn a_trigger_explains_itself_with_its_numbers() {
 }
 
 #[test]
-fn a_warning_is_given_once_until_it_is_healthy_again() {
-    let mut run = Run::settled(policy());
-    let mut warned =
-        |psi: f64, panes: usize| (0..panes).filter(|_| run.pane(&[psi, 0.0]).warn).count();
-    assert_eq!(warned(0.15, 10), 1);
-    assert_eq!(warned(0.0, 10), 0);
-    assert_eq!(warned(0.15, 10), 1);
-}
-
-#[test]
 fn an_unfull_window_does_not_act() {
     let mut run = Run::new(policy());
     for _ in 0..WINDOW - 1 {
@@ -363,6 +353,7 @@ mod explained;
 mod faults;
 mod importance;
 mod stored;
+mod warned;
 
 #[test]
 fn a_level_without_evidence_of_its_own_does_not_trigger_again() {
