@@ -69,6 +69,8 @@ pub(crate) struct ModelEvaluator {
     pub suppressed: BTreeMap<Suppression, u64>,
     /// The quality that was last acted on.
     pub quality: Quality,
+    /// Kinds of trouble that people know of by one story.
+    pub told_qualities: Vec<Quality>,
     /// Since when its data can be trusted, by the clock of this process.
     pub trusted_since: Option<Instant>,
     /// When the log last refused a message about it.
@@ -134,6 +136,7 @@ impl ModelEvaluator {
             replaced: false,
             suppressed: BTreeMap::new(),
             quality: Quality::default(),
+            told_qualities: Vec::new(),
             trusted_since: None,
             refused: None,
             stale: false,

@@ -58,7 +58,15 @@ impl Evaluate {
         }
     }
 
+    /// Each kind once in a story: a feed that goes from one to another and back is no news.
     fn tell_quality(&mut self, model: usize, quality: Quality, now_ms: i64) {
+        let story = self.trouble_story(model, "data_quality", Audience::Sre);
+        if self.log.ledger().told(&story).is_none() {
+            self.models[model].told_qualities.clear();
+        }
+        if self.models[model].told_qualities.contains(&quality) {
+            return;
+        }
         let kind = quality.as_str();
         let id = self.trouble_id(model, (kind, "data_quality"), Audience::Sre, now_ms);
         if self.news(model, &id, Audience::Sre) != News::Untold {
@@ -66,8 +74,10 @@ impl Evaluate {
         }
         let Some(trouble) = trouble(quality, &self.models[model]) else { return };
         let told = (format!("{}: {trouble}", self.specs[model].name()), kind);
-        let at = (self.decided_end_ms(model), now_ms);
-        self.notify(model, (Kind::DataQuality, id, None), told, at);
+        let (about, at) = ((Kind::DataQuality, id, None), (self.decided_end_ms(model), now_ms));
+        if self.notify_audience(model, about, told, at, Audience::Sre) {
+            self.models[model].told_qualities.push(quality);
+        }
     }
 
     /// People who were told of trouble are told that it is over, also after a restart.

@@ -16,6 +16,8 @@ pub(super) struct Fed {
     pub(super) at_end: bool,
     /// Records of a pane that lack the feature.
     pub(super) missing: u64,
+    /// Records of a pane that can't be used, beside those that can.
+    pub(super) rejects: u64,
     /// The wall clock, which goes on with every event, and by how much the other one is ahead.
     pub(super) now_ms: i64,
     pub(super) later: Duration,
@@ -57,6 +59,7 @@ impl Fed {
             unread: 0,
             at_end: false,
             missing: 0,
+            rejects: 0,
             now_ms: 100 * panes,
             later: Duration::ZERO,
         }
@@ -115,7 +118,7 @@ impl Fed {
     /// A pane that is counted, in a partition that has not said yet how far it is.
     pub(super) fn pane_of(&mut self, of: impl Fn(i64) -> (u64, u64)) {
         let mut pane = Pane::empty(START + self.panes * PANE, &self.watched.rules.shape());
-        pane.records = RECORDS;
+        (pane.records, pane.rejects) = (RECORDS, self.rejects);
         let (low, high) = of(pane.start_ms);
         pane.features[0].cells = [vec![low; 5], vec![high; 5]].concat();
         pane.features[0].missing = self.missing;

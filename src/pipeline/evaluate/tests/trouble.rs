@@ -44,6 +44,24 @@ async fn a_feed_that_flaps_is_told_once_and_to_be_over_when_it_has_been_well_for
 }
 
 #[tokio::test]
+async fn a_feed_that_goes_from_one_trouble_to_another_and_back_is_told_of_each_once() {
+    let dir = TempDir::new().unwrap();
+    let mut fed = Fed::start(dir.path(), 0, 0);
+    fed.panes(13, false);
+    for _ in 0..4 {
+        fed.now_ms += 10 * PANE;
+        fed.rejects = RECORDS;
+        fed.panes(2, false);
+        assert_eq!(fed.tick().models[0].quality, Quality::Fault);
+        fed.rejects = 0;
+        fed.panes(12, false);
+        assert_eq!(fed.tick().models[0].quality, Quality::Ok);
+        silent(&mut fed);
+    }
+    assert_eq!(fed.verdicts(OF_FEED), ["fault", "stale"]);
+}
+
+#[tokio::test]
 async fn silence_that_comes_back_for_good_is_told_again_though_people_heard_that_it_is_over() {
     let dir = TempDir::new().unwrap();
     let mut fed = Fed::start(dir.path(), 0, 0);
