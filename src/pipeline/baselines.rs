@@ -25,10 +25,11 @@ use crate::store::FileStore;
 pub(super) struct Stored(Vec<Option<Kept>>);
 
 impl Stored {
-    /// What cannot be read is left out, with a line: the configured baseline is read again then.
+    /// What is damaged is left out, with a line: the configured baseline is read again then.
     ///
     /// # Errors
-    /// When a newer release wrote a model's baseline or levels: they are not written over.
+    /// When a model's baseline or levels can't be read at present, which must not pass for there being none,
+    /// or a newer release wrote them: they are not written over.
     pub(super) fn load(store: &FileStore, specs: &[Spec]) -> Result<Self, store::Error> {
         for spec in specs {
             store.load_test(spec.name())?.supported(LEVELS_VERSION)?;
@@ -39,13 +40,7 @@ impl Stored {
 
 fn load_one(store: &FileStore, spec: &Spec) -> Result<Option<Kept>, store::Error> {
     let name = spec.name();
-    let loaded = match store.load_profile(name) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            error!(model = name, %error, "the stored baseline can't be read");
-            return Ok(None);
-        }
-    };
+    let loaded = store.load_profile(name)?;
     for rejected in &loaded.rejected {
         warn!(model = name, %rejected, "a stored baseline is damaged");
     }

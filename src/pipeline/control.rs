@@ -187,7 +187,7 @@ impl Control {
         check(spec, &baseline)?;
         tell_misfits(&spec.model, &baseline);
         if let (Some(standing), Some(store)) = (standing, self.store.kafka()) {
-            let from = active_from(standing.furthest_ms, spec.model.pane.as_ms());
+            let from = active_from(standing.furthest_ms, now_ms(), spec.model.pane.as_ms());
             let watched = Watched::new(spec, Arc::new(baseline), from);
             propose(store, spec, &Watched { place: named.clone(), ..watched })?;
             self.places[model].clone_from(&named);

@@ -1,12 +1,15 @@
 //! What ingest and its source both look at: the models, their baselines in force, and stored states.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::error;
 use tracing::warn;
 
@@ -24,6 +27,8 @@ use crate::window::PartitionState;
 
 /// A partition that is added is noticed within this time; librdkafka looks every half a minute.
 const NOTICED_MS: i64 = 5 * 60 * 1000;
+/// Time between attempts to read a state that could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Shared between the ingest loop and the callback that says where partitions start.
 pub(super) struct Desk {
@@ -33,6 +38,8 @@ pub(super) struct Desk {
     watched: Mutex<Vec<Option<Watched>>>,
     /// States that were read when it was asked where their partitions start.
     read: Mutex<BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>>,
+    /// Partitions whose states could not be read, and when it was tried last.
+    unreadable: Mutex<BTreeMap<TopicPartition, Instant>>,
     /// Others count some model by a configuration that is not ours: we count nothing until that ends.
     barred: AtomicBool,
 }
@@ -45,8 +52,9 @@ impl Desk {
         watched: Vec<Option<Watched>>,
     ) -> Self {
         let watched = Mutex::new(watched);
-        let (read, barred) = (Mutex::default(), AtomicBool::new(false));
-        Self { specs, store, metrics, watched, read, barred }
+        let (read, unreadable) = (Mutex::default(), Mutex::default());
+        let barred = AtomicBool::new(false);
+        Self { specs, store, metrics, watched, read, unreadable, barred }
     }
 
     /// Whether this process must count and decide nothing for now.
@@ -91,7 +99,8 @@ impl Desk {
     /// The stored states of a partition, by index of the model.
     ///
     /// # Errors
-    /// When a newer release wrote them: they must be neither misread nor written over.
+    /// When they can't be read at present, which must not pass for there being none, or a newer release
+    /// wrote them: they must be neither misread nor written over.
     pub(super) fn states(
         &self,
         partition: &TopicPartition,
@@ -99,15 +108,7 @@ impl Desk {
         let by_name = |name: &str| self.specs.iter().position(|spec| spec.name() == name);
         let rules = |name: &str| Some(self.watched(by_name(name)?)?.rules);
         let hash = |name: &str| rules(name).map(|rules| rules.hash);
-        let loaded = match self.store.load_partition(partition, hash) {
-            Ok(loaded) => loaded,
-            // It is asked again: what other replicas have counted must not be counted anew.
-            Err(error) if self.store.kafka().is_some() => return Err(error),
-            Err(error) => {
-                error!(%partition, %error, "the state of a partition can't be read; counting starts anew");
-                return Ok(BTreeMap::new());
-            }
-        };
+        let loaded = self.store.load_partition(partition, hash)?;
         for rejected in &loaded.rejected {
             warn!(%partition, %rejected, "a snapshot is damaged; the one before it is used");
             self.metrics.state_rejected("snapshot", 1);
@@ -142,6 +143,10 @@ impl Desk {
 
     fn read(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unreadable(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Instant>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The states that were read when it was asked where the partition starts, or else now.
@@ -181,37 +186,49 @@ impl Desk {
         Ok(furthest)
     }
 
-    /// Where each reader of a partition's topic starts, in the order of `readers`; `None` when the
-    /// brokers do not tell what is stored.
+    /// Where each reader of a partition's topic starts, in the order of `readers`; `None` while nobody
+    /// tells what is stored.
     pub(super) fn starts(&self, partition: &TopicPartition) -> Option<Vec<Start>> {
-        let states = match self.states(partition) {
-            Ok(states) => states,
-            Err(store::Error::Kafka(error)) => {
-                warn!(%partition, %error, "the state of a partition can't be read; trying again");
-                return None;
+        let now = Instant::now();
+        if self.unreadable().get(partition).is_some_and(|failed| now - *failed < AGAIN) {
+            return None;
+        }
+        match self.find_starts(partition) {
+            Ok(starts) => {
+                self.unreadable().remove(partition);
+                Some(starts)
             }
             // One that may not be touched is read from its end: nothing of it is counted.
-            Err(_) => return Some(vec![Start::Latest]),
-        };
+            Err(store::Error::NewerVersion { .. }) => Some(vec![Start::Latest]),
+            Err(error) => {
+                let error = &error as &dyn Error;
+                error!(%partition, error, "the state of a partition can't be read: it and those taken with it are not counted until it can; trying again; if it stays so, move the file away, and counting starts anew");
+                self.unreadable().insert(partition.clone(), now);
+                None
+            }
+        }
+    }
+
+    fn find_starts(&self, partition: &TopicPartition) -> Result<Vec<Start>, store::Error> {
+        let states = self.states(partition)?;
         let now = now_ms();
         let start = |model: usize| match (states.get(&model), self.specs[model].start(now)) {
-            (Some(state), _) => Start::Offset(state.next_offset, state.lineage),
+            (Some(state), _) => Ok(Start::Offset(state.next_offset, state.lineage)),
             (None, Start::Latest) => self.latest(&partition.topic),
-            (None, start) => start,
+            (None, start) => Ok(start),
         };
-        let starts = self.readers(&partition.topic).into_iter().map(start).collect();
-        if self.store.kafka().is_some() {
-            self.read().insert(partition.clone(), states);
-        }
-        Some(starts)
+        let starts: Result<_, _> = self.readers(&partition.topic).into_iter().map(start).collect();
+        self.read().insert(partition.clone(), states);
+        starts
     }
 
     /// The end of the log, unless the topic has been read before: then a partition without a state is one
     /// that was added since, and its first records came before anyone could know of it.
-    fn latest(&self, topic: &str) -> Start {
-        match self.store.last_written(topic) {
-            Some(written) => Start::Time((since_epoch_ms(written) - NOTICED_MS).max(0)),
-            None => Start::Latest,
-        }
+    fn latest(&self, topic: &str) -> Result<Start, store::Error> {
+        let time = |written| Start::Time((since_epoch_ms(written) - NOTICED_MS).max(0));
+        Ok(self.store.last_written(topic)?.map_or(Start::Latest, time))
     }
 }
+
+#[cfg(test)]
+mod tests;

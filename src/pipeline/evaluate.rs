@@ -49,10 +49,6 @@ mod warnings;
 /// How often the clock is looked at: idle partitions, stale models, views.
 const TICK: Duration = Duration::from_millis(200);
 
-/// For so long panes are closed in a row, whatever the backlog: then what is decided is stored, and the
-/// clock, people and other models have their turn.
-const TURN: Duration = Duration::from_secs(1);
-
 /// What a person asks of an incident; answered with what happened, or why not.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -138,9 +134,6 @@ pub(super) struct Evaluate {
     unwritten: Vec<Record>,
     waiting: Option<Instant>,
     dirty: bool,
-    /// How long panes are closed in a row, and when that ends this time.
-    turn: Duration,
-    turn_ends: Instant,
     /// By how much the machine's clock has been set since the start: no incident is older for it.
     clock_moved_ms: i64,
 }
@@ -179,8 +172,6 @@ impl Evaluate {
             unwritten: Vec::new(),
             waiting: None,
             dirty: true,
-            turn: TURN,
-            turn_ends: now,
             clock_moved_ms: 0,
         };
         evaluate.recall(now_ms());
@@ -216,7 +207,6 @@ impl Evaluate {
     }
 
     fn apply(&mut self, event: Event, (now, now_ms): (Instant, i64)) {
-        self.turn_ends = Instant::now() + self.turn;
         match event {
             Event::Counted(counted) => self.counted(counted, now, now_ms),
             Event::Delivery(event) => self.delivered(event, now_ms),

@@ -23,6 +23,7 @@ use crate::pipeline::BadInput;
 use crate::pipeline::baselines::check;
 use crate::pipeline::baselines::location;
 use crate::pipeline::baselines::tell_misfits;
+use crate::pipeline::clock::now_ms;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Order;
@@ -34,6 +35,7 @@ use crate::store::KafkaStore;
 use crate::store::Store;
 use crate::store::kafka::record::Spec as Agreed;
 use crate::window::pane_start;
+use crate::window::watermark::believable;
 
 const LOOK: Duration = Duration::from_millis(200);
 /// How often it is looked whether those who count otherwise are gone, and a missing baseline is tried.
@@ -96,8 +98,10 @@ pub(super) fn agreed_digest(store: &KafkaStore, name: &str) -> Option<String> {
     Some(profile::decode(&agreed.profile).ok()?.baseline.digest)
 }
 
-/// From which pane on a new baseline counts, when records of a model have come to `furthest_ms`.
-pub(super) fn active_from(furthest_ms: Option<i64>, pane_ms: i64) -> i64 {
+/// From which pane on a new baseline counts, when records of a model have come to `furthest_ms`; a record
+/// may say any time, so at most as far as the clock bears it out.
+pub(super) fn active_from(furthest_ms: Option<i64>, now_ms: i64, pane_ms: i64) -> i64 {
+    let furthest_ms = furthest_ms.map(|ms| believable(ms, now_ms));
     furthest_ms.map_or(i64::MIN, |ms| pane_start(ms + SLACK_MS, pane_ms) + pane_ms)
 }
 
@@ -230,7 +234,7 @@ impl Follow {
                 },
                 Some(_) => continue,
             };
-            let from = active_from(furthest_ms, spec.model.pane.as_ms());
+            let from = active_from(furthest_ms, now_ms(), spec.model.pane.as_ms());
             let load = built(&self.baselines, &spec, from, &self.worker);
             let proposed =
                 runtime.block_on(load).and_then(|watched| propose(store, &spec, &watched));
@@ -334,9 +338,17 @@ mod tests {
 
     #[test]
     fn a_new_baseline_counts_from_a_whole_pane_ahead() {
-        assert_eq!(active_from(None, 60_000), i64::MIN);
-        assert_eq!(active_from(Some(0), 60_000), 60_000);
-        assert_eq!(active_from(Some(50_000), 60_000), 120_000);
-        assert_eq!(active_from(Some(100), 1_000), 11_000);
+        let now_ms = 1_000_000;
+        assert_eq!(active_from(None, now_ms, 60_000), i64::MIN);
+        assert_eq!(active_from(Some(0), now_ms, 60_000), 60_000);
+        assert_eq!(active_from(Some(50_000), now_ms, 60_000), 120_000);
+        assert_eq!(active_from(Some(100), now_ms, 1_000), 11_000);
+    }
+
+    #[test]
+    fn one_record_of_years_ahead_puts_no_baseline_off() {
+        let now_ms = 1_800_000_000_000;
+        let from = active_from(Some(now_ms + 10 * 365 * 86_400_000), now_ms, 60_000);
+        assert_eq!(from, now_ms + 6 * 60_000);
     }
 }

@@ -93,11 +93,14 @@ impl Publisher {
                 closed.entry(model).or_default().extend(panes);
             }
         }
+        // An empty one only takes back what others were told of a pane, and files hold nothing of that.
+        let shared = self.desk.store.kafka().is_some();
         for (model, partials) in closed {
             let name = self.desk.specs[model].name();
             let rules = partials.first().map_or(0, |partial| partial.rules);
             let record = |p: &Partial| (p.partition.clone(), panes::partial(p));
-            let records = partials.iter().map(record).collect();
+            let stored = partials.iter().filter(|partial| shared || !partial.pane.is_empty());
+            let records = stored.map(record).collect();
             match self.desk.store.append_panes(name, rules, records) {
                 Ok(_) => {
                     self.desk.metrics.partials_published(name, partials.len() as u64);

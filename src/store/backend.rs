@@ -64,16 +64,27 @@ impl Store {
 
     /// When the state of some partition of the topic was last written. Topics do not tell: there it is the
     /// beginning of time as soon as one is known.
-    pub fn last_written(&self, topic: &str) -> Option<SystemTime> {
+    ///
+    /// # Errors
+    /// When some state can't be read at present.
+    pub fn last_written(&self, topic: &str) -> Result<Option<SystemTime>, Error> {
         match self {
             Store::File(store) => {
-                let known = store.partitions().unwrap_or_default();
-                let ours = known.iter().filter(|partition| *partition.topic == *topic);
-                ours.filter_map(|partition| store.load_partition(partition).ok()?.modified).max()
+                let mut last = None;
+                let known = store.partitions()?;
+                for partition in known.iter().filter(|partition| *partition.topic == *topic) {
+                    match store.load_partition(partition) {
+                        Ok(loaded) => last = last.max(loaded.modified),
+                        // It tells nothing to this release.
+                        Err(Error::NewerVersion { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(last)
             }
             Store::Kafka(store) => {
-                let states = store.all_states().unwrap_or_default();
-                states.iter().any(|s| *s.partition.topic == *topic).then_some(UNIX_EPOCH)
+                let states = store.all_states()?;
+                Ok(states.iter().any(|s| *s.partition.topic == *topic).then_some(UNIX_EPOCH))
             }
         }
     }

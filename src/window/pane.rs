@@ -42,6 +42,11 @@ impl Pane {
         }
     }
 
+    /// Nothing was counted, rejected or lost here.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0 && self.rejects == 0 && !self.gap
+    }
+
     /// Adds what another partition had in the same pane.
     pub fn add(&mut self, other: &Pane) {
         self.records += other.records;

@@ -175,7 +175,9 @@ impl PartitionState {
                 rejected(Reason::TimeJump);
                 return None;
             }
-            Judgement::Reset => self.forget_after(event_ms, runs),
+            Judgement::Reset { lowest_ms, highest_ms } => {
+                self.take_back(rules, (lowest_ms, highest_ms), runs);
+            }
         }
         let same = runs.pane().filter(|start| (0..rules.pane_ms).contains(&(event_ms - start)));
         let start = same.unwrap_or_else(|| pane_start(event_ms, rules.pane_ms));
@@ -227,16 +229,23 @@ impl PartitionState {
         self.watermark.get().map_or(i64::MIN, |wm| wm.saturating_sub(rules.lateness_ms))
     }
 
-    /// Fewer than eight records said that it was later than this: they are taken back.
-    fn forget_after(&mut self, event_ms: i64, runs: &mut Runs) {
+    /// Eight records in a row tell of these times, and fewer told of others: those are taken back.
+    fn take_back(&mut self, rules: &Rules, (lowest_ms, highest_ms): (i64, i64), runs: &mut Runs) {
         self.settle(runs);
+        let stays = |start: i64| start <= highest_ms && lowest_ms < start + rules.pane_ms;
+        let (open, gone): (BTreeMap<i64, Pane>, BTreeMap<i64, Pane>) =
+            mem::take(&mut self.open).into_iter().partition(|(start, _)| stays(*start));
+        self.open = open;
         let time_jump = &mut self.totals.rejects[Reason::TimeJump as usize];
-        for pane in self.open.split_off(&event_ms).into_values() {
+        for (start, pane) in gone {
             self.totals.records -= pane.records;
             self.unplaced_rejects += pane.records + pane.rejects;
             *time_jump += pane.records;
+            self.gap |= pane.gap;
+            // It may have been told of while it was open, and what is further on counts.
+            self.closed.push(Pane::empty(start, &rules.shape()));
         }
-        runs.forget_from(event_ms);
+        runs.retain(stays);
         self.first_pane_ms = self.open.keys().next().copied();
     }
 

@@ -8,6 +8,7 @@ use crate::histogram::Counts;
 use crate::setting::season::Calendar;
 use crate::setting::season::Cycle;
 use crate::window::ClosedPane;
+use crate::window::Pane;
 
 /// Closed panes, oldest first and without gaps, and the sum over the window at their end.
 ///
@@ -65,8 +66,13 @@ impl Ring {
         self
     }
 
-    /// Appends the next pane and moves the window to its end.
+    /// Appends the next pane and moves the window to its end. Where panes were passed over before it, they
+    /// were empty, and more than are kept.
     pub fn push(&mut self, pane: ClosedPane) -> Result<(), Truncated> {
+        let newest = self.panes.back().map(|newest| newest.start_ms + self.pane_ms);
+        if newest.is_some_and(|end_ms| end_ms < pane.start_ms) {
+            self.fall_silent(pane.start_ms);
+        }
         self.add(&pane)?;
         self.panes.push_back(Arc::new(pane));
         self.covered += 1;
@@ -88,6 +94,18 @@ impl Ring {
             self.panes.pop_front();
         }
         Ok(())
+    }
+
+    /// As many empty panes as there are panes lie right before `end_ms`.
+    fn fall_silent(&mut self, end_ms: i64) {
+        let mut start_ms = end_ms;
+        for pane in self.panes.iter_mut().rev() {
+            start_ms -= self.pane_ms;
+            *pane = Arc::new(ClosedPane::new(&Pane::empty(start_ms, &self.shape), true));
+        }
+        self.sum = self.shape.iter().map(|&n| Counts::zero(n)).collect();
+        self.records = 0;
+        self.slots.iter_mut().for_each(|(_, slots)| slots.fill(0));
     }
 
     fn can_spare_oldest(&self) -> bool {
@@ -170,7 +188,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::window::Pane;
 
     fn closed(start_ms: i64, records: u64) -> ClosedPane {
         let mut pane = Pane::empty(start_ms, &[2]);
@@ -199,6 +216,30 @@ mod tests {
         let ring = ring_of(&[50, 60, 10, 0, 10], 2, 3, 60);
         assert_eq!(ring.records(), 20);
         assert_eq!(ring.len(), 3);
+    }
+
+    #[test]
+    fn a_silence_that_was_passed_over_has_empty_panes_to_the_end() {
+        let hour = 3_600_000;
+        let calendar = Calendar::new(Cycle::Day, "UTC").unwrap();
+        let ring = || Ring::new(vec![2], hour, 3, 5, 4).with_calendars(vec![calendar.clone()]);
+        let (mut passed, mut closed_one_by_one) = (ring(), ring());
+        let pane = |at: i64, records| closed(at * hour, records);
+        for at in 0..9 {
+            passed.push(pane(at, if at < 4 { 7 } else { 0 })).unwrap();
+        }
+        for at in 0..1000 {
+            closed_one_by_one.push(pane(at, if at < 4 { 7 } else { 0 })).unwrap();
+        }
+        for at in 1000..1008 {
+            for ring in [&mut passed, &mut closed_one_by_one] {
+                ring.push(pane(at, 2)).unwrap();
+            }
+            assert_eq!(passed.panes(), closed_one_by_one.panes());
+            assert_eq!(passed.live(), closed_one_by_one.live());
+            assert_eq!(passed.span_ms(), closed_one_by_one.span_ms());
+            assert_eq!(passed.slots(Cycle::Day), closed_one_by_one.slots(Cycle::Day));
+        }
     }
 
     #[test]

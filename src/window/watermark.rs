@@ -21,9 +21,17 @@ pub enum Judgement {
     Future,
     /// Too far from the other records, without support.
     TimeJump,
-    /// Accepted, and what was believed before it was not true: open panes later than this time
-    /// came from fewer than eight records and go.
-    Reset,
+    /// Accepted, and what was believed before it was not true: fewer than eight records said so, and
+    /// eight in a row tell of these times. Open panes of others go.
+    Reset {
+        lowest_ms: i64,
+        highest_ms: i64,
+    },
+}
+
+/// An event time, as far as a clock that says `now_ms` bears it out.
+pub fn believable(event_ms: i64, now_ms: i64) -> i64 {
+    event_ms.min(now_ms.saturating_add(FUTURE_MS))
 }
 
 /// The highest supported event time, and what supports it.
@@ -69,7 +77,7 @@ impl Watermark {
         let forward = event_ms > highest.saturating_add(JUMP_MS);
         let backward = event_ms < highest.saturating_sub(JUMP_MS) && self.support < SUPPORT;
         if forward || backward {
-            return self.extend_run(event_ms, highest);
+            return self.extend_run(event_ms);
         }
         self.run = None;
         // A late record far behind a supported watermark says nothing about it.
@@ -80,7 +88,7 @@ impl Watermark {
         Judgement::Accept
     }
 
-    fn extend_run(&mut self, event_ms: i64, believed: i64) -> Judgement {
+    fn extend_run(&mut self, event_ms: i64) -> Judgement {
         let mut run = Run { lowest_ms: event_ms, highest_ms: event_ms, length: 1 };
         if let Some(before) = &self.run {
             let lowest_ms = before.lowest_ms.min(event_ms);
@@ -93,11 +101,12 @@ impl Watermark {
             self.run = Some(run);
             return Judgement::TimeJump;
         }
-        let reset = self.support < SUPPORT && run.highest_ms < believed;
-        self.highest_ms = Some(run.highest_ms);
+        let Run { lowest_ms, highest_ms, .. } = run;
+        let supported = self.support >= SUPPORT;
+        self.highest_ms = Some(highest_ms);
         self.support = SUPPORT;
         self.run = None;
-        if reset { Judgement::Reset } else { Judgement::Accept }
+        if supported { Judgement::Accept } else { Judgement::Reset { lowest_ms, highest_ms } }
     }
 
     pub fn encode(&self, out: &mut Writer) {
@@ -181,13 +190,22 @@ mod tests {
     }
 
     #[test]
-    fn a_first_liar_is_forgotten() {
-        let mut watermark = Watermark::default();
-        feed(&mut watermark, &[NOW + 400 * DAY]);
-        let judged = feed(&mut watermark, &[NOW; 8]);
-        assert_eq!(judged[..7], [Judgement::TimeJump; 7]);
-        assert_eq!(judged[7], Judgement::Reset);
-        assert_eq!(watermark.get(), Some(NOW));
+    fn a_first_liar_is_forgotten_whether_it_is_ahead_or_behind() {
+        for liar in [NOW + 400 * DAY, NOW - 9000 * DAY] {
+            let mut watermark = Watermark::default();
+            feed(&mut watermark, &[liar]);
+            let judged = feed(&mut watermark, &[NOW, NOW + 4, NOW, NOW, NOW, NOW, NOW, NOW + 1]);
+            assert_eq!(judged[..7], [Judgement::TimeJump; 7]);
+            let (lowest_ms, highest_ms) = (NOW, NOW + 4);
+            assert_eq!(judged[7], Judgement::Reset { lowest_ms, highest_ms });
+            assert_eq!(watermark.get(), Some(NOW + 4));
+        }
+    }
+
+    #[test]
+    fn a_time_is_believed_as_far_as_the_clock_bears_it_out() {
+        assert_eq!(believable(NOW - DAY, NOW), NOW - DAY);
+        assert_eq!(believable(NOW + 3650 * DAY, NOW), NOW + FUTURE_MS);
     }
 
     #[test]

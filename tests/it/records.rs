@@ -239,7 +239,7 @@ fn our_panes(baseline: &Baseline, dump: &Path, batch: usize) -> String {
         }
     }
     let mut panes = Vec::new();
-    while let Next::Close(pane) = merge.next(logs.len()) {
+    while let Next::Close(pane) = merge.next(logs.len(), i64::MAX) {
         let counts = pane.counts(&rules.shape()).unwrap();
         let named = baseline.features.iter().zip(&counts);
         let named = named.map(|(feature, counts)| {

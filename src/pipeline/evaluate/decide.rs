@@ -28,6 +28,11 @@ use crate::window::ClosedPane;
 use crate::window::Ring;
 use crate::window::merge::Next;
 
+/// Panes that close in one go at most: before the next go what was decided is saved and events are heard.
+pub(super) const AT_ONCE: usize = 200;
+/// A seal waits for the disk: it counts like so many panes.
+const A_SEAL: usize = 10;
+
 impl Evaluate {
     /// A baseline is in force: at start the one that was stored, later a new one.
     pub(super) fn adopt(&mut self, model: usize, watched: Watched, now_ms: i64) {
@@ -81,42 +86,46 @@ impl Evaluate {
         evaluator.decision = Some(decision);
     }
 
-    /// Closes and decides panes that are ready, in order, until others have their turn.
+    /// Closes and decides the panes that are ready, in order; if they are very many, those that come first.
     pub(super) fn close_panes(&mut self, model: usize, now_ms: i64) {
         if self.models[model].is_holding() {
             return;
         }
         let started = Instant::now();
+        let clock_ms = self.sealed_to_ms(model, now_ms);
         let (mut closed, late) = (0, self.models[model].unopened.is_some());
-        let cut_short = loop {
+        let mut left = AT_ONCE;
+        self.models[model].overdue = self.models[model].merge.due() > left;
+        loop {
             if let Some((decision, end_ms)) = self.models[model].unopened.take() {
                 self.open_incident(model, &decision, end_ms, now_ms);
                 if self.models[model].unopened.is_some() {
-                    break false;
+                    break;
                 }
             }
             if self.models[model].sealing.is_some() {
                 self.write_seal(model);
-                break false;
+                break;
             }
-            if closed > 0 && Instant::now() >= self.turn_ends {
-                break true;
+            if left == 0 {
+                break;
             }
             let n_partitions = self.models[model].n_partitions();
-            match self.models[model].merge.next(n_partitions) {
-                Next::Wait => break false,
+            match self.models[model].merge.next(n_partitions, clock_ms) {
+                Next::Wait => break,
                 Next::Close(pane) => {
-                    closed += 1;
+                    (closed, left) = (closed + 1, left - 1);
                     self.close_pane(model, pane, now_ms);
                 }
                 Next::Seal(seal, partials) => {
+                    left = left.saturating_sub(A_SEAL);
                     if !self.seal(model, seal, &partials) {
-                        break false;
+                        break;
                     }
                 }
             }
-        };
-        self.models[model].cut_short = cut_short;
+        }
+        self.models[model].overdue = left == 0;
         if closed == 0 && !late {
             return;
         }
@@ -131,7 +140,16 @@ impl Evaluate {
         self.dirty = true;
     }
 
+    /// What the clock closes ends here at the latest, which is where a partition that is not quiet would
+    /// stand: what its records bring for the present is never sealed away. Whichever way the clock was set:
+    /// rather too far than not at all.
+    fn sealed_to_ms(&self, model: usize, now_ms: i64) -> i64 {
+        let lateness_ms = self.specs[model].model.lateness.as_ms();
+        now_ms.max(now_ms - self.clock_moved_ms) - lateness_ms
+    }
+
     fn close_pane(&mut self, model: usize, pane: ClosedPane, now_ms: i64) {
+        self.models[model].began_ms.get_or_insert(pane.start_ms);
         let end_ms = pane.start_ms + self.specs[model].policy.pane_ms;
         let unreadable = self.log.is_unreadable();
         let seen = self.models[model].seen(&pane);
@@ -143,9 +161,7 @@ impl Evaluate {
 
     /// Panes older than `max_age` go from the disk, too.
     fn expire(&mut self, model: usize) {
-        let policy = &self.specs[model].policy;
-        let kept = policy.max_age_panes.max(policy.window_panes);
-        let kept_ms = i64::try_from(kept).unwrap_or(i64::MAX / 2).saturating_mul(policy.pane_ms);
+        let kept_ms = self.models[model].kept_ms();
         let Some((_, end_ms)) = self.models[model].ring.span_ms() else { return };
         let before = end_ms.saturating_sub(kept_ms);
         self.models[model].merge.expire(before);

@@ -12,10 +12,8 @@ const SCORED_AGAIN: usize = 5_000;
 impl ModelEvaluator {
     /// A baseline is in force: the past of the same features stays.
     pub(super) fn watch_history(&mut self, baseline: &Baseline) {
-        let policy = &self.spec.policy;
         if self.watched.is_none() {
-            let kept = policy.max_age_panes.max(policy.window_panes);
-            self.history = History::new(&policy.thresholds, kept);
+            self.history = History::new(&self.spec.policy.thresholds, self.kept_panes());
         }
         self.replaced = self.watched.is_some();
         self.history.watch(baseline.features.iter().map(|f| f.name.clone()).collect());

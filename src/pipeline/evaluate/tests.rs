@@ -31,12 +31,12 @@ use crate::window::Progress;
 
 mod checks;
 mod ends;
+mod far;
 mod fed;
 mod lag;
 mod season;
 mod told;
 mod trouble;
-mod turns;
 mod warnings;
 
 use fed::Fed;
@@ -235,7 +235,7 @@ async fn without_every_partition_panes_wait_and_then_are_incomplete() {
     fed.panes(10, true);
     assert_eq!(fed.tick().models[0].window.end_ms, before);
     let later = Instant::now() + Duration::from_secs(31 * 60);
-    let view = fed.tick_at(later);
+    let view = fed.tick_by(later, START + 100 * PANE);
     assert_eq!(view.models[0].window.end_ms, before + 10 * PANE);
     assert_eq!(view.models[0].drift, DriftState::Drifted);
     assert_eq!(view.models[0].suppressed_by, [Suppression::IncompleteWindow]);

@@ -16,6 +16,7 @@ use crate::pipeline::spec::Watched;
 use crate::source::kafka::KafkaSource;
 use crate::window::PartitionState;
 use crate::window::pane_start;
+use crate::window::watermark::believable;
 
 impl Ingest<'_> {
     /// What is due by the clock.
@@ -147,8 +148,7 @@ impl Ingest<'_> {
         };
         // Behind everything that was ever read, so that its first pane is whole in each partition, and
         // no record that the old baseline has decided is judged again by this one.
-        let active_from =
-            highest_ms.max(stored_ms).map_or(i64::MIN, |wm| pane_start(wm, pane_ms) + pane_ms);
+        let active_from = behind(highest_ms.max(stored_ms), now_ms(), pane_ms);
         let watched = Watched::new(spec, adoption.baseline.clone(), active_from);
         let watched = Watched { place: adoption.place.clone(), ..watched };
         if let Err(error) = self.publisher.keep_profile(model, &watched) {
@@ -175,5 +175,25 @@ impl Ingest<'_> {
         }
         let in_topic = self.in_topic(model);
         self.publisher.tell(Counted::Assigned { model, partitions, in_topic });
+    }
+}
+
+/// The pane behind an event time; a record may say any, so at most as far as the clock bears it out.
+fn behind(highest_ms: Option<i64>, now_ms: i64, pane_ms: i64) -> i64 {
+    let start_ms = |ms| pane_start(believable(ms, now_ms), pane_ms);
+    highest_ms.map_or(i64::MIN, |ms| start_ms(ms) + pane_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_baseline_counts_from_behind_what_was_read_and_not_from_years_ahead() {
+        let now_ms = 1_800_000_000_000;
+        assert_eq!(behind(None, now_ms, 60_000), i64::MIN);
+        assert_eq!(behind(Some(now_ms - 60_001), now_ms, 60_000), now_ms - 60_000);
+        assert_eq!(behind(Some(now_ms + 1), now_ms, 60_000), now_ms + 60_000);
+        assert_eq!(behind(Some(now_ms * 2), now_ms, 60_000), now_ms + 6 * 60_000);
     }
 }

@@ -156,7 +156,9 @@ impl Judge {
         partials.iter().for_each(|partial| merge.add(partial.clone()));
         merge.progress(progress);
         // All partitions are here and none is ever idle: nothing is sealed.
-        while let Next::Close(pane) = self.bench.evaluator.merge.next(self.n_partitions) {
+        let next =
+            |judge: &mut Self| judge.bench.evaluator.merge.next(judge.n_partitions, i64::MAX);
+        while let Next::Close(pane) = next(self) {
             if let Some(panes) = &mut self.panes {
                 panes.push(pane.clone());
             }

@@ -137,7 +137,10 @@ impl Counter {
     pub(super) fn publish(&mut self, store: &mut Store, dice: &mut Dice) -> Result<(), Fault> {
         for n in self.held() {
             let held = self.partitions.get_mut(&n).unwrap();
-            let panes = held.state.take_closed();
+            let mut panes = held.state.take_closed();
+            if store.mutation == Mutation::NotTakenBack {
+                panes.retain(|pane| !pane.is_empty());
+            }
             let mut written = Ok(());
             for pane in &panes {
                 written = self.write_pane(n, pane, store, dice);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::codec::{Reader, Writer};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::ModelState;
 use crate::decide::record::Record as Told;
@@ -16,7 +17,7 @@ use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::referee::Referee;
 use crate::pipeline::simulator::stream::{PANE, SHAPE};
 use crate::pipeline::simulator::topics::{Fault, Name, Store};
-use crate::pipeline::simulator::verdicts::{self, DIGEST, STATE_VERSION};
+use crate::pipeline::simulator::verdicts::{self, DIGEST, SILENCE, STATE_VERSION};
 use crate::store::PaneRecord;
 use crate::store::kafka::fold::{Assembly, Journal, Owners};
 use crate::store::kafka::record::{Body, Head, Owner, Pane as PaneOf, Record, Test};
@@ -59,6 +60,8 @@ pub(super) struct Judge {
     pub(super) sealing: Option<(PaneRecord, bool)>,
     /// End of the pane whose trigger is not durable yet.
     pub(super) unopened: Option<i64>,
+    /// Start of the first pane that was decided.
+    pub(super) began_ms: Option<i64>,
     pub(super) journal: Journal,
     pub(super) ledger: Ledger,
     pub(super) read: i64,
@@ -66,6 +69,10 @@ pub(super) struct Judge {
     pub(super) untold: Option<Told>,
     /// Sums of differences, where partials are that.
     pub(super) sums: BTreeMap<(TopicPartition, i64), Partial>,
+}
+
+fn merge() -> Merge {
+    Merge::new(SHAPE.to_vec(), PANE).with_silence(usize::try_from(SILENCE).unwrap())
 }
 
 impl Judge {
@@ -78,12 +85,13 @@ impl Judge {
             owners: Owners::default(),
             through: 0,
             frontiers: BTreeMap::new(),
-            merge: Merge::new(SHAPE.to_vec(), PANE),
+            merge: merge(),
             ring: verdicts::ring(),
             state: ModelState::default(),
             heard: BTreeMap::new(),
             sealing: None,
             unopened: None,
+            began_ms: None,
             journal: Journal::default(),
             ledger: Ledger::default(),
             read: 0,
@@ -181,23 +189,24 @@ impl Judge {
             }
         }
         let heads: Vec<Head> = assembled.heads.iter().flat_map(|told| told.heads.clone()).collect();
+        if let Some(test) = &assembled.test {
+            let mut input = Reader::new(&test.state);
+            self.state = ModelState::decode(STATE_VERSION, input.bytes().unwrap(), 1).unwrap();
+            self.began_ms = Some(input.i64().unwrap()).filter(|began_ms| *began_ms > i64::MIN);
+        }
+        if let (Some(began_ms), Some(end_ms)) = (self.began_ms, self.state.decided_end_ms) {
+            self.merge.begin(began_ms.max(end_ms - SILENCE * PANE));
+        }
         for record in assembled.take_panes() {
             self.take_pane(&record, store, None);
         }
         self.take_otherwise(store);
-        let decided = match &assembled.test {
-            Some(test) => {
-                self.state = ModelState::decode(STATE_VERSION, &test.state, 1).unwrap();
-                self.state.decided_end_ms
-            }
-            None if new => None,
-            None => self.merge.newest_end_ms(),
-        };
-        if let Some(end_ms) = decided {
-            for pane in self.merge.resume(end_ms) {
-                referee.closed(&pane, store);
-                self.ring.push(pane).unwrap();
-            }
+        let lost = assembled.test.is_none() && !new;
+        let newest = self.merge.newest_end_ms().filter(|_| lost);
+        if let Some(end_ms) = self.state.decided_end_ms.or(newest) {
+            let panes = self.merge.resume(end_ms);
+            referee.resumed(&panes, (self.began_ms, end_ms), store);
+            panes.into_iter().for_each(|pane| self.ring.push(pane).unwrap());
             self.state.decided_end_ms = Some(end_ms);
         }
         heads.iter().for_each(|head| self.hear(head));
@@ -207,11 +216,11 @@ impl Judge {
 
     pub(super) fn forget(&mut self) {
         self.frontiers.clear();
-        self.merge = Merge::new(SHAPE.to_vec(), PANE);
+        self.merge = merge();
         (self.ring, self.state) = (verdicts::ring(), ModelState::default());
         self.heard.clear();
         self.sums.clear();
-        (self.sealing, self.unopened) = (None, None);
+        (self.sealing, self.unopened, self.began_ms) = (None, None, None);
     }
 
     /// `Exchange::give_up`, `Evaluate::release`: a request that is on its way goes on.
@@ -220,10 +229,10 @@ impl Judge {
         self.forget();
     }
 
-    /// `Evaluate::close_panes`; how many have closed.
+    /// `Evaluate::close_panes`, by a clock; how many have closed.
     pub(super) fn close(
         &mut self,
-        partitions: usize,
+        (partitions, clock_ms): (usize, i64),
         (store, referee): (&mut Store, &mut Referee),
         dice: &mut Dice,
     ) -> Result<usize, Fault> {
@@ -231,6 +240,10 @@ impl Judge {
             return Ok(0);
         }
         let (mut closed, late) = (0, self.unopened);
+        let clock_ms = match store.mutation {
+            Mutation::SealedAhead => i64::MAX,
+            _ => clock_ms,
+        };
         loop {
             if let Some(end_ms) = self.unopened.take()
                 && !self.open_incident(end_ms, (store, referee), dice)?
@@ -241,11 +254,12 @@ impl Judge {
                 self.write_seal(store, dice)?;
                 break;
             }
-            match self.merge.next(partitions) {
+            match self.merge.next(partitions, clock_ms) {
                 Next::Wait => break,
                 Next::Close(pane) => {
                     closed += 1;
                     referee.closed(&pane, store);
+                    self.began_ms.get_or_insert(pane.start_ms);
                     let end_ms = pane.start_ms + PANE;
                     self.ring.push(pane).unwrap();
                     let decision =
@@ -254,11 +268,14 @@ impl Judge {
                         self.unopened = Some(end_ms);
                     }
                 }
-                Next::Seal(seal, partials) => {
+                Next::Seal(mut seal, partials) => {
                     let furthest: Vec<_> =
                         self.heard.iter().map(|(&n, heard)| (n, heard.furthest)).collect();
                     let sum = self.merge.sum(seal.pane_start_ms, &partials);
                     referee.sealing(&seal, sum.records, &furthest);
+                    if store.mutation == Mutation::PassedUnsaid {
+                        seal.passed_from_ms = None;
+                    }
                     let unsealed = store.mutation == Mutation::NoSeal;
                     self.sealing = (!unsealed).then(|| (panes::sum(&seal, RULES, &sum), false));
                     self.write_seal(store, dice)?;
@@ -297,7 +314,10 @@ impl Judge {
 
     /// `ModelEvaluator::save`.
     fn save(&self, store: &mut Store, dice: &mut Dice) -> Result<bool, Fault> {
-        let (model, state) = (MODEL.to_owned(), self.state.encode());
+        let mut out = Writer::default();
+        out.bytes(&self.state.encode());
+        out.i64(self.began_ms.unwrap_or(i64::MIN));
+        let (model, state) = (MODEL.to_owned(), out.into_bytes());
         let test = Test { model, rules: RULES, version: STATE_VERSION, state };
         let record = Record { writer: self.writer, body: Body::Test(test) };
         match store.write(Name::Partials, &record, dice) {

@@ -47,10 +47,16 @@ pub(super) enum Mutation {
     BaselineFirst,
     /// A frame that a crash has cut stays in its file.
     TornTailStays,
+    /// The clock closes what it has not come to.
+    SealedAhead,
+    /// A seal does not say which panes it has passed over.
+    PassedUnsaid,
+    /// That records were taken back is not told to who has heard of them.
+    NotTakenBack,
 }
 
 impl Mutation {
-    pub(super) const ALL: [Mutation; 21] = [
+    pub(super) const ALL: [Mutation; 24] = [
         Mutation::SnapshotFirst,
         Mutation::OffsetApart,
         Mutation::Deltas,
@@ -72,5 +78,8 @@ impl Mutation {
         Mutation::OneLogWatched,
         Mutation::BaselineFirst,
         Mutation::TornTailStays,
+        Mutation::SealedAhead,
+        Mutation::PassedUnsaid,
+        Mutation::NotTakenBack,
     ];
 }

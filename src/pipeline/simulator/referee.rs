@@ -8,9 +8,9 @@ use crate::decide::record::{DeliveryResult, Record as Told};
 use crate::pipeline::panes::{self, Logged};
 use crate::pipeline::simulator::RULES;
 use crate::pipeline::simulator::counter::MODEL;
-use crate::pipeline::simulator::stream::{Account, PANE, SHAPE, Stream};
+use crate::pipeline::simulator::stream::{Account, LATENESS, PANE, SHAPE, Stream};
 use crate::pipeline::simulator::topics::Store;
-use crate::pipeline::simulator::verdicts;
+use crate::pipeline::simulator::verdicts::{self, SILENCE};
 use crate::store::kafka::record::Body;
 use crate::window::{ClosedPane, Ring, Seal};
 
@@ -94,6 +94,9 @@ impl Referee {
             cells = [cells[0] + of[0], cells[1] + of[1]];
         };
         match self.seals.get(&start) {
+            None if self.is_passed(start) => {
+                self.fault(format!("pane {start} closed though a seal has passed over it"));
+            }
             Some(seal) => {
                 complete = seal.complete;
                 for (_, n, through) in &seal.partitions {
@@ -115,18 +118,60 @@ impl Referee {
         self.closed.insert(start, pane.clone());
     }
 
-    /// A pane that is called complete lacks nothing of what is known to have been read.
+    fn is_passed(&self, start: i64) -> bool {
+        self.seals.values().any(|seal| seal.passes(start))
+    }
+
+    /// A replica goes on at `end_ms` from what is stored: its window is that of who has closed its panes.
+    pub(super) fn resumed(
+        &mut self,
+        panes: &[ClosedPane],
+        (began_ms, end_ms): (Option<i64>, i64),
+        store: &Store,
+    ) {
+        self.read_seals(store);
+        let Some(began_ms) = began_ms else {
+            return panes.iter().for_each(|pane| self.closed(pane, store));
+        };
+        if self.closed.keys().next().is_none_or(|first| *first != began_ms) {
+            self.fault(format!("history is said to begin with {began_ms}"));
+        }
+        let from = began_ms.max(end_ms - SILENCE * PANE);
+        let step = usize::try_from(PANE).unwrap();
+        let expected: Vec<i64> = (from..end_ms).step_by(step).collect();
+        let starts: Vec<i64> = panes.iter().map(|pane| pane.start_ms).collect();
+        if starts != expected {
+            self.fault(format!("panes {starts:?} are resumed, not {expected:?}"));
+        }
+        for pane in panes {
+            match self.closed.contains_key(&pane.start_ms) {
+                true => self.closed(pane, store),
+                false if is_filled(pane) => {
+                    let now = told(pane);
+                    self.fault(format!("pane {} resumed as {now}", pane.start_ms));
+                }
+                false => {}
+            }
+        }
+    }
+
+    /// The clock closes only what it has come to, and a pane that is called complete lacks nothing of what
+    /// is known to have been read, nor do those that it passes over.
     pub(super) fn sealing(&mut self, seal: &Seal, records: u64, heard: &[(usize, i64)]) {
+        let start = seal.pane_start_ms;
+        if start + PANE > self.stream.now() - LATENESS {
+            self.fault(format!("pane {start} sealed ahead of the clock"));
+        }
         if !seal.complete {
             return;
         }
         let of = |(n, next): &(usize, i64)| {
             let account = self.stream.account(*n, *next);
-            account.panes.get(&seal.pane_start_ms).map_or(0, |cells| cells[0] + cells[1])
+            let panes = account.panes.range(seal.passed_from_ms.unwrap_or(start)..=start);
+            panes.map(|(_, cells)| cells[0] + cells[1]).sum::<u64>()
         };
         let known: u64 = heard.iter().map(of).sum();
         if records < known {
-            let start = seal.pane_start_ms;
             self.fault(format!("pane {start} sealed as complete with {records} of {known}"));
         }
     }
@@ -162,9 +207,17 @@ impl Referee {
     pub(super) fn healed(&mut self, decided_end_ms: Option<i64>, ledger: &Ledger) {
         let frontier = self.full.iter().map(|account| account.frontier).min().flatten();
         let last = self.closed.keys().next_back().map_or(i64::MIN, |start| start + PANE);
-        if frontier.is_some_and(|frontier| frontier - PANE >= last) {
-            self.fault(format!("panes up to {frontier:?} should be closed, and are up to {last}"));
+        let have: BTreeSet<i64> =
+            self.full.iter().flat_map(|account| account.panes.keys().copied()).collect();
+        let missing: Vec<i64> = have
+            .into_iter()
+            .filter(|start| frontier.is_some_and(|frontier| start + PANE <= frontier))
+            .filter(|start| !self.closed.contains_key(start) && !self.is_passed(*start))
+            .collect();
+        if !missing.is_empty() {
+            self.fault(format!("panes {missing:?} should be closed, up to {frontier:?}"));
         }
+        self.look_at_silence();
         if !self.closed.is_empty() && decided_end_ms != Some(last) {
             self.fault(format!("decided up to {decided_end_ms:?}, closed up to {last}"));
         }
@@ -198,6 +251,30 @@ impl Referee {
         }
     }
 
+    /// Panes follow each other, and behind so many empty ones comes none without anything.
+    fn look_at_silence(&mut self) {
+        let mut before: Option<(i64, i64)> = None;
+        let mut wrong = Vec::new();
+        for (&start, pane) in &self.closed {
+            if let Some((end_ms, filled_ms)) = before {
+                let silent = end_ms - filled_ms >= SILENCE * PANE;
+                let right = if silent { is_filled(pane) } else { start == end_ms };
+                if !right {
+                    wrong.push(start);
+                }
+            }
+            let end_ms = start + PANE;
+            let filled_ms = match before {
+                Some((_, filled_ms)) if !is_filled(pane) => filled_ms,
+                _ => end_ms,
+            };
+            before = Some((end_ms, filled_ms));
+        }
+        if !wrong.is_empty() {
+            self.fault(format!("panes {wrong:?} are not those that should follow"));
+        }
+    }
+
     /// The open incident is over; what follows is another one's.
     pub(super) fn over(&mut self, closed: &Told) {
         self.expected.apply(closed);
@@ -214,6 +291,10 @@ impl Referee {
     pub(super) fn n_seals(&self) -> usize {
         self.seals.len()
     }
+}
+
+fn is_filled(pane: &ClosedPane) -> bool {
+    pane.records > 0 || pane.rejects > 0 || !pane.complete
 }
 
 fn told(pane: &ClosedPane) -> String {

@@ -14,8 +14,10 @@ use crate::window::Rules;
 
 pub(super) const PANE: i64 = 1000;
 pub(super) const LATENESS: i64 = 1500;
-/// Records that must agree before a watermark counts.
+/// Records that must agree before a watermark counts, or a time that is far from it.
 const SUPPORT: usize = 8;
+const DAY: i64 = 24 * 3_600_000;
+const FAR: i64 = 7 * DAY;
 
 pub(super) fn partition(n: usize) -> TopicPartition {
     TopicPartition::new("in", i32::try_from(n).unwrap())
@@ -73,20 +75,44 @@ impl Stream {
     pub(super) fn extend(&mut self, dice: &mut Dice, panes: i64, onset_ms: i64) {
         let end = self.now() + panes * PANE;
         for (rows, clock) in self.partitions.iter_mut().zip(&mut self.clock) {
+            let push = |rows: &mut Vec<Row>, event_ms, skipped| {
+                let offset = rows.last().map_or(0, |row| row.offset + 1) + skipped;
+                rows.push(Row { offset, event_ms, drifted: event_ms >= onset_ms });
+            };
+            // A first record of long ago, and a liar whose clock is ahead.
+            if rows.is_empty() && dice.in_hundred(15) {
+                push(rows, *clock - 9000 * DAY, 0);
+            }
+            let liar_from =
+                if dice.in_hundred(8) { *clock + dice.up_to(8 * PANE) } else { i64::MAX };
+            let mut liar_ms = (liar_from < i64::MAX).then(|| liar_from + dice.up_to(60 * PANE));
             // Some partitions stop early: nobody closes their panes but the clock.
             let end = if dice.in_hundred(25) { end - 3 * PANE } else { end };
             while *clock < end {
                 *clock += dice.up_to(600);
                 let straggles = dice.in_hundred(20);
                 let event_ms = *clock - if straggles { dice.up_to(4 * PANE) } else { 0 };
-                let behind = rows.last().map_or(0, |row| row.offset + 1);
-                let offset = behind + if dice.in_hundred(10) { 2 } else { 0 };
-                rows.push(Row { offset, event_ms, drifted: event_ms >= onset_ms });
+                push(rows, event_ms, if dice.in_hundred(10) { 2 } else { 0 });
+                if let Some(liar_ms) = liar_ms.take_if(|_| *clock >= liar_from) {
+                    push(rows, liar_ms, 0);
+                }
             }
         }
     }
 
-    /// How far event time has come in any partition.
+    /// Nothing comes for months, or for some panes but in partitions that are late.
+    pub(super) fn pause(&mut self, dice: &mut Dice) {
+        let (now, months) = (self.now(), dice.in_hundred(40));
+        for clock in &mut self.clock {
+            match months {
+                true => *clock = now + 90 * DAY,
+                false if dice.in_hundred(60) => *clock = now + 8 * PANE,
+                false => {}
+            }
+        }
+    }
+
+    /// How far honest event time has come in any partition, which is what clocks say.
     pub(super) fn now(&self) -> i64 {
         self.clock.iter().copied().max().unwrap()
     }
@@ -132,13 +158,29 @@ impl Stream {
     /// drifted values below `through`, and where panes end that are closed then.
     pub(super) fn account(&self, partition: usize, through: i64) -> Account {
         let mut account = Account::default();
-        let mut highest = i64::MIN;
+        let (mut highest, mut seen) = (None, 0);
+        let mut far: Vec<i64> = Vec::new();
         let rows = self.partitions[partition].iter().take_while(|row| row.offset < through);
-        for (seen, row) in rows.enumerate() {
-            highest = highest.max(row.event_ms);
-            let start = row.event_ms.div_euclid(PANE) * PANE;
-            if seen + 1 >= SUPPORT {
-                account.frontier = Some(highest - LATENESS);
+        for row in rows {
+            let at = row.event_ms;
+            let is_far = |known: i64| at > known + FAR || at < known - FAR && seen < SUPPORT;
+            if highest.is_some_and(is_far) {
+                far.retain(|other| (at - other).abs() <= FAR);
+                far.push(at);
+                if far.len() < SUPPORT {
+                    continue;
+                }
+                if seen < SUPPORT {
+                    account.panes.clear();
+                }
+                (highest, seen) = (far.iter().copied().max(), SUPPORT);
+            } else {
+                (highest, seen) = (highest.max(Some(at)), seen + 1);
+            }
+            far.clear();
+            let start = at.div_euclid(PANE) * PANE;
+            if seen >= SUPPORT {
+                account.frontier = highest.map(|highest| highest - LATENESS);
             }
             if account.frontier.is_some_and(|frontier| start + PANE <= frontier) {
                 continue;

@@ -23,6 +23,8 @@ pub(super) const DIGEST: &str = "digest";
 /// Version of a model's stored state.
 pub(super) const STATE_VERSION: u8 = 3;
 const WINDOW: usize = 2;
+/// Empty panes in a row that close: as many as are kept.
+pub(super) const SILENCE: i64 = WINDOW as i64;
 
 static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy {
     thresholds: vec![(Statistic::Psi, Level::Warning, 0.4), (Statistic::Psi, Level::Retrain, 0.6)],

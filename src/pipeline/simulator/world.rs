@@ -6,7 +6,7 @@ use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::judge::Judge;
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::referee::Referee;
-use crate::pipeline::simulator::stream::{PANE, Stream, rules};
+use crate::pipeline::simulator::stream::{LATENESS, PANE, Stream, rules};
 use crate::pipeline::simulator::topics::{Fault, Store};
 use crate::pipeline::simulator::verdicts;
 use crate::window::Rules;
@@ -90,9 +90,17 @@ pub(super) fn run(seed: u64, mutation: Mutation) -> Outcome {
     }
 }
 
+/// How many partitions there are, and how far clocks let anything be sealed.
+fn extent(stream: &Stream) -> (usize, i64) {
+    (stream.len(), stream.now() - LATENESS)
+}
+
 impl World {
     fn phase(&mut self) {
         let calm = 2 + self.dice.up_to(2);
+        if self.referee.n_panes() > 0 && self.dice.in_hundred(40) {
+            self.stream.pause(&mut self.dice);
+        }
         let onset = self.stream.now() + calm * PANE;
         self.stream.extend(&mut self.dice, calm + 7, onset);
         self.referee.look_at(&self.stream);
@@ -253,9 +261,9 @@ impl World {
                 3 => judge.follow_log(store),
                 4 => {
                     judge.look_at_clock(dice);
-                    return judge.close(stream.len(), (store, referee), dice).map(|_| ());
+                    return judge.close(extent(stream), (store, referee), dice).map(|_| ());
                 }
-                5..8 => return judge.close(stream.len(), (store, referee), dice).map(|_| ()),
+                5..8 => return judge.close(extent(stream), (store, referee), dice).map(|_| ()),
                 _ => return judge.deliver((store, referee), dice),
             }
             Ok(())
@@ -350,7 +358,7 @@ impl World {
         if clock {
             judge.look_at_clock(dice);
         }
-        let closed = judge.close(stream.len(), (store, referee), dice)?;
+        let closed = judge.close(extent(stream), (store, referee), dice)?;
         judge.deliver((store, referee), dice)?;
         let is_read = (0..stream.len()).all(|n| counter.is_through(n, stream));
         Ok(is_read && closed == 0 && judge.is_at_rest(store))

@@ -51,9 +51,9 @@ impl Runs {
         &self.runs[from..]
     }
 
-    /// Rows of panes that begin at `start_ms` or later are not counted after all. All are settled.
-    pub(super) fn forget_from(&mut self, start_ms: i64) {
-        self.runs.retain(|run| run.start_ms < start_ms);
+    /// Rows of other panes than those that stay, by their start, are not counted after all. All are settled.
+    pub(super) fn retain(&mut self, stays: impl Fn(i64) -> bool) {
+        self.runs.retain(|run| stays(run.start_ms));
         self.settled = self.runs.len();
     }
 

@@ -115,6 +115,41 @@ fn a_read_only_disk_stops_no_counting_and_heals_by_itself() {
 }
 
 #[test]
+fn a_snapshot_that_cannot_be_read_is_waited_for_and_nothing_is_counted_twice() {
+    let mut world = World::new();
+    let url = Receiver::start().url("/retrain");
+    let models = world.model("fraud", &trigger(&url, ""));
+    let daemon = Daemon::start(&world.write_config("state", "one", &models));
+    world.minutes(12, false);
+    daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    assert!(daemon.terminate().0.success());
+    // A folder in the place of each file: there is something, and reading it fails.
+    let (folder, aside) = (world.path("state").join("partitions"), world.path("aside"));
+    let names = || fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<_> = names().collect();
+    assert!(!names.is_empty());
+    fs::create_dir(&aside).unwrap();
+    for name in &names {
+        fs::rename(folder.join(name), aside.join(name)).unwrap();
+        fs::create_dir(folder.join(name)).unwrap();
+    }
+    world.minutes(3, false);
+    let daemon = Daemon::start(&world.write_config("state", "two", &models));
+    daemon.says(&["the state of a partition can't be read"]);
+    assert_eq!(daemon.get_public("/livez").0, 200);
+    for name in &names {
+        fs::remove_dir(folder.join(name)).unwrap();
+        fs::rename(aside.join(name), folder.join(name)).unwrap();
+    }
+    let end_ms = world.now_ms() - 2 * MINUTE;
+    let model = daemon.until_end("fraud", end_ms);
+    let whole = Daemon::start(&world.write_config("other", "whole", &models));
+    let expected = whole.until_end("fraud", end_ms);
+    assert_eq!(daemon.panes("fraud"), whole.panes("fraud"));
+    assert_eq!(scores(&model), scores(&expected));
+}
+
+#[test]
 fn a_trigger_whose_attempt_the_disk_refused_is_sent_once_it_can_be_written() {
     let mut world = World::new();
     let webhook = Receiver::start();

@@ -165,12 +165,12 @@ impl ModelEvaluator {
         Some(Lag { since_ms, now_ms, behind_ms: behind?, records })
     }
 
-    /// Every partition has been read up to where its log ended when it was taken, and none is behind the
-    /// present since; and every pane that is ready was decided.
+    /// Every partition has been read up to where its log ended when it was taken, none is behind the
+    /// present since, and what was read is decided.
     pub(crate) fn is_caught_up(&self) -> bool {
         !self.partitions.is_empty()
-            && !self.cut_short
             && self.lag.is_none()
+            && !self.overdue
             && self.partitions.values().all(|s| s.caught_up || s.next_offset >= s.high_at_start)
     }
 

@@ -1,0 +1,213 @@
+//! What is stored of a model's evaluation: taken up by the next process, and saved.
+
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::codec::Reader;
+use crate::codec::Truncated;
+use crate::codec::Writer;
+use crate::decide::model::ModelState;
+use crate::decide::sequential::SequentialState;
+use crate::metrics::Metrics;
+use crate::pipeline::evaluate::model::ModelEvaluator;
+use crate::pipeline::evaluate::model::VERSION;
+use crate::pipeline::panes;
+use crate::pipeline::panes::Logged;
+use crate::pipeline::spec::Watched;
+use crate::store;
+use crate::store::Kept;
+use crate::store::Loaded;
+use crate::store::PaneRecord;
+use crate::store::Store;
+use crate::window::pane_start;
+use crate::window::watermark::believable;
+
+/// What was stored of a model's levels.
+enum Found {
+    Levels {
+        state: Box<ModelState>,
+        remembered: Vec<u8>,
+        began_ms: Option<i64>,
+    },
+    /// Levels of panes that were counted otherwise.
+    OtherRules,
+    Nothing,
+}
+
+impl ModelEvaluator {
+    /// Takes up what an earlier process left: panes, seals and levels of the same rules. `first`: the
+    /// baseline is new, so there need not be anything.
+    pub(crate) fn restore(
+        &mut self,
+        kept: Kept,
+        metrics: &Metrics,
+        first: bool,
+    ) -> Result<(), store::Error> {
+        let Some(watched) = self.watched.clone() else { return Ok(()) };
+        let name = self.spec.name().to_owned();
+        let (rules, shape) = (watched.rules.hash, watched.rules.shape());
+        let mut damaged = 0;
+        let (mut partials, seals): (Vec<_>, Vec<_>) =
+            kept.panes.into_iter().partition(panes::is_partial);
+        for record in seals {
+            match panes::read(&record, rules, &shape) {
+                Ok(Some(Logged::Seal(seal))) => self.merge.sealed(seal),
+                Ok(Some(Logged::Sum(seal, sum))) => self.merge.freeze(seal, sum),
+                Ok(Some(Logged::Partial(_)) | None) => {}
+                Err(Truncated) => damaged += 1,
+            }
+        }
+        partials.sort_by_key(|record| record.pane_start_ms);
+        let mut first_ms = partials.first().map(|record| record.pane_start_ms);
+        let decided = match self.stored_state(&kept.test, rules)? {
+            Found::Levels { state, remembered, began_ms } => {
+                self.state = *state;
+                self.began_ms = began_ms;
+                if let (Some(began_ms), Some(end_ms)) = (began_ms, self.state.decided_end_ms) {
+                    let from_ms = began_ms.max(end_ms - self.kept_ms());
+                    self.merge.begin(from_ms);
+                    first_ms = Some(from_ms);
+                }
+                self.sequential = self.rule();
+                self.state.sequential = self.sequential.as_ref().and_then(|rule| {
+                    SequentialState::decode(&mut Reader::new(&remembered), rule).ok()
+                });
+                if !remembered.is_empty() && self.state.sequential.is_none() {
+                    info!(
+                        model = name,
+                        "what the sequential test remembers is of other features or slots; it starts anew"
+                    );
+                }
+                self.state.decided_end_ms
+            }
+            Found::OtherRules => {
+                info!(model = name, "the counting rules have changed; the window starts anew");
+                None
+            }
+            Found::Nothing if first => None,
+            // The levels are lost: what has closed is history, and nothing is decided about it again.
+            Found::Nothing => {
+                warn!(
+                    model = name,
+                    "the model's state is lost; its window stays, its levels start anew"
+                );
+                damaged += self.refill(std::mem::take(&mut partials), (i64::MIN, i64::MIN));
+                self.newest_end_ms()
+            }
+        };
+        let span = (first_ms.unwrap_or(i64::MIN), decided.unwrap_or(i64::MIN));
+        damaged += self.refill(partials, span);
+        if damaged + kept.rejected > 0 {
+            warn!(
+                model = name,
+                damaged,
+                torn = kept.rejected,
+                "parts of the pane log can't be read"
+            );
+            metrics.state_rejected("panes", (damaged + kept.rejected) as u64);
+        }
+        if let Some(end_ms) = decided {
+            for pane in self.merge.resume(end_ms) {
+                self.resume_pane(pane, first_ms.unwrap_or(end_ms), end_ms);
+            }
+            self.state.decided_end_ms = Some(end_ms);
+            let oldest = self.ring.panes().first().map(|pane| pane.start_ms);
+            self.began_ms = self.began_ms.or(oldest);
+            self.refill_faults();
+            self.score();
+            info!(
+                model = name,
+                panes = self.ring.len(),
+                records = self.ring.records(),
+                "window restored"
+            );
+        }
+        Ok(())
+    }
+
+    /// End of the newest pane that is stored. One that lies ahead of the clock is a liar's: nothing of it
+    /// has closed.
+    fn newest_end_ms(&self) -> Option<i64> {
+        let now_ms = self.loaded_ms.unwrap_or(i64::MAX);
+        let end_ms = |end_ms| pane_start(believable(end_ms, now_ms), self.spec.policy.pane_ms);
+        self.merge.newest_end_ms().map(end_ms)
+    }
+
+    /// Takes in partials, sorted by their panes, the first of which begins at `first_ms`. Those up to
+    /// `decided_end_ms` are closed one after the other, so that no more than one of them is held decoded.
+    /// Says how many can't be read.
+    fn refill(
+        &mut self,
+        partials: Vec<PaneRecord>,
+        (first_ms, decided_end_ms): (i64, i64),
+    ) -> usize {
+        let Some(rules) = self.watched.as_ref().map(|watched| watched.rules.clone()) else {
+            return 0;
+        };
+        let (shape, pane_ms) = (rules.shape(), self.spec.policy.pane_ms);
+        let mut damaged = 0;
+        let mut records = partials.into_iter().peekable();
+        while let Some(record) = records.next() {
+            match panes::read(&record, rules.hash, &shape) {
+                Ok(Some(Logged::Partial(partial))) => self.merge.add(partial),
+                Ok(Some(Logged::Seal(_) | Logged::Sum(..)) | None) => {}
+                Err(Truncated) => damaged += 1,
+            }
+            let end_ms = record.pane_start_ms + pane_ms;
+            let more = records.peek().is_some_and(|r| r.pane_start_ms == record.pane_start_ms);
+            if !more && end_ms <= decided_end_ms && self.merge.reaches(end_ms) {
+                for pane in self.merge.resume(end_ms) {
+                    self.resume_pane(pane, first_ms, decided_end_ms);
+                }
+            }
+        }
+        damaged
+    }
+
+    fn stored_state(&self, loaded: &Loaded, rules: u64) -> Result<Found, store::Error> {
+        let Some((version, body)) = loaded.supported(VERSION)? else { return Ok(Found::Nothing) };
+        let mut input = Reader::new(body);
+        let n_features = self.watched.as_ref().map_or(0, |w| w.features.len());
+        let read = |input: &mut Reader<'_>| -> Result<Found, Truncated> {
+            if input.u64()? != rules {
+                return Ok(Found::OtherRules);
+            }
+            let mut state = ModelState::decode(version, input.bytes()?, n_features)?;
+            state.checks.align(&self.spec.model.checks);
+            let remembered = if version < 2 { &[][..] } else { input.bytes()? }.to_vec();
+            // An earlier release did not keep it.
+            let known = !input.is_empty() && input.u64()? != 0;
+            let began_ms = if known { Some(input.i64()?) } else { None };
+            Ok(Found::Levels { state: Box::new(state), remembered, began_ms })
+        };
+        Ok(read(&mut input).unwrap_or(Found::Nothing))
+    }
+
+    /// Stores the levels; they belong to the panes up to `decided_end_ms`.
+    pub(crate) fn save(&self, store: &Store) {
+        if let Some(watched) = &self.watched {
+            self.save_state(store, watched.rules.hash, (&self.state, self.began_ms));
+        }
+    }
+
+    /// Stores that nothing has been decided by a baseline.
+    pub(crate) fn begin(&self, store: &Store, watched: &Watched) {
+        self.save_state(store, watched.rules.hash, (&ModelState::default(), None));
+    }
+
+    fn save_state(&self, store: &Store, rules: u64, (state, began_ms): (&ModelState, Option<i64>)) {
+        let mut out = Writer::default();
+        out.u64(rules);
+        out.bytes(&state.encode());
+        let mut remembered = Writer::default();
+        state.sequential.iter().for_each(|state| state.encode(&mut remembered));
+        out.bytes(&remembered.into_bytes());
+        out.u64(u64::from(began_ms.is_some()));
+        out.i64(began_ms.unwrap_or(0));
+        let name = self.spec.name();
+        if let Err(error) = store.save_test(name, rules, VERSION, out.into_bytes()) {
+            error!(model = self.spec.name(), %error, "the model's state can't be written; a restart decides its last panes again");
+        }
+    }
+}
