@@ -136,7 +136,7 @@ impl Desk {
         if let Some(watched) = watched.filter(|_| self.store.kafka().is_some())
             && state.first_pane_ms.is_none()
         {
-            state.miss(&watched.rules);
+            state.miss(&watched.rules, now_ms());
         }
         state
     }

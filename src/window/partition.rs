@@ -18,6 +18,7 @@ use crate::window::pane_start;
 use crate::window::partition::repeats::Repeats;
 use crate::window::partition::runs::Runs;
 use crate::window::watermark::Judgement;
+use crate::window::watermark::believable;
 
 mod repeats;
 mod runs;
@@ -336,10 +337,11 @@ impl PartitionState {
         self.repeats = Repeats::default();
     }
 
-    /// Panes from which on `rules` count, and that were passed before they were known here: each
-    /// says that something of it is missing.
-    pub fn miss(&mut self, rules: &Rules) {
-        let (from, highest) = (rules.active_from_ms, self.watermark.highest());
+    /// Panes from which on `rules` count, and that were passed before they were known here, which is at
+    /// `now_ms`: each says that something of it is missing. What is passed of the future is a liar's.
+    pub fn miss(&mut self, rules: &Rules, now_ms: i64) {
+        let highest = self.watermark.highest().map(|highest| believable(highest, now_ms));
+        let from = rules.active_from_ms;
         let Some(highest) = highest.filter(|&highest| from > i64::MIN && highest >= from) else {
             return;
         };

@@ -122,7 +122,7 @@ impl Ingest<'_> {
         for states in self.partitions.values_mut() {
             if let Some(state) = states.get_mut(&model) {
                 state.adopt(&watched.rules);
-                state.miss(&watched.rules);
+                state.miss(&watched.rules, now_ms());
             }
         }
         self.prepare(model);

@@ -211,6 +211,27 @@ fn a_first_record_of_long_ago_or_of_years_ahead_is_taken_back() {
 }
 
 #[test]
+fn what_was_passed_before_the_rules_were_known_is_missing_but_nothing_of_the_future() {
+    let mut state = PartitionState::new(&rules(), 0);
+    state.apply(&rules(), &batch(&rows((0..20).map(|i| BASE + i * PANE)), 0), 20);
+    let from = BASE + 10 * PANE;
+    let new = Rules { hash: 8, active_from_ms: from, ..rules() };
+    let missed = |state: &PartitionState, now_ms: i64| -> Vec<i64> {
+        let mut state = state.clone();
+        state.adopt(&new);
+        state.miss(&new, now_ms);
+        let mut panes = state.take_closed();
+        panes.extend(state.open().cloned());
+        assert!(panes.iter().all(|pane| pane.gap && pane.records == 0));
+        panes.iter().map(|pane| (pane.start_ms - from) / PANE).collect()
+    };
+    assert_eq!(missed(&state, BASE + 19 * PANE), (0..10).collect::<Vec<_>>());
+    // A liar is six days ahead of the clock, which is at the last honest record.
+    state.apply(&rules(), &batch(&rows([BASE + 6 * DAY]), 20), 21);
+    assert_eq!(missed(&state, BASE + 19 * PANE), (0..15).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_was_lost_is_said_by_the_panes_around_it() {
     let rules = rules();
     let mut state = PartitionState::new(&rules, 0);
