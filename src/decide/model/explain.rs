@@ -4,7 +4,7 @@ use crate::decide::model::{ModelState, Situation};
 use crate::decide::policy::Level;
 use crate::decide::rule::{CROSSED, PANES};
 use crate::decide::sequential::{Finding, asked, less, sentence, strongest};
-use crate::decide::view::{DriftState, FeatureVerdict, Onset, Suppression, Verdict};
+use crate::decide::view::{DriftState, FeatureVerdict, Suppression, Verdict};
 use crate::decide::worst::{Worst, rank, ranked};
 
 /// Faults that an explanation tells one by one.
