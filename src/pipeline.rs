@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use thiserror::Error;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -118,6 +120,8 @@ pub async fn run(
     stop: CancellationToken,
     ready: impl FnOnce(Addresses),
 ) -> anyhow::Result<()> {
+    // Heard once all is running; until then it must not end the process, which is what it does by itself.
+    drop(signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?);
     let open = Open::new(&config, &options).await?;
     let (public, admin) = (open.servers.public_addr(), open.servers.admin_addr());
     info!(%public, %admin, "listening");

@@ -260,6 +260,8 @@ fn init_finds_how_sure_the_model_was() {
     });
     has(&yaml, &["  prediction: /out/prediction", "  confidence: /out/score"]);
     has(&yaml, &["  score: {role: confidence}", "ignore: [label]"]);
+    // An answer in words has no reference but a column.
+    assert!(!yaml.contains("prediction_drift_p_value"), "{yaml}");
 }
 
 /// `init` on a topic with these payloads.

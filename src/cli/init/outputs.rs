@@ -32,6 +32,8 @@ const STEPS: usize = 3;
 pub(super) struct Outputs {
     pub(super) prediction: Option<String>,
     pub(super) confidence: Option<String>,
+    /// The answer is a text.
+    pub(super) is_in_words: bool,
 }
 
 impl Outputs {
@@ -63,7 +65,8 @@ pub(super) fn find(
     let column = column.map(|feature| feature.name.to_lowercase());
     let prediction = find_prediction(&sample, column.as_deref());
     let confidence = find_confidence(&sample, prediction.as_deref());
-    Outputs { prediction, confidence }
+    let is_in_words = prediction.as_deref().is_some_and(|pointer| sample.is_in_words(pointer));
+    Outputs { prediction, confidence, is_in_words }
 }
 
 /// Of the first row of each message.
@@ -82,6 +85,11 @@ fn in_rows<'a>(records: &[&'a Record], rows: &str) -> Sample<'a> {
 impl Sample<'_> {
     fn pointers(&self) -> impl Iterator<Item = &String> {
         self.scalars.keys().filter(|pointer| pointer.matches('/').count() <= STEPS)
+    }
+
+    /// Whether what is there is always a text.
+    fn is_in_words(&self, pointer: &str) -> bool {
+        self.scalars.get(pointer).is_some_and(|all| all.iter().all(|value| value.is_string()))
     }
 
     /// Whether all records have a number from 0 to 1 there.
@@ -109,10 +117,9 @@ fn find_confidence(sample: &Sample<'_>, prediction: Option<&str>) -> Option<Stri
     };
     let beside = || {
         let answer = prediction?;
-        let in_words = sample.scalars.get(answer)?.iter().all(|value| value.is_string());
         let (parent, _) = answer.rsplit_once('/')?;
         let places = BESIDE_WORDS.map(|word| format!("{parent}/{word}"));
-        places.into_iter().find(|pointer| in_words && fits(pointer))
+        places.into_iter().find(|pointer| sample.is_in_words(answer) && fits(pointer))
     };
     by_name().or_else(beside)
 }

@@ -38,7 +38,15 @@ pub(super) fn write(given: &Given<'_>, proposal: &Proposal, baseline: &Baseline)
          feature is at `retrain`\n",
         quote(given.baseline)
     ));
-    for (role, ..) in outputs(proposal) {
+    for (role, pointer, _) in outputs(proposal) {
+        // Without a column the first window is the reference, and that is one of numbers.
+        let is_column = |f: &FeatureBaseline| {
+            f.role == role || pointer.rsplit('/').next() == Some(f.name.as_str())
+        };
+        let is_of_words = role == Role::Prediction && proposal.outputs.is_in_words;
+        if is_of_words && !baseline.features.iter().any(is_column) {
+            continue;
+        }
         let name = role.as_str();
         out.push_str(&format!(
             "    # {name}_drift_p_value: 0.01  # people are told when the {name} has changed; it never \

@@ -95,6 +95,7 @@ fn while_a_baseline_is_read_the_probes_answer_and_a_stop_is_heard() {
     let (status, answer) = daemon.get("/api/v1/models/fraud");
     assert!(status == 503 && answer.contains("driftd is starting"), "{status} {answer}");
     assert_eq!(daemon.metric("driftd_config_warnings"), Some(2.0), "{}", daemon.log());
+    daemon.signal("HUP");
     let (status, log) = daemon.terminate();
     assert!(status.success() && log.contains("stopped before it had started"), "{status}\n{log}");
     assert!(!log.contains("started public="), "{log}");
