@@ -29,7 +29,7 @@ mod trained;
 pub use builder::{Builder, Counter, Limits};
 pub use column::live_column;
 use design_effect::DesignEffect;
-pub use layout::{Layout, LayoutError, Planned, Source};
+pub use layout::{Layout, LayoutError, NO_TIME_COLUMN, Planned, Source};
 pub use profile::ProfileError;
 pub use season::{FeatureSeason, SeasonError, SeasonRule};
 pub use trained::{Trained, TrainedBy};
@@ -75,6 +75,9 @@ pub struct Overrides {
     pub features: BTreeMap<String, FeatureOverride>,
     /// Columns that are no features; a name that the baseline does not have is fine.
     pub ignore: BTreeSet<String>,
+    /// The column that says when a row happened, or `none`; found by type and name when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_column: Option<String>,
     /// The column that holds what the model answered; `prediction` when unset.
     pub prediction: Option<String>,
     /// What the model answers is to be counted even if no column holds it.

@@ -28,13 +28,14 @@ mod process;
 mod provider;
 mod season;
 mod shelf;
+mod times;
 mod worker;
 
 pub use config::{
     AzureConfig, Config, GcsConfig, HttpConfig, LakefsConfig, MlflowConfig, S3Config,
 };
 pub use container::Container;
-pub use digest::digest;
+pub use digest::Look;
 pub use error::Error;
 pub use limits::confine;
 pub use origin::is_remote;
@@ -42,6 +43,7 @@ pub use process::WorkerCommand;
 pub use worker::main as worker_main;
 pub use worker::read_here;
 
+use digest::look_here;
 use process::run;
 use worker::{Answer, Job, Reply, Request};
 
@@ -71,6 +73,20 @@ pub struct Measured {
     pub peak_bytes: u64,
 }
 
+/// Looks at `location`, as far as its digest needs it: what changes when the training data do.
+///
+/// # Errors
+/// As `load`, as far as it looks.
+pub async fn look(config: &Config, location: &str, worker: &WorkerCommand) -> Result<Look, Error> {
+    if let Some(look) = look_here(config, location).await? {
+        return Ok(look);
+    }
+    match ask(config, location, Job::Digest, worker).await?.reply {
+        Reply::Digest(digest) => Ok(Look { digest, is_listed: false }),
+        Reply::Baseline(_) | Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
+    }
+}
+
 async fn build(
     config: &Config,
     location: &str,
@@ -84,7 +100,9 @@ async fn build(
             baseline.watch_outputs(overrides);
             Ok(Measured { baseline: *baseline, peak_bytes })
         }
-        Answer { reply: Reply::Counts(_) | Reply::Failed(_), .. } => Err(Error::confused(location)),
+        Answer { reply: Reply::Counts(_) | Reply::Digest(_) | Reply::Failed(_), .. } => {
+            Err(Error::confused(location))
+        }
     }
 }
 
@@ -104,7 +122,9 @@ pub async fn count_live(
     let job = Job::Count { reference: Box::new(reference.clone()) };
     match ask(config, location, job, worker).await?.reply {
         Reply::Counts(counts) if fits(&counts, reference) => Ok(counts),
-        Reply::Counts(_) | Reply::Baseline(_) | Reply::Failed(_) => Err(Error::confused(location)),
+        Reply::Counts(_) | Reply::Baseline(_) | Reply::Digest(_) | Reply::Failed(_) => {
+            Err(Error::confused(location))
+        }
     }
 }
 

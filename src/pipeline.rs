@@ -48,6 +48,7 @@ use crate::pipeline::evaluate::Parts;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
+use crate::pipeline::settling::Settling;
 use crate::pipeline::shared::Begun;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
@@ -70,6 +71,7 @@ mod panes;
 mod profile;
 mod publish;
 pub mod replay;
+mod settling;
 mod shared;
 #[cfg(test)]
 mod simulator;
@@ -219,6 +221,7 @@ impl Running {
             metrics: metrics.clone(),
             digests: begun.digests(),
             adoptions: vec![None; specs.len()],
+            settling: Settling::new(specs.len(), config.baselines.refresh_interval.0),
             places: begun.places(),
             orders: orders.clone(),
             requests,

@@ -9,7 +9,9 @@ use thiserror::Error;
 use crate::baseline::{Convention, FeatureOverride, Ignored, Overrides, Unusable};
 use crate::feature::{Kind, Role};
 
-/// Names under which a number or a string is taken for the row's time, most telling first.
+/// What is written in place of a name where no column says when a row happened.
+pub const NO_TIME_COLUMN: &str = "none";
+/// Names under which a column of any type is taken for the row's time, most telling first.
 const TIME_NAMES: [&str; 8] = [
     "event_time",
     "event_timestamp",
@@ -75,6 +77,11 @@ pub enum LayoutError {
     #[error("column `{column}` appears twice; write the file again with distinct names")]
     DuplicateColumn { column: String },
     #[error(
+        "the profile has its times from {built}, and `time_column` names `{column}`; build it again from \
+         the data with `driftd baseline build --time-column {column}`"
+    )]
+    OtherTime { column: String, built: String },
+    #[error(
         "`{column}` was counted for profile {built}, and its cells cannot give the numbers of \
          {wanted}; build the baseline's profile again from the data with `--profile {wanted}`"
     )]
@@ -87,6 +94,7 @@ impl LayoutError {
             LayoutError::UnknownColumn { column, .. }
             | LayoutError::WrongKind { column, .. }
             | LayoutError::DuplicateColumn { column }
+            | LayoutError::OtherTime { column, .. }
             | LayoutError::WrongConvention { column, .. } => column,
         }
     }
@@ -96,7 +104,11 @@ impl Layout {
     /// Decides from names, types and configuration; no value is looked at.
     pub fn new(source: &Source, overrides: &Overrides) -> Result<Self, LayoutError> {
         check_names(source, overrides)?;
-        let time_column = find_time(source, overrides);
+        let time_column = match overrides.time_column.as_deref() {
+            Some(NO_TIME_COLUMN) => None,
+            Some(wanted) => Some(wanted.to_owned()),
+            None => find_time(source, overrides),
+        };
         let mut layout = Layout { columns: Vec::new(), ignored: Vec::new(), time_column };
         for (index, (name, data_type)) in source.columns.iter().enumerate() {
             if let Some(reason) = ignored_because(name, source, overrides) {
@@ -132,22 +144,25 @@ pub(super) fn is_confidence(name: &str, overrides: &Overrides) -> bool {
 /// Fails if the configuration names a column that is not among `names`.
 pub(super) fn check_configured(names: &[&str], overrides: &Overrides) -> Result<(), LayoutError> {
     for wanted in overrides.features.keys().chain(&overrides.prediction) {
-        if !names.contains(&wanted.as_str()) {
-            let near = names
-                .iter()
-                .map(|name| (strsim::damerau_levenshtein(name, wanted), name))
-                .filter(|(distance, _)| *distance <= 1 + wanted.len() / 4)
-                .min();
-            let hint = match near {
-                Some((_, name)) => format!("; did you mean `{name}`?"),
-                None => {
-                    format!("; it has: {}", names[..names.len().min(8)].join(", "))
-                }
-            };
-            return Err(LayoutError::UnknownColumn { column: wanted.clone(), hint });
-        }
+        check_known(names, wanted)?;
     }
     Ok(())
+}
+
+fn check_known(names: &[&str], wanted: &str) -> Result<(), LayoutError> {
+    if names.contains(&wanted) {
+        return Ok(());
+    }
+    let near = names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, wanted), name))
+        .filter(|(distance, _)| *distance <= 1 + wanted.len() / 4)
+        .min();
+    let hint = match near {
+        Some((_, name)) => format!("; did you mean `{name}`?"),
+        None => format!("; it has: {}", names[..names.len().min(8)].join(", ")),
+    };
+    Err(LayoutError::UnknownColumn { column: wanted.to_owned(), hint })
 }
 
 fn check_names(source: &Source, overrides: &Overrides) -> Result<(), LayoutError> {
@@ -158,6 +173,8 @@ fn check_names(source: &Source, overrides: &Overrides) -> Result<(), LayoutError
         }
     }
     let names: Vec<&str> = source.columns.iter().map(|(name, _)| name.as_str()).collect();
+    let time_column = overrides.time_column.as_deref().filter(|wanted| *wanted != NO_TIME_COLUMN);
+    time_column.map_or(Ok(()), |wanted| check_known(&names, wanted))?;
     check_configured(&names, overrides)
 }
 
@@ -256,33 +273,37 @@ impl Class {
     }
 }
 
-/// The only column whose type is a date or time stamp; among several, or none, a telling name.
+/// The column of the most telling name, whatever its type; else the only date or time stamp, and among several
+/// of these one of a weaker name. What is something else to the model is not when a row happened, and what is
+/// ignored is that only where nothing else is and its name tells.
 fn find_time(source: &Source, overrides: &Overrides) -> Option<String> {
     let is_moment = |data_type: &DataType| {
         matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
     };
-    let moments: Vec<&str> =
-        source.columns.iter().filter(|(_, t)| is_moment(t)).map(|(n, _)| n.as_str()).collect();
-    match moments.as_slice() {
-        [] => {
-            let undeclared = source.columns.iter().filter(|(name, t)| {
-                !overrides.features.contains_key(name)
-                    && matches!(Class::of(t), Class::Number | Class::Text)
-            });
-            most_telling(undeclared.map(|(name, _)| name.as_str()), &[])
-        }
-        [only] => Some((*only).to_owned()),
-        several => most_telling(several.iter().copied(), &WEAK_TIME_NAMES),
-    }
+    let may_tell = |(name, data_type): &&(String, DataType)| {
+        let is_plain = role_of(name, overrides) == Role::Feature;
+        let tells = matches!(Class::of(data_type), Class::Number | Class::Text);
+        is_plain && !overrides.features.contains_key(name) && (tells || is_moment(data_type))
+    };
+    let (ignored, others): (Vec<_>, Vec<_>) = source
+        .columns
+        .iter()
+        .filter(may_tell)
+        .partition(|(name, _)| overrides.ignore.contains(name));
+    let moments: Vec<_> = others.iter().filter(|(_, t)| is_moment(t)).copied().collect();
+    let by_type = || match moments.as_slice() {
+        [(only, _)] => Some(only.clone()),
+        several => most_telling(several, &WEAK_TIME_NAMES),
+    };
+    most_telling(&others, &TIME_NAMES)
+        .or_else(by_type)
+        .or_else(|| most_telling(&ignored, &TIME_NAMES))
 }
 
-fn most_telling<'a>(columns: impl Iterator<Item = &'a str>, weak: &[&str]) -> Option<String> {
-    let rank = |column: &str| {
-        let mut names = TIME_NAMES.iter().chain(weak);
-        names.position(|name| name.eq_ignore_ascii_case(column))
-    };
-    let ranked = columns.filter_map(|column| Some((rank(column)?, column)));
-    ranked.min().map(|(_, column)| column.to_owned())
+fn most_telling(columns: &[&(String, DataType)], names: &[&str]) -> Option<String> {
+    let rank = |column: &str| names.iter().position(|name| name.eq_ignore_ascii_case(column));
+    let ranked = columns.iter().filter_map(|(column, _)| Some((rank(column)?, column)));
+    ranked.min().map(|(_, column)| column.clone())
 }
 
 #[cfg(test)]
@@ -333,6 +354,41 @@ mod tests {
         let declared = overrides(r#"{"features":{"ts":{"kind":"numeric"}}}"#);
         let layout = Layout::new(&columns, &declared).unwrap();
         assert_eq!((layout.columns[0].unusable, layout.time_column), (None, None));
+    }
+
+    #[test]
+    fn a_telling_name_of_any_type_goes_before_the_only_date() {
+        let columns = source(&[
+            ("event_time", DataType::Int64),
+            ("birth_date", DataType::Date32),
+            ("x", DataType::Float64),
+        ]);
+        let time = |json: &str| Layout::new(&columns, &overrides(json)).unwrap().time_column;
+        let (event, birth) = (Some("event_time".to_owned()), Some("birth_date".to_owned()));
+        assert_eq!(time("{}"), event);
+        assert_eq!(time(r#"{"features": {"event_time": {"kind": "numeric"}}}"#), birth);
+        // What is no feature may be the time all the same, but only if it says so.
+        assert_eq!(time(r#"{"ignore": ["birth_date"]}"#), event);
+        assert_eq!(time(r#"{"ignore": ["event_time", "birth_date"]}"#), event);
+        assert_eq!(time(r#"{"ignore": ["event_time"]}"#), birth);
+        let lone = source(&[("birth_date", DataType::Date32), ("x", DataType::Float64)]);
+        let of_lone = |json: &str| Layout::new(&lone, &overrides(json)).unwrap().time_column;
+        assert_eq!(of_lone("{}"), birth);
+        assert_eq!(of_lone(r#"{"ignore": ["birth_date"]}"#), None);
+        assert_eq!(of_lone(r#"{"features": {"birth_date": {"role": "label"}}}"#), None);
+    }
+
+    #[test]
+    fn the_configured_column_is_the_time_and_none_is_none() {
+        let columns = source(&[("ts", stamp()), ("when", DataType::Int64)]);
+        let layout = |json: &str| Layout::new(&columns, &overrides(json));
+        let when = layout(r#"{"time_column": "when", "ignore": ["when"]}"#).unwrap();
+        assert_eq!(when.time_column.as_deref(), Some("when"));
+        let none = layout(r#"{"time_column": "none"}"#).unwrap();
+        assert_eq!((none.time_column, none.columns[1].unusable), (None, None));
+        assert_eq!(none.columns[0].unusable, Some(Unusable::Time), "a date is no feature");
+        let error = layout(r#"{"time_column": "whne"}"#).unwrap_err().to_string();
+        assert!(error.contains("no column `whne`") && error.contains("did you mean `when`?"));
     }
 
     #[test]

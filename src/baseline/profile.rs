@@ -74,6 +74,7 @@ impl Baseline {
     pub fn configure(&mut self, overrides: &Overrides) -> Result<(), LayoutError> {
         let names: Vec<&str> = self.features.iter().map(|f| f.name.as_str()).collect();
         check_configured(&names, overrides)?;
+        self.configure_time(overrides)?;
         for feature in &mut self.features {
             let declared = overrides.features.get(&feature.name).copied().unwrap_or_default();
             if declared.kind.is_some_and(|kind| kind != feature.kind) {

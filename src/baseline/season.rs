@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::design_effect::DesignEffect;
-use crate::baseline::{Baseline, Convention, FeatureBaseline, Overrides};
+use crate::baseline::{
+    Baseline, Convention, FeatureBaseline, LayoutError, NO_TIME_COLUMN, Overrides, TrainedBy,
+};
 use crate::histogram::Counts;
 use crate::setting::season::{Calendar, Cycle, Period};
 
 mod rule;
 
 use rule::{DAY_MS, least};
-pub use rule::{SeasonError, SeasonRule};
+pub use rule::{Hours, SeasonError, SeasonRule};
 
 /// A slot's law is shrunk towards the overall one by as many records of that.
 pub const PRIOR: f64 = 30.0;
@@ -77,7 +79,8 @@ impl Baseline {
         let Some(rule) = &self.season else {
             let why = match &self.time_column {
                 Some(name) => format!(
-                    "`{name}` tells no times, or the profile is from a driftd that knew no seasons"
+                    "`{name}` tells no times of the calendar, or the profile is from a driftd that knew no \
+                     seasons"
                 ),
                 None => "the baseline has no time column".to_owned(),
             };
@@ -86,14 +89,46 @@ impl Baseline {
             ));
         };
         let (span, days) = least(Cycle::Day);
-        let spanned = rule.spanned();
-        (rule.span_ms < span * DAY_MS || rule.days < days).then(|| {
+        let why = if rule.span_ms < span * DAY_MS || rule.days < days {
+            let (spanned, days) = (rule.spanned(), rule.days);
             format!(
-                "season: auto finds none: the baseline spans {spanned:.1} days with rows on {}, and {span} \
-                 are needed",
-                rule.days
+                "the baseline spans {spanned:.1} days with rows on {days}, and {span} are needed"
             )
-        })
+        } else if rule.is_daily() {
+            let name = self.time_column.as_deref().unwrap_or_default();
+            format!("`{name}` tells days only, and a season needs the hours of the rows")
+        } else if (1..Cycle::Day.slots() / 2).contains(&rule.hours.day) {
+            format!(
+                "the baseline has rows at {} of the 24 hours of a day, and 12 are needed; `season: day` takes \
+                 it as it is",
+                rule.hours.day
+            )
+        } else {
+            return None;
+        };
+        Some(format!("season: auto finds none: {why}"))
+    }
+
+    /// Applies the configured time column to a baseline that was built without it: what came of one can be
+    /// left out, and another one can't be read without the data.
+    pub(super) fn configure_time(&mut self, overrides: &Overrides) -> Result<(), LayoutError> {
+        match overrides.time_column.as_deref() {
+            None => {}
+            Some(NO_TIME_COLUMN) => {
+                (self.time_column, self.season) = (None, None);
+                self.trained = self.trained.filter(|t| t.by != TrainedBy::TimeColumn);
+                for feature in &mut self.features {
+                    (feature.design_effect, feature.season) = (None, None);
+                }
+            }
+            Some(wanted) if self.time_column.as_deref() == Some(wanted) => {}
+            Some(wanted) => {
+                let built = self.time_column.as_deref().map(|name| format!("`{name}`"));
+                let built = built.unwrap_or_else(|| "no column".to_owned());
+                return Err(LayoutError::OtherTime { column: wanted.to_owned(), built });
+            }
+        }
+        Ok(())
     }
 
     /// Applies the configuration to a baseline that was built without it: slots can be left out, and can't

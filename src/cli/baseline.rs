@@ -57,9 +57,18 @@ pub(super) struct BuildArgs {
     #[arg(long, value_name = "COLUMN", conflicts_with = "config")]
     prediction: Option<String>,
     #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
     season: SeasonArgs,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct TimeArgs {
+    /// The column that says when a row happened, or `none` [default: by type and name].
+    #[arg(long = "time-column", value_name = "COLUMN", conflicts_with = "config")]
+    column: Option<String>,
 }
 
 /// Which season live will be compared within.
@@ -107,6 +116,8 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     feature: Option<String>,
     #[command(flatten)]
+    time: TimeArgs,
+    #[command(flatten)]
     season: SeasonArgs,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -132,6 +143,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
         ranges: BTreeMap::new(),
         features: args.categorical.iter().map(|name| (name.clone(), categorical)).collect(),
         ignore: args.ignore.iter().cloned().collect(),
+        time_column: args.time.column.clone(),
         prediction: args.prediction.clone(),
         convention: Some(args.profile),
         season: args.season.setting(),
@@ -154,7 +166,8 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<u8> {
-    let overrides = Overrides { season: args.season.setting(), ..Overrides::default() };
+    let (time_column, season) = (args.time.column.clone(), args.season.setting());
+    let overrides = Overrides { time_column, season, ..Overrides::default() };
     let reading = match args.configured.reading(args.baseline.as_deref(), overrides) {
         Ok(reading) => reading,
         Err(code) => return Ok(code),

@@ -131,6 +131,9 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
                 let named = |name: &&String| text.contains(&format!("no column `{name}`"));
                 let at = match model.features.keys().find(named) {
                     Some(name) => format!("models.{i}.features.{name}"),
+                    None if model.time_column.as_ref().is_some_and(|name| named(&name)) => {
+                        format!("models.{i}.time_column")
+                    }
                     None if matches!(error, fetch::Error::Season { .. }) => {
                         format!("models.{i}.drift_config.season")
                     }

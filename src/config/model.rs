@@ -54,6 +54,10 @@ pub struct Model {
     /// Columns of the baseline that are no features.
     #[serde(default)]
     pub ignore: Vec<String>,
+    /// The baseline's column that says when a row happened; `none`: no column does. Found by type and name
+    /// if not given.
+    #[serde(default)]
+    pub time_column: Option<String>,
     /// What live values have to be, window by window; at most 200.
     #[serde(default)]
     pub checks: Vec<Check>,
@@ -108,6 +112,7 @@ impl Model {
         Overrides {
             features: self.features.clone(),
             ignore: self.ignore.iter().cloned().collect(),
+            time_column: self.time_column.clone(),
             prediction: prediction.map(|(name, _)| name.clone()),
             watch_prediction: watches(Role::Prediction),
             watch_confidence: watches(Role::Confidence),

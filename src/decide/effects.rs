@@ -267,6 +267,7 @@ mod tests {
             pane_ms: PANE_MS,
             span_ms: 86_400_000,
             days: 1,
+            hours: Default::default(),
         });
         let with = learnt(&baseline).body;
         assert!(without > 5.0 && with < 1.5, "{without} {with}");

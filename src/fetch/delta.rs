@@ -158,23 +158,21 @@ impl Table {
         }
     }
 
-    /// The version and the very bytes of the commit that changed the rows last: what only rewrites them
-    /// (`OPTIMIZE`) is no new baseline.
-    pub(super) fn last_change(&self, folder: &Folder) -> Result<(String, Bytes), Error> {
+    /// The name and the very bytes of the commit that changed the rows last: what only rewrites them
+    /// (`OPTIMIZE`), or says something of the table (`SET TBLPROPERTIES`), is no new baseline. `None` where
+    /// that commit has been cleaned up: which one is the oldest by then says nothing of the rows.
+    pub(super) fn last_change(&self, folder: &Folder) -> Result<Option<(String, Bytes)>, Error> {
         for (_, name) in self.commits.range(..=self.version).rev() {
             let bytes = folder.read(&format!("{LOG}/{name}"), COMMIT_MAX)?;
             let changes = self.actions(name, &bytes)?.into_iter().any(|action| {
                 action.add.is_some_and(|add| add.data_change)
                     || action.remove.is_some_and(|remove| remove.data_change)
-                    || action.meta_data.is_some()
             });
             if changes {
-                return Ok((name.clone(), bytes));
+                return Ok(Some((name.clone(), bytes)));
             }
         }
-        // Commits from before a checkpoint may be gone.
-        let oldest = self.commits.keys().next().copied().unwrap_or(self.version);
-        Ok((format!("before {oldest}"), Bytes::new()))
+        Ok(None)
     }
 
     /// The paths of the files in force, below the folder and as they are there.

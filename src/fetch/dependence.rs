@@ -1,16 +1,14 @@
 //! How much a baseline's records depend on each other, and what seasons they have, from its own time column.
 
-use std::collections::BTreeSet;
-
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType};
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::compute::{concat, take};
 
 use crate::baseline::{FeatureBaseline, SeasonRule, live_column};
 use crate::decide::evidence::Columns;
 use crate::fetch::error::Error;
 use crate::fetch::parquet::Table;
 use crate::fetch::season::{Fragments, Tried};
+use crate::fetch::times::Times;
 use crate::histogram::{Counts, count};
 use crate::setting::season::Calendar;
 
@@ -21,8 +19,6 @@ const ROWS_A_PANE: usize = 8;
 const PANES_FEW: usize = 1024;
 /// However long a baseline spans, it is cut into no more panes than this.
 const PANES_MOST: usize = 131_072;
-/// Of a longer baseline the first rows tell.
-const ROWS_MOST: usize = 20_000_000;
 /// The place in time of a row without one.
 const NO_TIME: u32 = u32::MAX;
 const DAY_MS: i64 = 86_400_000;
@@ -30,7 +26,8 @@ const DAY_MS: i64 = 86_400_000;
 /// Which pane of event time each row is in, and which slots.
 pub(super) struct PaneClock {
     /// How seasons are looked for, and what the rows' times allow.
-    pub(super) rule: SeasonRule,
+    rule: SeasonRule,
+    is_dated: bool,
     calendars: Vec<Calendar>,
     pane_ms: i64,
     n_panes: usize,
@@ -61,32 +58,17 @@ impl PaneClock {
         index: usize,
         rule: SeasonRule,
     ) -> Result<Option<Self>, Error> {
-        let mut times: Vec<Option<i64>> = Vec::new();
-        table.for_each(index, &mut |array| {
-            let room = ROWS_MOST - times.len().min(ROWS_MOST);
-            times.extend(milliseconds(array).into_iter().take(room));
-        })?;
-        Ok(Self::new(times, rule))
+        Ok(Self::new(Times::read(table, index)?, rule))
     }
 
-    fn new(times: Vec<Option<i64>>, mut rule: SeasonRule) -> Option<Self> {
+    fn new(times: Times, mut rule: SeasonRule) -> Option<Self> {
+        let Times { of_rows: times, last_ms, is_dated } = times;
         let known = times.iter().flatten();
-        let (Some(&first), Some(&last)) = (known.clone().min(), known.max()) else {
-            return None;
-        };
+        let (first, last) = (*known.clone().min()?, *known.clone().max()?);
         if first == last {
             return None;
         }
-        let mut pane_ms = PANE_MS;
-        let n_panes = |pane_ms: i64| {
-            let span = last.div_euclid(pane_ms) - first.div_euclid(pane_ms) + 1;
-            usize::try_from(span).unwrap_or(usize::MAX)
-        };
-        while n_panes(pane_ms) > PANES_MOST
-            || (n_panes(pane_ms) > PANES_FEW && times.len() / n_panes(pane_ms) < ROWS_A_PANE)
-        {
-            pane_ms *= 2;
-        }
+        let (pane_ms, n_panes) = panes(times.len(), first, last);
         // Slots may be shorter than panes: rows are told apart by the shortest pane.
         let origin = first.div_euclid(pane_ms) * (pane_ms / PANE_MS);
         let place = |time: &Option<i64>| {
@@ -94,30 +76,22 @@ impl PaneClock {
             place.and_then(|place| u32::try_from(place).ok()).unwrap_or(NO_TIME)
         };
         let mut places: Vec<u32> = times.iter().map(place).collect();
+        let of_day = |time: i64| time.rem_euclid(DAY_MS);
+        let is_daily = known.into_iter().all(|&time| of_day(time) == of_day(first));
         drop(times);
-        let mut order = None;
-        if !places.is_sorted() {
-            let rows = u32::try_from(places.len()).unwrap_or(u32::MAX);
-            let mut rows: Vec<u32> = (0..rows).collect();
-            rows.sort_by_key(|&row| places[row as usize]);
-            places = rows.iter().map(|&row| places[row as usize]).collect();
-            order = Some(UInt32Array::from(rows));
-        }
+        let order = put_in_order(&mut places);
         let time_of = |place: u32| (origin + i64::from(place)) * PANE_MS;
-        rule.span_ms = last.saturating_sub(first);
-        let days = |places: &[u32]| {
-            let days = places.iter().map(|&place| time_of(place).div_euclid(DAY_MS));
-            days.collect::<BTreeSet<_>>().len()
-        };
-        let distinct: Vec<u32> = places
+        let distinct: Vec<i64> = places
             .chunk_by(|a, b| a == b)
             .map(|run| run[0])
             .filter(|&place| place != NO_TIME)
+            .map(time_of)
             .collect();
-        rule.days = days(&distinct);
-        let calendars = rule.calendars().unwrap_or_default();
+        rule.see(last.saturating_sub(first), &distinct, is_daily);
+        drop(distinct);
+        let calendars = if is_dated { rule.calendars().unwrap_or_default() } else { Vec::new() };
         let slots = |place: u32| -> Vec<u16> {
-            let start_ms = time_of(place).div_euclid(rule.pane_ms) * rule.pane_ms;
+            let start_ms = rule.pane_of(time_of(place));
             let slot = |calendar: &Calendar| u16::try_from(calendar.slot(start_ms)).unwrap_or(0);
             calendars.iter().map(slot).collect()
         };
@@ -130,15 +104,24 @@ impl PaneClock {
                 None => runs.push(Run { rows: run.len(), at }),
             }
         }
-        Some(Self {
-            pane_ms,
-            n_panes: n_panes(pane_ms),
-            last_ms: last,
-            runs,
-            order,
-            calendars,
-            rule,
-        })
+        let last_ms = last_ms.unwrap_or(last);
+        Some(Self { rule, is_dated, calendars, pane_ms, n_panes, last_ms, runs, order })
+    }
+
+    /// Why slots of a day or a week can't be made from these times, if they can't.
+    pub(super) fn lacks(&self) -> Option<&'static str> {
+        if !self.is_dated {
+            Some("counts from no date: all of its numbers are before the year 2000")
+        } else if self.rule.is_daily() {
+            Some("tells days only")
+        } else {
+            None
+        }
+    }
+
+    /// How seasons were looked for; `None` where the times are of no calendar.
+    pub(super) fn into_rule(self) -> Option<SeasonRule> {
+        self.is_dated.then_some(self.rule)
     }
 
     /// Measures a feature that has its cells, from its column at `index`: its design effect, `None` with
@@ -184,6 +167,32 @@ impl PaneClock {
     }
 }
 
+/// Length and number of the panes that this many rows from `first` to `last` are measured in.
+fn panes(rows: usize, first: i64, last: i64) -> (i64, usize) {
+    let n_panes = |pane_ms: i64| {
+        let span = last.div_euclid(pane_ms) - first.div_euclid(pane_ms) + 1;
+        usize::try_from(span).unwrap_or(usize::MAX)
+    };
+    let is_many = |n: usize| n > PANES_MOST || (n > PANES_FEW && rows / n < ROWS_A_PANE);
+    let mut pane_ms = PANE_MS;
+    while is_many(n_panes(pane_ms)) {
+        pane_ms *= 2;
+    }
+    (pane_ms, n_panes(pane_ms))
+}
+
+/// Sorts places; where they were not sorted, the rows in the order that they are in then.
+fn put_in_order(places: &mut Vec<u32>) -> Option<UInt32Array> {
+    if places.is_sorted() {
+        return None;
+    }
+    let n = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    let mut rows: Vec<u32> = (0..n).collect();
+    rows.sort_by_key(|&row| places[row as usize]);
+    *places = rows.iter().map(|&row| places[row as usize]).collect();
+    Some(UInt32Array::from(rows))
+}
+
 /// The runs that are still to come.
 struct Runs<'a> {
     all: &'a [Run],
@@ -204,78 +213,13 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Times of any column that can tell one: moments, dates, text in ISO 8601, numbers since the epoch.
-fn milliseconds(array: &ArrayRef) -> Vec<Option<i64>> {
-    let none = || vec![None; array.len()];
-    let moment = DataType::Timestamp(TimeUnit::Millisecond, None);
-    match array.data_type() {
-        DataType::Timestamp(..)
-        | DataType::Date32
-        | DataType::Date64
-        | DataType::Utf8
-        | DataType::LargeUtf8
-        | DataType::Utf8View => match cast(array, &moment) {
-            Ok(times) => times.as_primitive::<TimestampMillisecondType>().iter().collect(),
-            Err(_) => none(),
-        },
-        other if other.is_integer() => match cast(array, &DataType::Int64) {
-            Ok(numbers) => numbers.as_primitive::<Int64Type>().iter().map(since_epoch).collect(),
-            Err(_) => none(),
-        },
-        other if other.is_floating() => match cast(array, &DataType::Float64) {
-            Ok(numbers) => {
-                let numbers = numbers.as_primitive::<Float64Type>().iter();
-                #[expect(clippy::cast_possible_truncation, reason = "saturates; times fit")]
-                let whole = numbers.map(|number| number.map(|number| number as i64));
-                whole.map(since_epoch).collect()
-            }
-            Err(_) => none(),
-        },
-        _ => none(),
-    }
-}
-
-/// Seconds, milliseconds, microseconds or nanoseconds since 1970, told by their size.
-fn since_epoch(number: Option<i64>) -> Option<i64> {
-    const YEAR_3000_S: i64 = 32_503_680_000;
-    let number = number?;
-    match number.unsigned_abs() {
-        size if size < YEAR_3000_S.unsigned_abs() => Some(number * 1_000),
-        size if size < YEAR_3000_S.unsigned_abs() * 1_000 => Some(number),
-        size if size < YEAR_3000_S.unsigned_abs() * 1_000_000 => Some(number / 1_000),
-        _ => Some(number / 1_000_000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{Date32Array, Float64Array, Int32Array, Int64Array, StringArray};
+    use std::collections::BTreeSet;
 
     use super::*;
     use crate::baseline::Overrides;
     use crate::setting::season::{Cycle, Period, Season};
-
-    #[test]
-    fn times_are_read_from_whatever_tells_them() {
-        let expected = [Some(1_767_225_600_000), None];
-        let arrays: [ArrayRef; 6] = [
-            Arc::new(Int64Array::from(vec![Some(1_767_225_600), None])),
-            Arc::new(Int64Array::from(vec![Some(1_767_225_600_000_000), None])),
-            Arc::new(Int64Array::from(vec![Some(1_767_225_600_000_000_000), None])),
-            Arc::new(Float64Array::from(vec![Some(1_767_225_600.4), None])),
-            Arc::new(Date32Array::from(vec![Some(20_454), None])),
-            Arc::new(StringArray::from(vec![Some("2026-01-01T00:00:00Z"), None])),
-        ];
-        for array in arrays {
-            assert_eq!(milliseconds(&array), expected, "{}", array.data_type());
-        }
-        let other: ArrayRef = Arc::new(StringArray::from(vec!["yesterday"]));
-        assert_eq!(milliseconds(&other), [None]);
-        let small: ArrayRef = Arc::new(Int32Array::from(vec![1_767_225_600]));
-        assert_eq!(milliseconds(&small), [Some(1_767_225_600_000)]);
-    }
 
     const HOUR_MS: i64 = 3_600_000;
     /// 2026-01-01T00:00:00Z
@@ -285,6 +229,11 @@ mod tests {
         let season = Season { period, slots: None, time_zone: time_zone.to_owned() };
         let pane_ms = Some(pane_ms);
         SeasonRule::new(&Overrides { season, pane_ms, ..Overrides::default() })
+    }
+
+    fn clock(of_rows: Vec<Option<i64>>, rule: SeasonRule) -> Option<PaneClock> {
+        let last_ms = of_rows.iter().copied().flatten().max();
+        PaneClock::new(Times { of_rows, last_ms, is_dated: true }, rule)
     }
 
     fn every(step_ms: i64, from: i64, n: i64) -> Vec<Option<i64>> {
@@ -298,8 +247,7 @@ mod tests {
             let from = from.parse::<jiff::Timestamp>().unwrap().as_millisecond();
             let times = every(60_000, from, 30 * 60);
             let calendar = Calendar::new(Cycle::Day, "Europe/Berlin").unwrap();
-            let clock =
-                PaneClock::new(times.clone(), rule(Period::Day, "Europe/Berlin", 300_000)).unwrap();
+            let clock = clock(times.clone(), rule(Period::Day, "Europe/Berlin", 300_000)).unwrap();
             let mut rows = times.iter().flatten();
             for run in &clock.runs {
                 let (pane, slots) = run.at.as_ref().unwrap();
@@ -312,8 +260,7 @@ mod tests {
             assert_eq!(rows.next(), None);
         }
         // Panes of an hour in a zone off the hour: the whole pane has the slot of its start.
-        let clock =
-            PaneClock::new(every(60_000, START, 240), rule(Period::Day, "Asia/Kolkata", HOUR_MS));
+        let clock = clock(every(60_000, START, 240), rule(Period::Day, "Asia/Kolkata", HOUR_MS));
         let slots: BTreeSet<u16> =
             clock.unwrap().runs.into_iter().filter_map(|run| Some(run.at?.1[0])).collect();
         assert_eq!(slots, BTreeSet::from([5, 6, 7, 8]));
@@ -323,7 +270,7 @@ mod tests {
     fn slots_are_told_apart_within_panes_that_are_longer() {
         // One row in three hours: panes are lengthened until they hold eight of them.
         let times = every(3 * HOUR_MS, START, 20_000);
-        let clock = PaneClock::new(times, rule(Period::Day, "UTC", 300_000)).unwrap();
+        let clock = clock(times, rule(Period::Day, "UTC", 300_000)).unwrap();
         assert!(clock.pane_ms > 24 * HOUR_MS, "{}", clock.pane_ms);
         let slots = clock.runs.iter().take(8).map(|run| run.at.as_ref().unwrap().1[0]);
         assert_eq!(slots.collect::<Vec<_>>(), [0, 3, 6, 9, 12, 15, 18, 21]);
@@ -335,7 +282,7 @@ mod tests {
         let mut mixed: Vec<Option<i64>> =
             (0..100).map(|row| sorted[(row * 37) % 100]).chain([None, None]).collect();
         mixed.swap(3, 100);
-        let clock = PaneClock::new(mixed, rule(Period::Auto, "UTC", 300_000)).unwrap();
+        let clock = clock(mixed, rule(Period::Auto, "UTC", 300_000)).unwrap();
         let rows: usize = clock.runs.iter().map(|run| run.rows).sum();
         assert_eq!((rows, clock.runs.last().unwrap()), (102, &Run { rows: 2, at: None }));
         assert!(clock.runs.is_sorted_by_key(|run| run.at.as_ref().map_or(u32::MAX, |at| at.0)));
@@ -347,11 +294,45 @@ mod tests {
     #[test]
     fn times_that_tell_nothing_are_no_clock() {
         let rule = || rule(Period::Day, "UTC", 300_000);
-        assert!(PaneClock::new(Vec::new(), rule()).is_none());
-        assert!(PaneClock::new(vec![None; 9], rule()).is_none());
-        assert!(PaneClock::new(vec![Some(START); 9], rule()).is_none());
-        let two = PaneClock::new(vec![Some(START), Some(START + 1)], rule()).unwrap();
+        assert!(clock(Vec::new(), rule()).is_none());
+        assert!(clock(vec![None; 9], rule()).is_none());
+        assert!(clock(vec![Some(START); 9], rule()).is_none());
+        let two = clock(vec![Some(START), Some(START + 1)], rule()).unwrap();
         assert_eq!((two.n_panes, two.rule.days), (1, 1));
+    }
+
+    #[test]
+    fn times_that_tell_days_only_show_no_season() {
+        let days = || (0..60).flat_map(|day| [Some(START + day * DAY_MS); 9]).collect::<Vec<_>>();
+        let daily = |times, zone| clock(times, rule(Period::Auto, zone, 300_000)).unwrap();
+        // Midnight in UTC is two hours of Berlin's winter and summer.
+        let year = every(DAY_MS, START, 300);
+        for (times, zone) in [(days(), "UTC"), (days(), "Asia/Kolkata"), (year, "Europe/Berlin")] {
+            let clock = daily(times, zone);
+            assert_eq!((clock.calendars.len(), clock.lacks()), (0, Some("tells days only")));
+            assert!(clock.runs.iter().all(|run| run.at.is_some()), "they order the rows");
+        }
+        // Days that begin at midnight of the zone.
+        let berlin = Calendar::new(Cycle::Day, "Europe/Berlin").unwrap();
+        let hours = every(HOUR_MS, START, 300 * 24).into_iter();
+        let midnights = hours.filter(|at| berlin.slot(at.unwrap()) == 0).collect();
+        assert_eq!(daily(midnights, "Europe/Berlin").lacks(), Some("tells days only"));
+        // Twice a day leaves most of the hours empty; half an hour is not a matter of days.
+        let twice = daily(every(DAY_MS / 2, START, 120), "UTC");
+        assert_eq!((twice.calendars.len(), twice.lacks()), (0, None));
+        let short = every(60_000, START + DAY_MS - 900_000, 30);
+        let short = clock(short, rule(Period::Day, "Asia/Kolkata", 300_000)).unwrap();
+        assert_eq!((short.calendars.len(), short.lacks()), (1, None));
+    }
+
+    #[test]
+    fn times_since_the_start_of_something_order_rows_and_show_no_season() {
+        let of_rows = every(60_000, 0, 30 * 1440);
+        let times = Times { of_rows, last_ms: Some(9), is_dated: false };
+        let clock = PaneClock::new(times, rule(Period::Auto, "UTC", 300_000)).unwrap();
+        assert_eq!((clock.n_panes, clock.last_ms, clock.calendars.len()), (30 * 144, 9, 0));
+        assert!(clock.lacks().unwrap().contains("no date"));
+        assert_eq!(clock.into_rule(), None);
     }
 
     #[test]

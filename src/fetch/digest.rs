@@ -23,16 +23,22 @@ struct OfProfile {
     digest: String,
 }
 
-/// The digest that `load` would give the baseline at `location`, without reading its columns:
-/// SHA-256 of a file's bytes, of the sorted list of a folder's or prefix's parts, of what a table's log,
-/// a `.dvc` file or a registry says, or what a profile says of the data it was built from.
-///
-/// # Errors
-/// As `load`, as far as it looks.
-pub async fn digest(config: &Config, location: &str) -> Result<String, Error> {
+/// What was found at a location, without reading its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// That which `load` would give the baseline: SHA-256 of a file's bytes, of the sorted list of a folder's
+    /// or prefix's parts, of what a table's log, a `.dvc` file or a registry says, or what a profile says of
+    /// the data it was built from.
+    pub digest: String,
+    /// The parts are what a folder or prefix held at that moment: it may still be being written.
+    pub is_listed: bool,
+}
+
+/// A look from this process; `None` where only the worker can tell.
+pub(super) async fn look_here(config: &Config, location: &str) -> Result<Option<Look>, Error> {
     let (config, place) = (config.clone(), location.to_owned());
     let looked =
-        tokio::task::spawn_blocking(move || Origin::find(&config, &place)?.digest(&place)).await;
+        tokio::task::spawn_blocking(move || Origin::find(&config, &place)?.look(&place)).await;
     looked.map_err(|error| Error::worker(location, &error))?
 }
 

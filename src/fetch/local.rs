@@ -45,6 +45,11 @@ impl Stamp {
     pub(super) fn modified_ms(&self) -> i64 {
         self.modified.0.saturating_mul(1000) + self.modified.1 / 1_000_000
     }
+
+    /// The same file with the same bytes; its change time moves with its names, too.
+    fn is_same(&self, other: &Stamp) -> bool {
+        (self.size, self.identity, self.modified) == (other.size, other.identity, other.modified)
+    }
 }
 
 impl Opened {
@@ -150,6 +155,27 @@ pub(super) fn parts(path: &Path, root: Option<&Path>) -> Result<Vec<(String, Pat
     }
     parts.sort();
     Ok(parts)
+}
+
+/// Fails if the folder at `path` no longer holds the parts that were `opened`, or others as well.
+pub(super) fn check_listing(
+    path: &Path,
+    root: Option<&Path>,
+    opened: &[(String, Opened)],
+) -> Result<(), Error> {
+    let now = match parts(path, root) {
+        // Whoever writes it anew begins by emptying it.
+        Err(Error::NoParts { .. } | Error::Missing { .. }) => Vec::new(),
+        now => now?,
+    };
+    let is_same = |((name, path), (before, opened)): (&(String, PathBuf), &(String, Opened))| {
+        let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
+        name == before && stamp.is_ok_and(|stamp| stamp.is_same(&opened.stamp))
+    };
+    if now.len() == opened.len() && now.iter().zip(opened).all(is_same) {
+        return Ok(());
+    }
+    Err(Error::Changed { location: path.display().to_string() })
 }
 
 /// Folders below are followed, links to folders are not: they could turn in a circle.

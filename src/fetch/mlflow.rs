@@ -220,7 +220,7 @@ impl Registry {
         let uri = self.json::<UriAnswer>(&path).await?.artifact_uri;
         let Some(folder) = self.proxied(&uri)? else {
             let prefix = format!("{}/", uri.trim_end_matches('/'));
-            return match Bucket::open(config, &prefix)?.parts().await {
+            return match Bucket::open(config, &prefix)?.parts().await.map(|found| found.parts) {
                 Ok(parts) if parts.len() == 1 => Ok(Some(Target::Store(prefix))),
                 Ok(parts) => Err(self.several(&prefix, parts.len())),
                 Err(Error::Missing { .. }) => Ok(None),

@@ -38,6 +38,14 @@ pub(super) struct Part {
     pub(super) meta: ObjectMeta,
 }
 
+/// What a location names.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) parts: Vec<Part>,
+    /// They are what a prefix held when it was listed: nothing says that these are all.
+    pub(super) is_listed: bool,
+}
+
 impl Bucket {
     pub(super) fn open(config: &Config, location: &str) -> Result<Self, Error> {
         let provider = Provider::open(config, location)?;
@@ -51,18 +59,25 @@ impl Bucket {
     }
 
     /// The object of that key; without one, the Parquet files under it as a prefix.
-    pub(super) async fn parts(&self) -> Result<Vec<Part>, Error> {
+    pub(super) async fn parts(&self) -> Result<Found, Error> {
         let Provider { store, key, is_prefix, lists, .. } = &self.provider;
         if !is_prefix {
             match store.head(key).await {
                 Ok(meta) => {
                     let name = key.filename().unwrap_or_default().to_owned();
-                    return Ok(vec![self.checked(Part { name, meta })?]);
+                    let parts = vec![self.checked(Part { name, meta })?];
+                    return Ok(Found { parts, is_listed: false });
                 }
                 Err(object_store::Error::NotFound { .. }) if *lists => {}
                 Err(error) => return Err(self.fault(&error)),
             }
         }
+        Ok(Found { parts: self.list().await?, is_listed: true })
+    }
+
+    /// The Parquet files under the key as a prefix.
+    async fn list(&self) -> Result<Vec<Part>, Error> {
+        let Provider { store, key, .. } = &self.provider;
         let mut listing = store.list(Some(key));
         let mut parts = Vec::new();
         let prefix = format!("{key}/");
@@ -83,6 +98,20 @@ impl Bucket {
         }
         parts.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(parts)
+    }
+
+    /// Fails if the prefix no longer holds the parts that were listed before, or others as well.
+    pub(super) async fn check_listing(&self, before: &[Part]) -> Result<(), Error> {
+        let now = match self.list().await {
+            // Whoever writes it anew begins by emptying it.
+            Err(Error::Missing { .. }) => Vec::new(),
+            now => now?,
+        };
+        let what = |part: &Part| (part.name.clone(), version(&part.meta));
+        if now.iter().map(what).eq(before.iter().map(what)) {
+            return Ok(());
+        }
+        Err(Error::Changed { location: self.location.clone() })
     }
 
     /// The objects of these keys below the location, each with the name that it goes by.
@@ -324,5 +353,53 @@ impl Read for RemoteRead {
         out[..length].copy_from_slice(&block[..length]);
         self.position += length as u64;
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_prefix_that_changes_while_it_is_read_is_known_by_its_listing() {
+        let store = Arc::new(InMemory::new());
+        let put = async |key: &str| {
+            store.put(&Path::from(key), Bytes::from_static(b"PAR1").into()).await.unwrap();
+        };
+        put("v2/part-0.parquet").await;
+        let provider = Provider {
+            store: store.clone(),
+            root: "s3://ml-data".to_owned(),
+            key: Path::from("v2"),
+            is_prefix: false,
+            lists: true,
+        };
+        let bucket = Bucket { provider, location: "s3://ml-data/v2".to_owned() };
+        // One part is no proof that it is the only one.
+        let found = bucket.parts().await.unwrap();
+        assert!(found.is_listed && found.parts.len() == 1);
+        bucket.check_listing(&found.parts).await.unwrap();
+        put("v2/_SUCCESS").await;
+        bucket.check_listing(&found.parts).await.unwrap();
+        put("v2/part-1.parquet").await;
+        let error = bucket.check_listing(&found.parts).await.unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }), "{error}");
+
+        let found = bucket.parts().await.unwrap();
+        bucket.check_listing(&found.parts).await.unwrap();
+        put("v2/part-1.parquet").await;
+        assert!(bucket.check_listing(&found.parts).await.is_err(), "written again");
+        for key in ["v2/part-0.parquet", "v2/part-1.parquet"] {
+            store.delete(&Path::from(key)).await.unwrap();
+        }
+        let error = bucket.check_listing(&found.parts).await.unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }), "{error}");
+
+        put("one.parquet").await;
+        let provider = Provider { key: Path::from("one.parquet"), ..bucket.provider };
+        let bucket = Bucket { provider, location: String::new() };
+        assert!(!bucket.parts().await.unwrap().is_listed, "an object is whole");
     }
 }

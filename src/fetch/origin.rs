@@ -8,19 +8,20 @@ use tokio::runtime::Runtime;
 use crate::baseline::{Trained, TrainedBy};
 use crate::fetch::config::Config;
 use crate::fetch::delta::{self, Table};
-use crate::fetch::digest::{of_list, of_local, of_objects, of_profile};
+use crate::fetch::digest::{Look, of_list, of_local, of_objects, of_profile};
 use crate::fetch::dvc::{self, LISTING_MAX, Tracked};
 use crate::fetch::error::Error;
 use crate::fetch::folder::{Files, Folder};
 use crate::fetch::local::{self, Opened, PARTS_MAX, is_part};
 use crate::fetch::mlflow::{self, Artifact, Target};
-use crate::fetch::object::{Bucket, Part};
+use crate::fetch::object::{Bucket, Found, Part};
 use crate::fetch::parquet::Input;
 use crate::fetch::shelf::{Shelf, runtime};
 use crate::fetch::worker::{HEAD, PROFILE_MAX, is_profile_name, looks_like_profile, read_profile};
 
-/// Tools that build the same image twice alike give files the time 0, or 1980, with which ZIP begins.
-const NO_TIME_MS: i64 = 315_619_200_000;
+/// 2000-01-01T00:00:00Z. Tools that build the same image twice alike give files the time 0, or one of the
+/// eighties; numbers that count from the start of a recording are times of 1970.
+const NO_TIME_MS: i64 = 946_684_800_000;
 
 /// The location is not a path of this machine: looking at it takes a network.
 pub fn is_remote(location: &str) -> bool {
@@ -47,6 +48,8 @@ pub(super) struct Origin {
     version: Option<String>,
     /// When the registry took the version, in milliseconds since the epoch.
     registered_ms: Option<i64>,
+    /// The parts are what a folder or prefix held when it was listed: nothing says that these are all.
+    is_listed: bool,
     kind: Kind,
 }
 
@@ -99,8 +102,9 @@ impl Origin {
         }
         if is_remote(location) {
             let shelf = Shelf::open(config, location)?;
-            let parts = shelf.runtime.block_on(shelf.bucket.parts())?;
-            return Ok(Self::new(location, None, Kind::Remote { shelf, parts }));
+            let Found { parts, is_listed } = shelf.runtime.block_on(shelf.bucket.parts())?;
+            let found = Self::new(location, None, Kind::Remote { shelf, parts });
+            return Ok(Self { is_listed, ..found });
         }
         let (path, root) = (PathBuf::from(location), config.baseline_root.as_deref());
         let parts = local::parts(&path, root)?
@@ -108,11 +112,13 @@ impl Origin {
             .map(|(name, path)| Ok((name, local::open(&path, root)?)))
             .collect::<Result<_, Error>>()?;
         let is_folder = path.is_dir();
-        Ok(Self::new(location, None, Kind::Local { is_folder, parts }))
+        let found = Self::new(location, None, Kind::Local { is_folder, parts });
+        Ok(Self { is_listed: is_folder, ..found })
     }
 
     fn new(source: &str, known: Option<String>, kind: Kind) -> Self {
-        Self { source: source.to_owned(), known, version: None, registered_ms: None, kind }
+        let (source, is_listed) = (source.to_owned(), false);
+        Self { source, known, version: None, registered_ms: None, is_listed, kind }
     }
 
     fn find_model(config: &Config, location: &str) -> Result<Self, Error> {
@@ -145,7 +151,8 @@ impl Origin {
         };
         let source = format!("{location} (version {}, {place})", resolved.version);
         let registered_ms = resolved.created_ms;
-        Ok(Self { source, version: Some(label), registered_ms, ..found })
+        // What a version names was there before it was registered.
+        Ok(Self { source, version: Some(label), registered_ms, is_listed: false, ..found })
     }
 
     /// A Delta table, if there is one.
@@ -170,21 +177,26 @@ impl Origin {
             return Ok(None);
         }
         let table = Table::open(location, log, version)?;
-        let (name, bytes) = table.last_change(&folder)?;
-        let known = of_list(&[("delta", name.as_bytes()), ("commit", &bytes)]);
-        Ok(Some(Self::new(location, Some(known), Kind::Delta { folder, table })))
+        let known = table
+            .last_change(&folder)?
+            .map(|(name, bytes)| of_list(&[("delta", name.as_bytes()), ("commit", &bytes)]));
+        Ok(Some(Self::new(location, known, Kind::Delta { folder, table })))
     }
 
     /// With everything opened that is still to be read.
     pub(super) fn open(config: &Config, location: &str) -> Result<Self, Error> {
-        let found = Self::find(config, location)?;
+        let mut found = Self::find(config, location)?;
         let kind = match found.kind {
-            Kind::Delta { folder, table } => open_files(&folder, location, &table)?,
+            Kind::Delta { folder, table } => {
+                let files = table.files(&folder)?;
+                found.known.get_or_insert_with(|| of_files(&files));
+                open_files(&folder, location, files)?
+            }
             Kind::Artifact { runtime, artifact } => {
                 let bytes = runtime.block_on(artifact.read())?;
                 let bucket = runtime.block_on(Bucket::holding(location, artifact.name(), bytes))?;
                 let shelf = Shelf { runtime, bucket: Arc::new(bucket) };
-                let parts = shelf.runtime.block_on(shelf.bucket.parts())?;
+                let Found { parts, .. } = shelf.runtime.block_on(shelf.bucket.parts())?;
                 Kind::Remote { shelf, parts }
             }
             Kind::Tracked(tracked) => {
@@ -224,11 +236,36 @@ impl Origin {
             (Some(json), _) => of_profile(location, &json)?,
             (None, Kind::Local { is_folder, parts }) => of_local(*is_folder, parts)?,
             (None, Kind::Remote { parts, .. }) => of_objects(parts),
-            (None, Kind::Delta { .. } | Kind::Artifact { .. } | Kind::Tracked(_)) => {
+            (None, Kind::Delta { folder, table }) => of_files(&table.files(folder)?),
+            (None, Kind::Artifact { .. } | Kind::Tracked(_)) => {
                 return Err(Error::confused(location));
             }
         };
         Ok(self.stamped(&own))
+    }
+
+    /// What a look finds; `None` where its digest takes a look into Parquet, which is the worker's.
+    pub(super) fn look(&self, location: &str) -> Result<Option<Look>, Error> {
+        if matches!(self.kind, Kind::Delta { .. }) && self.known.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Look { digest: self.digest(location)?, is_listed: self.is_listed }))
+    }
+
+    /// Fails if a folder or prefix no longer holds what was found there: it is being written.
+    pub(super) fn check_listing(&self, config: &Config, location: &str) -> Result<(), Error> {
+        if !self.is_listed {
+            return Ok(());
+        }
+        match &self.kind {
+            Kind::Local { parts, .. } => {
+                local::check_listing(Path::new(location), config.baseline_root.as_deref(), parts)
+            }
+            Kind::Remote { shelf, parts } => {
+                shelf.runtime.block_on(shelf.bucket.check_listing(parts))
+            }
+            Kind::Delta { .. } | Kind::Artifact { .. } | Kind::Tracked(_) => Ok(()),
+        }
     }
 
     /// The digest of a profile that says `own`.
@@ -245,14 +282,17 @@ impl Origin {
     /// file tell another time.
     pub(super) fn trained(&self, data_end_ms: Option<i64>) -> Option<Trained> {
         let modified = self.modified();
-        let before = |end_ms: &i64| modified.is_none_or(|modified| *end_ms <= modified.at_ms);
-        let data_end_ms = data_end_ms.filter(before);
+        let is_one = |end_ms: &i64| {
+            *end_ms >= NO_TIME_MS && modified.is_none_or(|modified| *end_ms <= modified.at_ms)
+        };
+        let data_end_ms = data_end_ms.filter(is_one);
         let data = data_end_ms.map(|at_ms| Trained { at_ms, by: TrainedBy::TimeColumn });
         self.registered().or(data).or(modified)
     }
 
     /// The same of a profile that says `own`.
     pub(super) fn trained_of_profile(&self, own: Option<Trained>) -> Option<Trained> {
+        let own = own.filter(|own| own.at_ms >= NO_TIME_MS);
         self.registered().or(own).or_else(|| self.modified())
     }
 
@@ -272,7 +312,7 @@ impl Origin {
             }
             Kind::Delta { .. } | Kind::Artifact { .. } | Kind::Tracked(_) => None,
         };
-        let newest = newest.filter(|ms| *ms > NO_TIME_MS);
+        let newest = newest.filter(|ms| *ms >= NO_TIME_MS);
         newest.map(|at_ms| Trained { at_ms, by: TrainedBy::Modified })
     }
 
@@ -296,8 +336,13 @@ impl Origin {
     }
 }
 
-fn open_files(place: &Folder, location: &str, table: &Table) -> Result<Kind, Error> {
-    let files = table.files(place)?;
+/// Of a table whose log no longer tells when its rows changed last: the files that hold them.
+fn of_files(files: &[String]) -> String {
+    let names: Vec<(&str, &[u8])> = files.iter().map(|name| ("file", name.as_bytes())).collect();
+    of_list(&names)
+}
+
+fn open_files(place: &Folder, location: &str, files: Vec<String>) -> Result<Kind, Error> {
     if files.len() > PARTS_MAX {
         return Err(Error::TooManyParts { location: location.to_owned(), max: PARTS_MAX });
     }

@@ -59,6 +59,8 @@ pub(super) enum Job {
     Count {
         reference: Box<Baseline>,
     },
+    /// What changes when the training data do.
+    Digest,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,6 +68,7 @@ pub(super) enum Job {
 pub(super) enum Reply {
     Baseline(Box<Baseline>),
     Counts(Vec<Counts>),
+    Digest(String),
     Failed(Error),
 }
 
@@ -103,7 +106,7 @@ pub fn read_here(
     let job = Job::Build { overrides: overrides.clone(), digest: true };
     match reply(&Request::new(config, location, job))? {
         Reply::Baseline(baseline) => Ok(*baseline),
-        Reply::Counts(_) | Reply::Failed(_) => Err(Error::confused(location)),
+        Reply::Counts(_) | Reply::Digest(_) | Reply::Failed(_) => Err(Error::confused(location)),
     }
 }
 
@@ -121,14 +124,30 @@ fn answer(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
 }
 
 fn reply(request: &Request) -> Result<Reply, Error> {
-    let source = Origin::open(&request.config, &request.location)?;
+    let Request { location, config, .. } = request;
+    match &request.job {
+        Job::Build { .. } => read_whole(request, &Origin::open(config, location)?),
+        Job::Count { .. } => read(request, &Origin::open(config, location)?),
+        Job::Digest => Origin::find(config, location)?.digest(location).map(Reply::Digest),
+    }
+}
+
+/// What `read` makes of a source that is the same at its end. A part that is gone or cut short, too, is
+/// only the trace of who writes there.
+fn read_whole(request: &Request, source: &Origin) -> Result<Reply, Error> {
+    let reply = read(request, source);
+    source.check_listing(&request.config, &request.location)?;
+    reply
+}
+
+fn read(request: &Request, source: &Origin) -> Result<Reply, Error> {
     if let Some(json) = source.profile()? {
-        return from_profile(request, &source, &json);
+        return from_profile(request, source, &json);
     }
     let table = Table::open(&request.location, source.inputs())?;
     let reply = match &request.job {
         Job::Build { overrides, digest: false } => {
-            let built = build(request, (&source, &table), overrides)?;
+            let built = build(request, (source, &table), overrides)?;
             Reply::Baseline(Box::new(built))
         }
         Job::Build { overrides, digest: true } => {
@@ -136,7 +155,7 @@ fn reply(request: &Request) -> Result<Reply, Error> {
             let (built, digest) = thread::scope(|scope| {
                 let hashing =
                     thread::Builder::new().spawn_scoped(scope, || source.digest(&request.location));
-                let built = build(request, (&source, &table), overrides);
+                let built = build(request, (source, &table), overrides);
                 let digest = match hashing {
                     Ok(hashing) => {
                         hashing.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
@@ -148,6 +167,7 @@ fn reply(request: &Request) -> Result<Reply, Error> {
             Reply::Baseline(Box::new(Baseline { digest: digest?, ..built? }))
         }
         Job::Count { reference } => Reply::Counts(columns::count_into(&table, reference)?),
+        Job::Digest => Reply::Digest(source.digest(&request.location)?),
     };
     table.check_unchanged()?;
     Ok(reply)
@@ -171,8 +191,12 @@ fn build(
         Some(index) => PaneClock::read(table, index, rule.clone())?,
         None => None,
     };
-    if clock.is_none() && rule.period.cycle().is_some() {
-        return Err(fault(rule.needs_times(layout.time_column.as_deref())));
+    let lacks = match &clock {
+        Some(clock) => clock.lacks(),
+        None => Some("tells no two different times"),
+    };
+    if let (Some(lacks), Some(_)) = (lacks, rule.period.cycle()) {
+        return Err(fault(rule.needs_times(layout.time_column.as_deref(), lacks)));
     }
     let features = columns::build(table, &layout.columns, clock.as_ref())?;
     features.iter().try_for_each(cap::check_cells).map_err(cap)?;
@@ -186,7 +210,7 @@ fn build(
         time_column: layout.time_column,
         ignored: layout.ignored,
         trained: origin.trained(clock.as_ref().map(|clock| clock.last_ms)),
-        season: clock.map(|clock| clock.rule),
+        season: clock.and_then(PaneClock::into_rule),
     })
 }
 
@@ -222,6 +246,7 @@ fn from_profile(request: &Request, origin: &Origin, json: &[u8]) -> Result<Reply
                 .map(Reply::Counts)
                 .ok_or_else(|| Error::OtherCells { location: location.clone() })
         }
+        Job::Digest => origin.digest(location).map(Reply::Digest),
     }
 }
 
@@ -244,4 +269,60 @@ pub(super) fn read_profile(opened: &Opened) -> Result<Vec<u8>, Error> {
     let json = opened.head(length)?;
     opened.check_unchanged()?;
     Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_written_while_it_is_read_is_not_taken_for_whole() {
+        let fixture = |name: &str| {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            root.join("fixtures/baseline/parts").join(name)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) =
+            (folder.path().join("part-0.parquet"), folder.path().join("part-1.parquet"));
+        let location = folder.path().to_str().unwrap();
+        let config = Config::default();
+        let job = Job::Build { overrides: Overrides::default(), digest: true };
+        let request = Request::new(&config, location, job);
+        let open = || Origin::open(&config, location).unwrap();
+        fs::copy(fixture("part-00000.parquet"), &first).unwrap();
+
+        let source = open();
+        let whole = read_whole(&request, &source);
+        assert!(matches!(whole, Ok(Reply::Baseline(_))), "{whole:?}");
+        fs::copy(fixture("part-00001.parquet"), &second).unwrap();
+        let more = read_whole(&request, &source);
+        assert!(matches!(more, Err(Error::Changed { .. })), "{more:?}");
+
+        // Another file of the same bytes in the place of one.
+        let source = open();
+        fs::copy(&second, folder.path().join("next")).unwrap();
+        fs::rename(folder.path().join("next"), &second).unwrap();
+        let replaced = read_whole(&request, &source);
+        assert!(matches!(replaced, Err(Error::Changed { .. })), "{replaced:?}");
+
+        // One that was cut short is no damage while somebody writes there.
+        fs::write(&second, b"PAR1").unwrap();
+        let source = open();
+        let short = read_whole(&request, &source);
+        assert!(matches!(short, Err(Error::Truncated { .. })), "{short:?}");
+        fs::remove_file(&first).unwrap();
+        let fewer = read_whole(&request, &source);
+        assert!(matches!(fewer, Err(Error::Changed { .. })), "{fewer:?}");
+
+        // What is compared once is what was listed.
+        fs::copy(fixture("part-00000.parquet"), &first).unwrap();
+        fs::remove_file(&second).unwrap();
+        let reference = Box::new(read_here(&config, location, &Overrides::default()).unwrap());
+        let count = Request::new(&config, location, Job::Count { reference });
+        let source = open();
+        fs::copy(fixture("part-00001.parquet"), &second).unwrap();
+        assert!(matches!(read(&count, &source), Ok(Reply::Counts(_))));
+    }
 }

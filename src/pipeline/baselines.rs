@@ -61,7 +61,8 @@ fn load_one(store: &FileStore, spec: &Spec) -> Result<Option<Kept>, store::Error
     }
 }
 
-/// The baseline of each model; `None` where its store can't be reached (it is tried again).
+/// The baseline of each model; `None` where its store can't be reached or somebody writes there (it is tried
+/// again).
 ///
 /// # Errors
 /// `BadInput` for a baseline that is there but cannot be used, or a local path that is missing.
@@ -94,6 +95,10 @@ pub(super) async fn at_start(
             }
             Err(error) if error.is_unreachable() => {
                 error!(model = spec.name(), %error, "the baseline can't be reached; trying again, the other models run");
+                watched.push(None);
+            }
+            Err(error @ fetch::Error::Changed { .. }) => {
+                error!(model = spec.name(), %error, "the baseline is being written; trying again, the other models run");
                 watched.push(None);
             }
             Err(error) => {

@@ -13,6 +13,7 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::sleep;
@@ -43,6 +44,8 @@ use crate::pipeline::follow::propose;
 use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
+use crate::pipeline::settling::Settling;
+use crate::pipeline::settling::Sight;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::store::Store;
@@ -60,6 +63,15 @@ struct Elsewhere {
     place: String,
 }
 
+/// Why a baseline is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// It may have changed.
+    ByLook,
+    /// Whoever says that there is a new one knows that it is whole.
+    ByCommand,
+}
+
 pub(super) struct Control {
     pub config: Config,
     pub specs: Arc<Vec<Spec>>,
@@ -72,6 +84,8 @@ pub(super) struct Control {
     pub places: Vec<Option<String>>,
     /// The last change of each model, until it is known what became of it.
     pub adoptions: Vec<Option<Arc<Adoption>>>,
+    /// Folders and prefixes that have changed, and may still be being written.
+    pub settling: Settling,
     pub orders: Orders,
     pub requests: mpsc::Sender<Request>,
     pub store: Arc<Store>,
@@ -105,6 +119,8 @@ impl Control {
                 Some(()) = changes.recv() => {
                     sleep(SETTLE).await;
                     self.refresh_all().await;
+                    // What was new to this look is looked at again after a whole interval.
+                    refresh.reset();
                 }
                 _ = hangup.recv() => {
                     info!("SIGHUP: looking at the configuration and at every baseline");
@@ -147,7 +163,7 @@ impl Control {
             return;
         }
         for model in 0..self.specs.len() {
-            if let Err(error) = self.refresh(model, None).await {
+            if let Err(error) = self.refresh(model, None, Asked::ByLook).await {
                 // Who evaluates it looks after its baseline.
                 if error.is::<Elsewhere>() {
                     continue;
@@ -164,7 +180,12 @@ impl Control {
     }
 
     /// Takes up the model's baseline if it is not the one in force; true if it was taken up.
-    async fn refresh(&mut self, model: usize, uri: Option<&str>) -> anyhow::Result<bool> {
+    async fn refresh(
+        &mut self,
+        model: usize,
+        uri: Option<&str>,
+        asked: Asked,
+    ) -> anyhow::Result<bool> {
         let specs = self.specs.clone();
         let spec = &specs[model];
         let named = uri.map(str::to_owned).or_else(|| self.places[model].clone());
@@ -177,13 +198,23 @@ impl Control {
         if let Some(store) = self.store.kafka() {
             self.digests[model] = agreed_digest(store, spec.name());
         }
-        let digest = fetch::digest(&self.config.baselines, place).await?;
-        if self.digests[model].as_ref() == Some(&digest) {
+        let look = fetch::look(&self.config.baselines, place, &self.worker).await;
+        let look = look.inspect_err(|_| self.settling.forget(model))?;
+        if self.digests[model].as_ref() == Some(&look.digest) {
+            self.settling.forget(model);
             self.metrics.baseline_refreshed(spec.name(), now_ms());
+            return Ok(false);
+        }
+        let must_settle = look.is_listed && asked == Asked::ByLook;
+        if must_settle && !self.has_settled(model, &look.digest) {
             return Ok(false);
         }
         let overrides = spec.model.overrides();
         let baseline = fetch::load(&self.config.baselines, place, &overrides, &self.worker).await?;
+        if must_settle && !self.has_settled(model, &baseline.digest) {
+            return Ok(false);
+        }
+        self.settling.forget(model);
         check(spec, &baseline)?;
         tell_misfits(&spec.model, &baseline);
         if let (Some(standing), Some(store)) = (standing, self.store.kafka()) {
@@ -199,6 +230,22 @@ impl Control {
         self.adoptions[model] = Some(Arc::clone(&adoption));
         self.orders.send(Order::Adopt(adoption)).await?;
         Ok(true)
+    }
+
+    /// Whether a folder or prefix has been the same for an interval; told once for each that it has become.
+    fn has_settled(&mut self, model: usize, digest: &str) -> bool {
+        match self.settling.see(model, digest, Instant::now()) {
+            Sight::Settled => true,
+            Sight::Waiting => false,
+            Sight::New => {
+                info!(
+                    model = self.specs[model].name(),
+                    "a new baseline in several files, which may still be being written; it is taken up \
+                     when a look after refresh_interval finds the same ones"
+                );
+                false
+            }
+        }
     }
 
     /// Where a model stands that replicas share; `None` where they do not.
@@ -257,7 +304,7 @@ impl Control {
         let Some(at) = self.specs.iter().position(|spec| spec.name() == model) else {
             return Err(Refusal::NotFound(format!("no model `{model}` is configured")));
         };
-        match self.refresh(at, uri).await {
+        match self.refresh(at, uri, Asked::ByCommand).await {
             Ok(true) => Ok(format!("the new baseline of {model} is taken up")),
             Ok(false) => Err(Refusal::Conflict("this baseline is in force already".to_owned())),
             Err(error) => match error.downcast::<Elsewhere>() {

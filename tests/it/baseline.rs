@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use driftd::baseline::{Baseline, FeatureBaseline, Overrides, Trained, TrainedBy, Unusable};
 use driftd::feature::{Kind, Role};
 use driftd::fetch::{self, Config, Error, WorkerCommand};
@@ -18,7 +18,7 @@ use driftd::setting::Span;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const DRIFTD: &str = env!("CARGO_BIN_EXE_driftd");
 
@@ -299,7 +299,10 @@ fn bad_profiles_are_refused_with_their_fault() {
 #[test]
 fn the_digest_is_found_without_reading_columns() {
     let folder = tempfile::tempdir().unwrap();
-    let digest = |location: &str| block_on(fetch::digest(&Config::default(), location));
+    let look = |location: &str| {
+        block_on(fetch::look(&Config::default(), location, &WorkerCommand::of(DRIFTD)))
+    };
+    let digest = |location: &str| look(location).map(|look| look.digest);
     let profile = folder.path().join("p.json");
     let baseline = load(&fixture("pandas_zstd.parquet")).unwrap();
     fs::write(&profile, baseline.to_json()).unwrap();
@@ -308,6 +311,8 @@ fn the_digest_is_found_without_reading_columns() {
         assert_eq!(digest(location).unwrap(), load(location).unwrap().digest, "{location}");
     }
     assert_eq!(digest(profile.to_str().unwrap()).unwrap(), baseline.digest, "of the data");
+    assert!(look(&fixture("parts")).unwrap().is_listed, "more parts may come");
+    assert!(!look(&fixture("pandas_zstd.parquet")).unwrap().is_listed);
 
     let file = folder.path().join("x.parquet");
     let location = file.to_str().unwrap();
@@ -477,7 +482,7 @@ fn nothing_outside_the_root_is_read_whatever_links_say() {
     let config = Config { baseline_root: Some(root.clone()), ..Config::default() };
     let read = |path: PathBuf| {
         let location = path.to_str().unwrap().to_owned();
-        let digest = block_on(fetch::digest(&config, &location));
+        let digest = block_on(fetch::look(&config, &location, &WorkerCommand::of(DRIFTD)));
         let loaded = load_with(&config, &location, &Overrides::default());
         assert_eq!(digest.is_ok(), loaded.is_ok(), "{location}");
         loaded
@@ -707,6 +712,82 @@ fn when_a_model_was_trained_is_the_end_of_its_data_else_the_time_of_its_file() {
         "{said}"
     );
     assert_eq!(trained(&profile, end_ms + 99), by(end_ms, TrainedBy::TimeColumn));
+}
+
+#[test]
+fn numbers_that_are_days_or_count_from_a_start_do_not_say_that_a_model_is_of_1970() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let loaded = |times: ArrayRef| {
+        write(&path, &[("event_date", times), ("x", ramp(200))]);
+        load(path.to_str().unwrap()).unwrap()
+    };
+    let days: Int64Array = (0..200).map(|row| Some(20_240_101 + row / 10)).collect();
+    let trained = loaded(Arc::new(days)).trained.unwrap();
+    assert_eq!((trained.at_ms, trained.by), (1_705_708_800_000, TrainedBy::TimeColumn));
+    let since_start: Int64Array = (0..200).map(|row| Some(row * 864)).collect();
+    let counted = loaded(Arc::new(since_start));
+    assert_eq!(counted.trained.unwrap().by, TrainedBy::Modified);
+    assert!(counted.season.is_none() && feature(&counted, "x").design_effect.is_some());
+}
+
+#[test]
+fn the_column_that_tells_when_a_row_happened_can_be_named_and_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let born: ArrayRef = Arc::new((0..40_000).map(|row| Some(row / 4)).collect::<Date32Array>());
+    let mut columns = dependent_rows(|row| row);
+    columns[0].0 = "seen";
+    columns.push(("birth_date", born));
+    write(&path, &columns);
+    let location = path.to_str().unwrap();
+    let time = |overrides: Value| {
+        let overrides = serde_json::from_value(overrides).unwrap();
+        let loaded = load_with(&Config::default(), location, &overrides).unwrap();
+        let effect = feature(&loaded, "hourly").design_effect.clone().map(|of| of.effects.body);
+        (loaded.time_column, effect)
+    };
+    assert_eq!(time(json!({})).0.as_deref(), Some("birth_date"), "the only date");
+    assert_eq!(time(json!({"ignore": ["birth_date"]})), (None, None));
+    assert_eq!(time(json!({"time_column": "none"})), (None, None));
+    let (named, effect) = time(json!({"time_column": "seen"}));
+    assert_eq!(named.as_deref(), Some("seen"));
+    assert!((40.0..120.0).contains(&effect.unwrap()), "{effect:?}");
+
+    // The same by the command line, and by the configuration.
+    let shown = |args: &[&str]| {
+        let done = driftd(&[&["baseline", "show", "--format", "json"], args].concat());
+        let said: Result<Value, _> = serde_json::from_slice(&done.stdout);
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        (said.map(|said| said["time_column"].clone()).unwrap_or_default(), error)
+    };
+    assert_eq!(shown(&[location, "--time-column", "seen"]).0, "seen");
+    assert_eq!(shown(&[location, "--time-column", "none"]).0, Value::Null);
+    let profile = folder.path().join("profile.json").display().to_string();
+    let built = driftd(&["baseline", "build", location, "--time-column", "seen", "-o", &profile]);
+    assert_eq!(built.status.code(), Some(0), "{}", String::from_utf8_lossy(&built.stderr));
+    assert_eq!(shown(&[&profile, "--time-column", "none"]).0, Value::Null);
+    let other = shown(&[&profile, "--time-column", "birth_date"]).1;
+    assert!(other.contains("from `seen`") && other.contains("build it again"), "{other}");
+    let config = folder.path().join("driftd.yaml").display().to_string();
+    let written = |name: &str| {
+        let text = format!(
+            "kafka: {{brokers: ['127.0.0.1:1']}}\ntopic: t\nreference_dataset: '{location}'\ntime_column: {name}\n"
+        );
+        fs::write(&config, text).unwrap();
+    };
+    written("seen");
+    assert_eq!(shown(&["-c", &config]).0, "seen");
+    written("none");
+    assert_eq!(shown(&["-c", &config]).0, Value::Null);
+    written("sene");
+    let done = driftd(&["validate", "--offline", "-c", &config]);
+    let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert_eq!(done.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("4:14: time_column: ") && said.contains("did you mean `seen`?"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -215,8 +215,8 @@ pub(crate) fn read(env: &[(&str, &str)], location: &str, settings: &str) -> Stri
         match fetch::load(&config, location, &Overrides::default(), &worker).await {
             Ok(baseline) => {
                 if env.is_empty() {
-                    let digest = fetch::digest(&config, location).await.unwrap();
-                    assert_eq!(digest, baseline.digest, "{location}");
+                    let look = fetch::look(&config, location, &worker).await.unwrap();
+                    assert_eq!(look.digest, baseline.digest, "{location}");
                 }
                 let Baseline { source, rows, digest, .. } = baseline;
                 format!("baseline {source}: {rows} rows, sha256 {digest}")

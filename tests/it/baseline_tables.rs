@@ -66,6 +66,49 @@ fn table(folder: &Path, lines: &[&str]) -> String {
     folder.to_str().unwrap().to_owned()
 }
 
+/// What is said of version 2 of the fixture, once its log begins with a checkpoint as of `checkpoint`, holds the
+/// commit that made it if that `is_kept`, and commits that only set properties as versions `idle`.
+fn cleaned_up(folder: &Path, checkpoint: u64, is_kept: bool, idle: &[u64]) -> String {
+    let log = folder.join("_delta_log");
+    fs::remove_dir_all(&log).ok();
+    fs::create_dir_all(&log).unwrap();
+    let own = |end: &str| fixture(&format!("delta/_delta_log/{:020}.{end}", 2));
+    let end = "checkpoint.parquet";
+    fs::copy(own(end), log.join(format!("{checkpoint:020}.{end}"))).unwrap();
+    if is_kept {
+        fs::copy(own("json"), log.join(format!("{:020}.json", 2))).unwrap();
+    }
+    let properties = concat!(
+        r#"{"metaData":{"id":"x","schemaString":"{}","partitionColumns":[],"#,
+        r#""configuration":{"delta.logRetentionDuration":"interval 9 days"}}}"#
+    );
+    for version in idle {
+        fs::write(log.join(format!("{version:020}.json")), properties).unwrap();
+    }
+    read(&[], folder.to_str().unwrap(), "{}")
+}
+
+#[test]
+fn what_happens_to_the_log_of_a_delta_table_alone_is_no_new_baseline() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture("delta")).unwrap().map(Result::unwrap) {
+        if entry.path().is_file() {
+            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let of = |checkpoint, is_kept, idle: &[u64]| {
+        let said = cleaned_up(folder.path(), checkpoint, is_kept, idle);
+        assert!(said.contains(": 594 rows"), "{said}");
+        said
+    };
+    assert_eq!(of(2, true, &[3, 4]), of(2, true, &[]), "settings of the table are no rows");
+    // The commit that changed the rows is gone, and those behind it go one by one.
+    let old = of(2, false, &[3, 4]);
+    assert_eq!(of(3, false, &[3, 4]), old);
+    assert_eq!(of(4, false, &[4]), old);
+    assert_eq!(of(4, false, &[]), old);
+}
+
 #[test]
 fn what_a_plain_reader_would_get_wrong_of_a_delta_table_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -244,6 +246,37 @@ fn a_season_needs_times_and_auto_goes_on_without() {
     ] {
         let (code, told) = world.validate("short.parquet", &wrong);
         assert!(code == 78 && told.contains(why), "{told}");
+    }
+}
+
+#[test]
+fn a_column_that_tells_days_only_shows_no_season() {
+    let world = World::new();
+    let mut random = Random(17);
+    // Two months, in which weekends are another world.
+    let days: Vec<i32> = (0..60 * 300).map(|row| row / 300).collect();
+    let day_0 = i32::try_from(START / DAY).unwrap();
+    let values = days.iter().map(|day| random.normal() + if day % 7 < 5 { 0.0 } else { 3.0 });
+    let values: ArrayRef = Arc::new(values.map(Some).collect::<Float64Array>());
+    let date: ArrayRef = Arc::new(Date32Array::from_iter_values(days.iter().map(|d| day_0 + d)));
+    let written = days.iter().map(|&day| {
+        let at = jiff::Timestamp::from_millisecond(START + i64::from(day) * DAY).unwrap();
+        Some(at.strftime("%Y-%m-%d").to_string())
+    });
+    let text: ArrayRef = Arc::new(written.collect::<StringArray>());
+    for (name, times) in [("dates.parquet", date), ("texts.parquet", text)] {
+        write(&world.path(name), vec![("event_date", times), ("x", Arc::clone(&values))]);
+        let shown = world.shown(&[&world.name(name)]);
+        assert_eq!(shown["time_column"], "event_date");
+        assert!(season(&shown, "x").is_null(), "{shown:#}");
+        let effect = shown["features"][1]["design_effect"]["body"].as_f64().unwrap();
+        assert!(effect > 30.0, "weekends are dependence: {effect}");
+        let (code, told) = world.validate(name, &json!("auto"));
+        assert!(code == 0 && told.contains("`event_date` tells days only"), "{told}");
+        for period in ["day", "week"] {
+            let (code, told) = world.validate(name, &json!({"period": period}));
+            assert!(code == 78 && told.contains("column `event_date` tells days only"), "{told}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which seasons are looked for, by the configuration and by the rows' times.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,15 @@ pub struct SeasonRule {
     /// Days (UTC) with a row.
     #[serde(default)]
     pub days: usize,
+    #[serde(default)]
+    pub hours: Hours,
+}
+
+/// How many hours of the local day, and of the local week, have a row; 0 where a profile does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hours {
+    pub day: usize,
+    pub week: usize,
 }
 
 /// Why a season that was asked for can't be had.
@@ -35,8 +45,8 @@ pub struct SeasonRule {
 pub enum SeasonError {
     #[error(
         "season {period} needs the time of each row, and the baseline has none ({why}); add a column with \
-         the rows' times (a time stamp, or a number or text named event_time, timestamp or ts), or write \
-         `season: auto` or `season: none`"
+         the rows' times (a time stamp, or a number or text named event_time, timestamp or ts), name it by \
+         `time_column`, or write `season: auto` or `season: none`"
     )]
     NoTimes { period: String, why: String },
     #[error(
@@ -58,11 +68,37 @@ impl SeasonRule {
     pub fn new(overrides: &Overrides) -> Self {
         let Season { period, time_zone, .. } = overrides.season.clone();
         let pane_ms = overrides.pane_ms.unwrap_or(PANE_MS).max(1);
-        Self { period, time_zone, pane_ms, span_ms: 0, days: 0 }
+        Self { period, time_zone, pane_ms, span_ms: 0, days: 0, hours: Hours::default() }
+    }
+
+    /// Takes in when rows were, over a span: the starts of the shortest panes that have any, and whether all
+    /// rows are of one time of the day.
+    pub fn see(&mut self, span_ms: i64, starts_ms: &[i64], is_daily: bool) {
+        self.span_ms = span_ms;
+        let days: BTreeSet<i64> = starts_ms.iter().map(|at| at.div_euclid(DAY_MS)).collect();
+        self.days = days.len();
+        let filled = |cycle: Cycle| {
+            let Ok(calendar) = Calendar::new(cycle, &self.time_zone) else { return 0 };
+            let slots = starts_ms.iter().map(|&at_ms| calendar.slot(self.pane_of(at_ms)));
+            slots.collect::<BTreeSet<_>>().len()
+        };
+        let day = if is_daily { 1 } else { filled(Cycle::Day) };
+        self.hours = Hours { day, week: filled(Cycle::Week) };
+    }
+
+    /// The start of the live pane at a moment.
+    pub fn pane_of(&self, at_ms: i64) -> i64 {
+        at_ms.div_euclid(self.pane_ms) * self.pane_ms
+    }
+
+    /// The rows tell their day, and nothing of its hours.
+    pub fn is_daily(&self) -> bool {
+        self.hours.day == 1 && self.span_ms > DAY_MS / 2
     }
 
     /// The calendars to try on rows of this span: the one that was asked for; with `auto` a day from four
-    /// days of rows on, and a week from four weeks on.
+    /// days of rows on, and a week from four weeks on, if at least half of its hours have a row. What has none
+    /// is compared with the whole, at a design effect that knows nothing of that.
     ///
     /// # Errors
     /// When this machine does not know the zone.
@@ -70,7 +106,11 @@ impl SeasonRule {
         let enough = |cycle: Cycle| match self.period {
             Period::Auto => {
                 let (span, days) = least(cycle);
-                self.span_ms >= span * DAY_MS && self.days >= days
+                let hours = match cycle {
+                    Cycle::Day => self.hours.day,
+                    Cycle::Week => self.hours.week,
+                };
+                self.span_ms >= span * DAY_MS && self.days >= days && 2 * hours >= cycle.slots()
             }
             Period::None | Period::Day | Period::Week => self.period.cycle() == Some(cycle),
         };
@@ -91,11 +131,11 @@ impl SeasonRule {
     }
 
     /// What a baseline without times is told that is to have this season; `column` is what its times
-    /// should be in.
-    pub fn needs_times(&self, column: Option<&str>) -> SeasonError {
+    /// should be in, and what that `lacks`.
+    pub fn needs_times(&self, column: Option<&str>, lacks: &str) -> SeasonError {
         let why = match column {
             None => "no time column".to_owned(),
-            Some(name) => format!("column `{name}` tells no two different times"),
+            Some(name) => format!("column `{name}` {lacks}"),
         };
         SeasonError::NoTimes { period: self.shown(), why }
     }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::rule::PANE_MS;
 use super::*;
-use crate::baseline::FORMAT;
 use crate::baseline::design_effect::Effects;
+use crate::baseline::{FORMAT, Trained};
 use crate::feature::{Kind, Role};
 use crate::histogram::{Bins, Cells, NumericCells, Scale, Storage};
 
@@ -74,6 +74,7 @@ fn baseline(feature: FeatureBaseline, period: Period) -> Baseline {
             pane_ms: PANE_MS,
             span_ms: 7 * DAY_MS,
             days: 7,
+            hours: Hours { day: 24, week: 168 },
         }),
     }
 }
@@ -199,6 +200,31 @@ fn a_profile_gives_the_season_that_it_has_and_no_other() {
 }
 
 #[test]
+fn a_profile_keeps_its_time_column_gives_it_up_and_takes_no_other() {
+    let trained = Trained { at_ms: 1_767_225_600_000, by: TrainedBy::TimeColumn };
+    let built = Baseline { trained: Some(trained), ..baseline(feature(hourly(10)), Period::Auto) };
+    let configured = |name: &str| {
+        let mut profile = built.clone();
+        let overrides = Overrides { time_column: Some(name.to_owned()), ..Overrides::default() };
+        profile.configure(&overrides).map(|()| profile)
+    };
+    assert_eq!(configured("ts").unwrap(), built);
+    let without = configured("none").unwrap();
+    assert_eq!((&without.time_column, &without.season, without.trained), (&None, &None, None));
+    let feature = &without.features[0];
+    assert_eq!((&feature.design_effect, &feature.season), (&None, &None));
+    assert_eq!(without.rules_digest(), built.rules_digest(), "counted alike");
+    let error = configured("when").unwrap_err().to_string();
+    assert!(error.contains("from `ts`") && error.contains("--time-column when"), "{error}");
+    // One that was stored before hours were told.
+    let json = built.to_json().replacen(r#","hours":{"day":24,"week":168}"#, "", 1);
+    assert_eq!(
+        Baseline::from_json(json.as_bytes()).unwrap().season.unwrap().hours,
+        Hours::default()
+    );
+}
+
+#[test]
 fn a_profile_with_slots_comes_back_and_a_damaged_one_does_not() {
     let built = baseline(feature(hourly(10)), Period::Day);
     assert_eq!(Baseline::from_json(built.to_json().as_bytes()).unwrap(), built);
@@ -227,23 +253,39 @@ fn auto_says_once_why_it_finds_none() {
     let short = built.season_notice(Period::Auto).unwrap();
     assert!(short.contains("spans 2.0 days") && short.contains("4 are needed"), "{short}");
     assert_eq!(built.season_notice(Period::None), None);
+    let mut hourly = |day: usize| {
+        let rule = built.season.as_mut().unwrap();
+        (rule.span_ms, rule.hours) = (7 * DAY_MS, Hours { day, week: 7 * day });
+        built.season_notice(Period::Auto)
+    };
+    assert!(hourly(1).unwrap().contains("`ts` tells days only"));
+    assert!(hourly(8).unwrap().contains("rows at 8 of the 24 hours"));
+    assert_eq!((hourly(12), hourly(0)), (None, None), "an older profile does not tell");
     (built.season, built.time_column) = (None, None);
     assert!(built.season_notice(Period::Auto).unwrap().contains("no time column"));
 }
 
 #[test]
 fn auto_tries_a_day_from_four_days_on_and_a_week_from_four_weeks_on() {
-    let tried = |span_days: i64, days: usize, period: Period| {
+    let of_hours = |span_days: i64, days: usize, period: Period, hours: Hours| {
         let (time_zone, pane_ms) = ("UTC".to_owned(), PANE_MS);
-        let rule = SeasonRule { period, time_zone, pane_ms, span_ms: span_days * DAY_MS, days };
+        let span_ms = span_days * DAY_MS;
+        let rule = SeasonRule { period, time_zone, pane_ms, span_ms, days, hours };
         rule.calendars().unwrap().iter().map(Calendar::cycle).collect::<Vec<_>>()
     };
+    let tried = |span, days, period| of_hours(span, days, period, Hours { day: 24, week: 168 });
     assert_eq!(tried(3, 4, Period::Auto), []);
     assert_eq!(tried(4, 5, Period::Auto), [Cycle::Day]);
     assert_eq!(tried(300, 2, Period::Auto), [], "two days a year apart");
     assert_eq!(tried(28, 28, Period::Auto), [Cycle::Day, Cycle::Week]);
     assert_eq!(tried(28, 28, Period::None), []);
     assert_eq!(tried(0, 1, Period::Week), [Cycle::Week], "asked for is asked for");
+    // Hours without a row would be compared with the whole.
+    let auto = |day, week| of_hours(60, 60, Period::Auto, Hours { day, week });
+    assert_eq!(auto(12, 84), [Cycle::Day, Cycle::Week]);
+    assert_eq!(auto(12, 83), [Cycle::Day]);
+    assert_eq!((auto(11, 60), auto(1, 7)), (vec![], vec![]));
+    assert_eq!(of_hours(60, 60, Period::Day, Hours { day: 8, week: 40 }), [Cycle::Day]);
     let rule = SeasonRule::new(&season("\"auto\""));
     assert!(rule.takes(7.9, 10.0) && !rule.takes(8.0, 10.0));
     assert!(SeasonRule::new(&season("\"day\"")).takes(10.0, 8.0));

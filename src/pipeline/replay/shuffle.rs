@@ -243,6 +243,7 @@ mod tests {
             pane_ms: HOUR_MS,
             span_ms: 7 * DAY_MS,
             days: 7,
+            hours: Default::default(),
         };
         let baseline = Baseline {
             format: 2,

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Daemon, until};
 use super::world::{PARTITIONS, START, World, train};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Panes of a second, so that a partition is idle after two.
 fn config(world: &World) -> PathBuf {
@@ -101,7 +103,6 @@ fn a_partition_that_never_had_a_record_holds_nothing_back() {
 
 #[test]
 fn a_baseline_that_was_named_by_hand_stays_over_looks_and_restarts() {
-    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     let world = World::new();
     let models = world.model("fraud", "") + "baselines: {refresh_interval: 1s}\n";
     let config = world.write_config("state", "one", &models);
@@ -126,6 +127,47 @@ fn a_baseline_that_was_named_by_hand_stays_over_looks_and_restarts() {
     let daemon = Daemon::start(&config);
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(digest(&daemon), named);
+}
+
+#[test]
+fn a_folder_that_changes_is_taken_up_when_it_has_stayed_the_same_or_by_a_command() {
+    let world = World::new();
+    let folder = world.path("parts");
+    fs::create_dir(&folder).unwrap();
+    train(&folder.join("part-0.parquet"), false);
+    let reference = world.reference().display().to_string();
+    let model = world.model("fraud", "").replace(&reference, &folder.display().to_string());
+    // With an hour between two looks, what a file event shows is only the first of them.
+    let config = world.write_config(
+        "state",
+        "one",
+        &format!("{model}baselines: {{refresh_interval: 1h}}\n"),
+    );
+    fs::write(world.path("token"), TOKEN).unwrap();
+    let with_token = format!("token_file: \"{}\", public:", world.path("token").display());
+    let text = fs::read_to_string(&config).unwrap().replacen("public:", &with_token, 1);
+    fs::write(&config, &text).unwrap();
+
+    let daemon = Daemon::start(&config);
+    let digest = |daemon: &Daemon, before: &Value| {
+        let other = |m: &Value| {
+            let digest = &m["baseline"]["digest"];
+            digest.is_string() && digest != before
+        };
+        daemon.until("fraud", "another baseline", other)["baseline"]["digest"].clone()
+    };
+    let first = digest(&daemon, &Value::Null);
+    train(&folder.join("part-1.parquet"), true);
+    daemon.says(&["may still be being written", "fraud"]);
+    assert_eq!(daemon.model("fraud")["baseline"]["digest"], first);
+    assert_eq!(daemon.put("/api/v1/models/fraud/baseline", TOKEN, "{}"), 200);
+    let second = digest(&daemon, &first);
+    daemon.kill();
+
+    fs::write(&config, text.replace("refresh_interval: 1h", "refresh_interval: 1s")).unwrap();
+    let daemon = Daemon::start(&config);
+    train(&folder.join("part-2.parquet"), true);
+    digest(&daemon, &second);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(super) fn add(baseline: &mut Baseline, spec: &Spec) {
         pane_ms: PANE,
         span_ms: 7 * 86_400_000,
         days: 7,
+        hours: Default::default(),
     });
 }
 
