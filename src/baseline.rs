@@ -187,7 +187,10 @@ impl FeatureBaseline {
     /// The feature as decoders and counters see it.
     pub fn feature(&self) -> Feature {
         let boolean = match &self.cells {
-            Cells::Numeric(_) => false,
+            // Booleans of a file are counted as 1 and 0, too.
+            Cells::Numeric(cells) => {
+                (cells.lowest, cells.highest) == (0.0, 1.0) && self.distinct == 2
+            }
             Cells::Categorical(cells) => cells.boolean,
         };
         Feature { name: self.name.clone(), role: self.role, kind: self.kind, boolean }

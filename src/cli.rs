@@ -1,5 +1,7 @@
 //! The command line: one file per command, and the exit codes that scripts rely on.
 
+use std::io;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -131,11 +133,25 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => ExitCode::from(code),
+        Err(error) if error.downcast_ref().is_some_and(is_closed) => ExitCode::from(OK),
         Err(error) => {
             report_error(&error);
             ExitCode::from(if error.is::<BadInput>() { BAD_INPUT } else { FAILURE })
         }
     }
+}
+
+/// Prints a result. Whoever reads only its first lines (`| head`, `| grep -q`) has what they want, and the
+/// exit code stays what the result says.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if is_closed(&error) => Ok(()),
+        written => written,
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// The values of `--profile`.

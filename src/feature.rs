@@ -68,8 +68,7 @@ pub struct Feature {
     pub name: String,
     pub role: Role,
     pub kind: Kind,
-    /// For a categorical feature whose reference column is boolean: live booleans are written the
-    /// way the reference writes them (`true`/`false`), and 1/0 count as booleans too.
+    /// The reference has two values, `true` and `false` or 1 and 0: live booleans and 1/0 are the same.
     pub boolean: bool,
 }
 

@@ -227,7 +227,9 @@ fn blank(planned: &Planned) -> FeatureBaseline {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Float32Array, Int32Array, Int64Array, StringArray};
+    use arrow::array::{
+        BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, StringArray,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -404,5 +406,27 @@ mod tests {
         let Cells::Categorical(cells) = &feature.cells else { panic!("{feature:?}") };
         assert!(cells.boolean && feature.feature().boolean);
         assert_eq!(cells.categories, ["false", "true"]);
+    }
+
+    #[test]
+    fn a_number_that_is_0_or_1_may_come_as_a_boolean_and_no_other() {
+        let of = |values: [i32; 2]| {
+            let array = Int32Array::from_iter_values((0..300).map(|i| values[i % 3 / 2]));
+            build(&(Arc::new(array) as ArrayRef), Kind::Numeric, true).feature().boolean
+        };
+        assert!(of([0, 1]));
+        assert!(!of([0, 2]) && !of([-1, 1]));
+        let parts = Float64Array::from_iter_values((0..300).map(|i| f64::from(i % 3) / 2.0));
+        assert!(!build(&(Arc::new(parts) as ArrayRef), Kind::Numeric, true).feature().boolean);
+    }
+
+    #[test]
+    fn narrow_floats_of_a_dictionary_are_written_as_people_write_them() {
+        let values = Float32Array::from(vec![0.1, 2.5]);
+        let keys = Int32Array::from_iter_values((0..300).map(|i| i % 2));
+        let array: ArrayRef = Arc::new(DictionaryArray::new(keys, Arc::new(values)));
+        let feature = build(&array, Kind::Categorical, true);
+        let Cells::Categorical(cells) = &feature.cells else { panic!("{feature:?}") };
+        assert_eq!(cells.categories, ["0.1", "2.5"]);
     }
 }

@@ -11,17 +11,30 @@ use crate::histogram::Storage;
 
 /// A column of a Parquet file, reference or live, as `histogram::count` takes it.
 pub fn live_column(array: &ArrayRef, kind: Kind) -> Column {
-    let array = match (kind, array.data_type()) {
-        // Written as `0.1`, so the category is `0.1`, not `0.10000000149011612`.
-        (Kind::Categorical, DataType::Float32) => {
-            shortest(array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())))
-        }
-        (Kind::Categorical, DataType::Float16) => {
-            shortest(array.as_primitive::<Float16Type>().iter().map(|v| v.map(|v| v.to_string())))
-        }
-        _ => widen(array),
+    let array = match kind {
+        Kind::Categorical => as_written(array),
+        Kind::Numeric => widen(array),
     };
     Column { array, absent: Vec::new() }
+}
+
+/// Narrow floats as they are written: the category is `0.1`, not `0.10000000149011612`.
+fn as_written(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float32 => {
+            shortest(array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())))
+        }
+        DataType::Float16 => {
+            shortest(array.as_primitive::<Float16Type>().iter().map(|v| v.map(|v| v.to_string())))
+        }
+        DataType::Dictionary(_, values)
+            if matches!(**values, DataType::Float32 | DataType::Float16) =>
+        {
+            let dictionary = array.as_any_dictionary();
+            dictionary.with_values(as_written(dictionary.values()))
+        }
+        _ => widen(array),
+    }
 }
 
 /// What the reference column stores, so that live values can be rounded to it.

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::baseline::{Baseline, Convention, FeatureBaseline, FeatureOverride, Overrides};
-use crate::cli::{BAD_INPUT, OK, profiles};
+use crate::cli::{self, BAD_INPUT, OK, profiles};
 use crate::decide::time::rfc3339;
 use crate::feature::Kind;
 use crate::fetch;
@@ -158,7 +158,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<u8> {
     let Some(baseline) = read(&reading)? else { return Ok(BAD_INPUT) };
     write_whole(&args.output, baseline.to_json().as_bytes())
         .with_context(|| format!("can't write the profile to {}", args.output.display()))?;
-    print(&match args.format {
+    cli::print(&match args.format {
         Format::Table => table(&baseline),
         Format::Json => pretty(&summary(&baseline)),
     })?;
@@ -191,7 +191,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<u8> {
             }
         }
     };
-    print(&text)?;
+    cli::print(&text)?;
     Ok(OK)
 }
 
@@ -229,14 +229,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&partial, path)
-}
-
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `driftd baseline show x | head` is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }
 
 fn complain(text: &str) -> io::Result<()> {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::io::IsTerminal;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -198,7 +197,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
             comparison.to_json()
         }
     };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    cli::print(&text)?;
     Ok(match comparison.verdict {
         Outcome::Stable => cli::OK,
         Outcome::Drifted => cli::DRIFT,

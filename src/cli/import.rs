@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::cli::{BAD_INPUT, FAILURE, OK, report_error};
+use crate::cli::{self, BAD_INPUT, FAILURE, OK, report_error};
 use crate::config::quote;
 use crate::decide::check::{CHECKS_MAX, Check, NUMBERS_MAX, Range, Severity, numbers};
 use crate::feature::{canonical_boolean, canonical_number};
@@ -136,7 +135,7 @@ impl Imported {
 
     #[expect(clippy::print_stderr, reason = "what is left out is for people, on standard error")]
     fn print(&self, file: &Path) -> io::Result<()> {
-        io::stdout().lock().write_all(self.yaml(file).as_bytes())?;
+        cli::print(&self.yaml(file))?;
         for note in &self.notes {
             eprintln!("note: {note}");
         }

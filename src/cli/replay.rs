@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::io::IsTerminal;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -164,11 +163,7 @@ fn print(args: &Args, replayed: &Replay) -> anyhow::Result<()> {
         Format::Text => text::text(replayed),
         Format::Json => replayed.to_json(),
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads only the first lines of it has what they want.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    Ok(cli::print(&text)?)
 }
 
 /// The range that was asked for of `topic`, and what it is called.

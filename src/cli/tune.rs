@@ -1,7 +1,5 @@
 //! `driftd tune`: thresholds, window and pane for the user's data and budget, and what they will see.
 
-use std::io;
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -78,9 +76,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         Format::Text => text::text(&tuned, &config::to_yaml(&tuned.config)),
         Format::Json => serde_json::to_string(&tuned)? + "\n",
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads only the first lines of it has what they want.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(cli::OK),
-        written => Ok(written.map(|()| cli::OK)?),
-    }
+    cli::print(&text)?;
+    Ok(cli::OK)
 }

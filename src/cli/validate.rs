@@ -244,7 +244,7 @@ impl Findings {
             return writeln!(out);
         }
         let file = &args.source.config;
-        io::stdout().lock().write_all(self.as_text().as_bytes())?;
+        cli::print(&self.as_text())?;
         for warning in &self.warnings {
             eprintln!("warning: {}", warning.shown(file));
         }

@@ -42,11 +42,17 @@ pub(crate) fn from_float(number: f64, unit: TimeUnit) -> Result<i64, BadTime> {
     checked(ms).map_err(|_| looks_like(number as i128))
 }
 
-/// A string in the declared unit: RFC 3339, or local to the declared time zone.
+/// A string in the declared unit: digits, as some writers put 64-bit integers; RFC 3339, or local to the
+/// declared time zone.
 pub(crate) fn from_text(text: &str, time: &EventTime) -> Result<i64, BadTime> {
     if time.unit != TimeUnit::Rfc3339 {
-        let hint = text.parse::<Timestamp>().is_ok().then_some("looks like rfc3339");
-        return Err(hint.or_else(|| text.parse().ok().and_then(looks_like)));
+        if let Ok(number) = text.parse() {
+            return from_integer(number, time.unit);
+        }
+        if let Ok(number) = text.parse() {
+            return from_float(number, time.unit);
+        }
+        return Err(text.parse::<Timestamp>().is_ok().then_some("looks like rfc3339"));
     }
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return checked(timestamp.as_millisecond());
@@ -126,6 +132,17 @@ mod tests {
         assert_eq!(from_float(1.735_732_8e12, TimeUnit::S), Err(Some("looks like ms")));
         let ms = EventTime { unit: TimeUnit::Ms, ..rfc3339(None) };
         assert_eq!(from_text("2025-01-01T12:00:00Z", &ms), Err(Some("looks like rfc3339")));
+        assert_eq!(from_text("1735732800", &ms), Err(Some("looks like s")));
+        assert_eq!(from_text("soon", &ms), Err(None));
+        assert_eq!(from_text("NaN", &ms), Err(None));
+    }
+
+    #[test]
+    fn digits_in_quotes_are_a_number() {
+        let of = |unit| EventTime { unit, ..rfc3339(None) };
+        assert_eq!(from_text("1735732800000", &of(TimeUnit::Ms)), Ok(NOON));
+        assert_eq!(from_text("1735732800000000000", &of(TimeUnit::Ns)), Ok(NOON));
+        assert_eq!(from_text("1735732800.5", &of(TimeUnit::S)), Ok(NOON + 500));
     }
 
     #[test]

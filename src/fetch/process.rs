@@ -16,7 +16,7 @@ const REPLY_MAX: u64 = 1 << 30;
 const STDERR_MAX: u64 = 64 << 10;
 /// What a library may need to find the store and its certificates. Nothing else of the
 /// environment, where the daemon's own secrets may be, goes to a process that reads hostile files.
-const ENVIRONMENT: [&str; 30] = [
+const ENVIRONMENT: [&str; 31] = [
     "PATH",
     "HOME",
     "TZ",
@@ -26,6 +26,7 @@ const ENVIRONMENT: [&str; 30] = [
     "SSL_CERT_DIR",
     "HTTP_PROXY",
     "HTTPS_PROXY",
+    "ALL_PROXY",
     "NO_PROXY",
     "RUST_BACKTRACE",
     "LLVM_PROFILE_FILE",

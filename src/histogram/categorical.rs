@@ -3,20 +3,20 @@
 use std::sync::OnceLock;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{
-    DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
-};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type, UInt64Type};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::feature::{canonical_boolean, canonical_integer, canonical_number};
+use crate::feature::canonical_integer;
 use crate::histogram::Counts;
 use crate::histogram::numeric;
 
 mod memo;
+mod values;
 
 use memo::{Key, Memo};
+use values::category_of;
+pub use values::{Category, each_category};
 
 /// One cell per listed category, in that order, and a last cell `rest` for the other known ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,13 +54,19 @@ impl CategoricalCells {
     }
 
     /// The cell of a canonical string; `None` when the reference has never seen it.
+    ///
+    /// Booleans are as the reference writes them: `true` is found as 1 or `True` where it has no `true`.
     pub fn cell(&self, category: &str) -> Option<usize> {
-        let category = match category {
-            "1" if self.boolean => "true",
-            "0" if self.boolean => "false",
-            other => other,
+        let index = self.index.get_or_init(|| Index::of(self));
+        let other_spellings = match category {
+            "1" if self.boolean => return index.cell(self, "true"),
+            "0" if self.boolean => return index.cell(self, "false"),
+            "true" => ["1", "True"],
+            "false" => ["0", "False"],
+            other => return index.cell(self, other),
         };
-        self.index.get_or_init(|| Index::of(self)).cell(self, category)
+        let other = || other_spellings.into_iter().find_map(|other| index.cell(self, other));
+        index.cell(self, category).or_else(other)
     }
 }
 
@@ -107,144 +113,6 @@ impl Index {
             }
         }
         None
-    }
-}
-
-/// What one value of a categorical column is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Category<'a> {
-    /// Its canonical string.
-    Text(&'a str),
-    Nan,
-    PosInf,
-    NegInf,
-}
-
-/// Calls `visit` with every value of `array` that is not null, in order, with its row. False, and
-/// no call, when the array's type cannot be a category (times, lists, binary...).
-pub fn each_category(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
-    let mut text = String::new();
-    macro_rules! strings {
-        ($strings:expr) => {
-            for (row, value) in $strings.iter().enumerate() {
-                if let Some(value) = value {
-                    visit(row, Category::Text(value));
-                }
-            }
-        };
-    }
-    macro_rules! integers {
-        ($type:ty) => {
-            for (row, value) in array.as_primitive::<$type>().iter().enumerate() {
-                if let Some(value) = value {
-                    text.clear();
-                    canonical_integer(value, &mut text);
-                    visit(row, Category::Text(&text));
-                }
-            }
-        };
-    }
-    match array.data_type() {
-        DataType::Utf8 => strings!(array.as_string::<i32>()),
-        DataType::LargeUtf8 => strings!(array.as_string::<i64>()),
-        DataType::Utf8View => strings!(array.as_string_view()),
-        DataType::Boolean => {
-            for (row, value) in array.as_boolean().iter().enumerate() {
-                if let Some(value) = value {
-                    visit(row, Category::Text(canonical_boolean(value)));
-                }
-            }
-        }
-        DataType::Int8 => integers!(Int8Type),
-        DataType::Int16 => integers!(Int16Type),
-        DataType::Int32 => integers!(Int32Type),
-        DataType::Int64 => integers!(Int64Type),
-        DataType::UInt8 => integers!(UInt8Type),
-        DataType::UInt16 => integers!(UInt16Type),
-        DataType::UInt32 => integers!(UInt32Type),
-        DataType::UInt64 => integers!(UInt64Type),
-        DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _) => {
-            return each_float(array, visit);
-        }
-        DataType::Dictionary(_, _) => return each_of_dictionary(array, visit),
-        DataType::Null => {}
-        _ => return false,
-    }
-    true
-}
-
-fn each_float(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
-    let Some(values) = numeric::values(array) else { return false };
-    let mut text = String::new();
-    for (row, &value) in values.iter().enumerate() {
-        if array.is_null(row) {
-            continue;
-        }
-        visit(row, category_of(value, &mut text));
-    }
-    true
-}
-
-/// The category of a number, written to `text`.
-fn category_of(value: f64, text: &mut String) -> Category<'_> {
-    if value.is_nan() {
-        return Category::Nan;
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { Category::PosInf } else { Category::NegInf };
-    }
-    text.clear();
-    canonical_number(value, text);
-    Category::Text(text)
-}
-
-fn each_of_dictionary(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
-    let dictionary = array.as_any_dictionary();
-    // Arrow can't normalise keys of nothing; then every row is null.
-    if dictionary.values().is_empty() {
-        return true;
-    }
-    let mut texts: Vec<Option<OwnedCategory>> = vec![None; dictionary.values().len()];
-    let known = each_category(dictionary.values().as_ref(), &mut |key, category| {
-        texts[key] = Some(OwnedCategory::of(category));
-    });
-    let nulls = dictionary.nulls();
-    for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
-        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-            continue;
-        }
-        if let Some(Some(category)) = texts.get(key) {
-            visit(row, category.borrow());
-        }
-    }
-    known
-}
-
-#[derive(Clone)]
-enum OwnedCategory {
-    Text(String),
-    Nan,
-    PosInf,
-    NegInf,
-}
-
-impl OwnedCategory {
-    fn of(category: Category<'_>) -> Self {
-        match category {
-            Category::Text(text) => Self::Text(text.to_owned()),
-            Category::Nan => Self::Nan,
-            Category::PosInf => Self::PosInf,
-            Category::NegInf => Self::NegInf,
-        }
-    }
-
-    fn borrow(&self) -> Category<'_> {
-        match self {
-            Self::Text(text) => Category::Text(text),
-            Self::Nan => Category::Nan,
-            Self::PosInf => Category::PosInf,
-            Self::NegInf => Category::NegInf,
-        }
     }
 }
 
@@ -376,7 +244,7 @@ pub(super) fn count(cells: &CategoricalCells, array: &dyn Array, counts: &mut Co
         DataType::Int32 => tally
             .integers(array.as_primitive::<Int32Type>().iter(), |v| u64::from(v.cast_unsigned())),
         DataType::UInt32 => tally.integers(array.as_primitive::<UInt32Type>().iter(), u64::from),
-        DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _) => {
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             known = tally.floats(array);
         }
         DataType::Dictionary(_, _) => known = tally.dictionary(array),
@@ -398,13 +266,13 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, LargeStringArray,
-        StringArray, StringViewArray, TimestampSecondArray,
+        ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array,
+        LargeStringArray, StringArray, StringViewArray, TimestampSecondArray,
     };
-    use arrow::datatypes::Int32Type;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::feature::canonical_number;
 
     fn counted(cells: &CategoricalCells, array: &dyn Array) -> Counts {
         let mut counts = Counts::zero(cells.len());
@@ -460,6 +328,35 @@ mod tests {
         for array in arrays {
             assert_eq!(counted(&cells, &array).cells, [2, 1, 0]);
         }
+    }
+
+    #[test]
+    fn booleans_are_what_the_reference_calls_them() {
+        let live = BooleanArray::from(vec![true, false, true]);
+        for (no, yes) in [("0", "1"), ("False", "True"), ("false", "true")] {
+            let cells = CategoricalCells::new(vec![no.into(), yes.into()], vec![], false);
+            assert_eq!(counted(&cells, &live).cells, [1, 2, 0], "{yes}");
+        }
+        let both = CategoricalCells::new(vec!["1".into(), "true".into()], vec![], false);
+        let counts = counted(&both, &live);
+        assert_eq!((counts.cells, counts.unseen), (vec![0, 2, 0], 1), "its own spelling first");
+    }
+
+    #[test]
+    fn a_whole_decimal_keeps_every_digit_of_an_id() {
+        let id = 9_007_199_254_740_993;
+        let text = id.to_string();
+        let cells = CategoricalCells::new(vec![text], vec![], false);
+        let decimals = |units: i128, scale| {
+            Decimal128Array::from(vec![units]).with_precision_and_scale(38, scale).unwrap()
+        };
+        for array in [decimals(id, 0), decimals(id * 100, 2)] {
+            assert_eq!(counted(&cells, &array).cells, [1, 0]);
+        }
+        assert_eq!(counted(&cells, &decimals(id - 1, 0)).unseen, 1);
+        let part = CategoricalCells::new(vec!["12.5".into(), "3000".into()], vec![], false);
+        assert_eq!(counted(&part, &decimals(1250, 2)).cells, [1, 0, 0]);
+        assert_eq!(counted(&part, &decimals(3, -3)).cells, [0, 1, 0]);
     }
 
     #[test]

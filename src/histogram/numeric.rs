@@ -261,6 +261,12 @@ fn power_of(scale: i8) -> f64 {
     10f64.powi(i32::from(scale.unsigned_abs()))
 }
 
+/// The double nearest to `units` of `10^-scale`.
+pub(super) fn of_decimal(units: i128, scale: i8) -> f64 {
+    let power = power_of(scale);
+    if scale >= 0 { units as f64 / power } else { units as f64 * power }
+}
+
 /// 2^51: beyond it a double is within half a unit of the last place of a whole number of them.
 const WHOLE: f64 = 2_251_799_813_685_248.0;
 
@@ -300,13 +306,8 @@ pub fn values(array: &dyn Array) -> Option<Cow<'_, [f64]>> {
             array.as_primitive::<UInt64Type>().values().iter().map(|&v| v as f64).collect()
         }
         DataType::Decimal128(_, scale) => {
-            let power = power_of(*scale);
             let units = array.as_primitive::<Decimal128Type>().values().iter();
-            if *scale >= 0 {
-                units.map(|&v| v as f64 / power).collect()
-            } else {
-                units.map(|&v| v as f64 * power).collect()
-            }
+            units.map(|&units| of_decimal(units, *scale)).collect()
         }
         DataType::Boolean => {
             array.as_boolean().values().iter().map(|v| if v { 1.0 } else { 0.0 }).collect()

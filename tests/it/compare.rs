@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -114,6 +115,20 @@ fn the_same_data_again_is_stable_and_exits_0() {
             assert!(value == 0.0 || matches!(statistic.as_str(), "out_of_range" | "unseen"));
         }
     }
+}
+
+/// As in `driftd compare a b --format json | grep -q drifted`, which reads no further than it must.
+#[test]
+fn the_exit_code_is_the_verdict_also_when_nobody_reads_on() {
+    let folder = TempDir::new().unwrap();
+    let reference = rows(1, 20_000, 0.0).write(&folder, "r.parquet");
+    let live = rows(2, 4_000, 0.5).write(&folder, "l.parquet");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftd"));
+    command.arg("compare").arg(&reference).arg(&live).stdout(writer).stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(code(&output), 3, "{output:?}");
 }
 
 #[test]

@@ -73,21 +73,25 @@ fn rows(random: &mut Random, from: i64, minutes: i64, shift: f64) -> Vec<Row> {
     (0..minutes * RATE).map(row).collect()
 }
 
-fn write_parquet(path: &Path, rows: &[Row], with_time: bool) {
-    let amounts: ArrayRef = Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.amount)));
-    let countries: ArrayRef =
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.country)));
-    let times: ArrayRef =
-        Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|r| r.at_ms)));
-    let mut columns = vec![("amount", amounts), ("country", countries)];
-    if with_time {
-        columns.push(("ts", times));
-    }
+fn columns(rows: &[Row]) -> Vec<(&'static str, ArrayRef)> {
+    let amounts = Float64Array::from_iter_values(rows.iter().map(|r| r.amount));
+    let countries = StringArray::from_iter_values(rows.iter().map(|r| r.country));
+    let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|r| r.at_ms));
+    vec![("amount", Arc::new(amounts)), ("country", Arc::new(countries)), ("ts", Arc::new(times))]
+}
+
+fn write_columns(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let mut writer =
         ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
+}
+
+fn write_parquet(path: &Path, rows: &[Row], with_time: bool) {
+    let mut columns = columns(rows);
+    columns.retain(|(name, _)| with_time || *name != "ts");
+    write_columns(path, columns);
 }
 
 /// A folder with a baseline and a configuration.
@@ -441,6 +445,40 @@ fn told_alike(output: &str) {
     let sentence = explanation.split(&format!("; the {output}")).nth(1).unwrap();
     let last = events.last().unwrap()["explanation"].as_str().unwrap();
     assert!(last.contains(sentence), "{sentence}\n{last}");
+}
+
+/// The first whole window is its reference, in a table as in lines.
+#[test]
+fn an_output_that_the_baseline_lacks_is_tested_in_tables_too() {
+    let world = World::new();
+    let mut config = world.config("nowhere:9092");
+    let model = &mut config["models"][0];
+    model["fields"]["prediction"] = json!("/prediction");
+    model["drift_config"]["thresholds"] =
+        json!({"psi_alert": 50, "psi_retrain": 60, "prediction_drift_p_value": 0.05});
+    let policy = world.write_config("policy.yaml", &config);
+    let mut random = Random(3);
+    let mut all = rows(&mut random, 0, 20, 0.0);
+    all.extend(rows(&mut random, 20, 20, 1.0));
+    let with_prediction = |row: &Row| {
+        let mut record: Value = serde_json::from_str(&row.json()).unwrap();
+        record["prediction"] = json!(row.amount);
+        record.to_string()
+    };
+    let lines: Vec<String> = all.iter().map(with_prediction).collect();
+    let (of_lines, _) = replayed(&[&world.write_lines("rows.ndjson", &lines), "-c", &policy]);
+    let warned = |told: &Value| {
+        let events = told["events"].as_array().unwrap().clone();
+        events.iter().filter(|event| event["feature"] == "prediction").count()
+    };
+    assert_eq!(warned(&of_lines), 1, "{}", of_lines["events"]);
+
+    let table = world.path("rows.parquet");
+    let mut predicted = columns(&all);
+    predicted.push(("prediction", Arc::clone(&predicted[0].1)));
+    write_columns(&table, predicted);
+    let (of_table, _) = replayed(&[table.to_str().unwrap(), "-c", &policy]);
+    assert_eq!(decided(&of_table), decided(&of_lines));
 }
 
 #[test]

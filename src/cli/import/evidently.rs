@@ -24,6 +24,7 @@ pub(super) fn import(report: &Value) -> Result<Imported, String> {
         );
     };
     let (mut out, mut lines) = (Imported::default(), Lines::new());
+    let mut min_share = None;
     for (at, one) in all.iter().enumerate() {
         let config = &one["config"];
         let metric = config["type"].as_str().and_then(|name| name.strip_prefix(METRIC));
@@ -38,14 +39,14 @@ pub(super) fn import(report: &Value) -> Result<Imported, String> {
         match metric {
             "ValueDrift" => drift(&mut out, &mut lines, config),
             "DriftedColumnsCount" => {
-                if let Ok(Some(share)) = number(config, "drift_share") {
-                    out.drift_config.push(format!("min_share: {}", shown(share)));
-                }
+                let share = number(config, "drift_share").ok().flatten();
+                min_share = min_share.into_iter().chain(share).reduce(f64::min);
                 tests(&mut out, metric, config, "tests", None);
             }
             metric => tested(&mut out, metric, config),
         }
     }
+    out.drift_config.extend(min_share.map(|share| format!("min_share: {}", shown(share))));
     thresholds(&mut out, lines);
     Ok(out)
 }
@@ -120,7 +121,8 @@ fn tested(out: &mut Imported, metric: &str, config: &Value) {
         _ => None,
     };
     let outside = |range: Range| match range {
-        [None, Some(high)] => Some(rest(high)),
+        // A share is never under 0.
+        [None | Some(0.0), Some(high)] => Some(rest(high)),
         _ => None,
     };
     let ends = || match (number(config, "left"), number(config, "right")) {

@@ -212,7 +212,7 @@ impl<'a, S: Simd> Walk<'a, S> {
         }
     }
 
-    /// A boolean is a number only where the reference's booleans were declared numeric.
+    /// A boolean is a number only where the reference has no numbers but 0 and 1.
     fn boolean(&mut self, value: bool, kind: Kind, is_boolean: bool) -> Slot {
         match kind {
             Kind::Numeric if is_boolean => Slot::Number(if value { 1.0 } else { 0.0 }),

@@ -14,6 +14,7 @@ use arrow::row::SortField;
 
 use crate::baseline::Baseline;
 use crate::baseline::FeatureBaseline;
+use crate::baseline::Unusable;
 use crate::baseline::live_column;
 use crate::decode::Batch;
 use crate::decode::Decoder;
@@ -142,7 +143,9 @@ fn fingerprints(table: &RecordBatch) -> Vec<u64> {
 /// What a feature has in a table; a column that is not there is missing in every row.
 fn column_of(table: &RecordBatch, feature: &FeatureBaseline) -> Column {
     let found: Option<&ArrayRef> = table.column_by_name(&feature.name);
-    match found.filter(|_| feature.unusable.is_none()) {
+    // The first full window is the reference of what comes out of a model, where the baseline has none.
+    let watched = matches!(feature.unusable, None | Some(Unusable::NoReference));
+    match found.filter(|_| watched) {
         Some(array) => live_column(array, feature.kind),
         None => {
             let rows = table.num_rows();

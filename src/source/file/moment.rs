@@ -102,7 +102,11 @@ pub(super) fn of_lines(
         return Ok(RowTime::Spread { rows_per_pane });
     }
     if let (None, Some(configured)) = (&asked.column, configured) {
-        return Ok(RowTime::Field(configured.clone()));
+        return Ok(RowTime::Field(EventTime {
+            pointer: configured.pointer.clone(),
+            unit: asked.unit.unwrap_or(configured.unit),
+            time_zone: asked.zone.clone().or_else(|| configured.time_zone.clone()),
+        }));
     }
     let path = path.display().to_string();
     let Some(first) = first else { return Err(Error::Nothing { path }) };
@@ -300,6 +304,21 @@ mod tests {
         let zone = Zone::try_from("Europe/Paris".to_owned()).ok();
         let paris = TimeAsked { zone, ..TimeAsked::default() };
         assert_eq!(shown(&local, &paris), "`/ts` (rfc3339 in Europe/Paris)");
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_before_what_is_configured() {
+        let record = json!({"ts": "2025-01-01 12:00:00"});
+        let configured =
+            EventTime { pointer: pointer("ts").unwrap(), unit: TimeUnit::Ms, time_zone: None };
+        let of = |asked: &TimeAsked| {
+            let first = record.as_object().cloned();
+            of_lines(Path::new("a.ndjson"), first, asked, Some(&configured)).unwrap().describe()
+        };
+        assert_eq!(of(&TimeAsked::default()), "`/ts` (ms)");
+        let zone = Zone::try_from("Europe/Paris".to_owned()).ok();
+        let asked = TimeAsked { unit: Some(TimeUnit::Rfc3339), zone, ..TimeAsked::default() };
+        assert_eq!(of(&asked), "`/ts` (rfc3339 in Europe/Paris)");
     }
 
     #[test]
