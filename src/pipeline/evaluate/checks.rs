@@ -90,7 +90,7 @@ impl Evaluate {
         }
         let specs = self.specs.clone();
         let (checks, known) = (&specs[model].model.checks, &self.models[model].state.checks);
-        let at = (self.decided_end_ms(model), now_ms);
+        let at = self.told_at(model, now_ms);
         let untold = known.untold(checks);
         if !untold.is_empty() {
             self.tell_violated(model, &untold, at);

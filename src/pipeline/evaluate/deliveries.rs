@@ -172,7 +172,7 @@ impl Evaluate {
     /// A trigger was taken: whoever follows the incident is told, and that earlier trouble is over.
     fn tell_accepted(&mut self, id: &str, target: &str, result: Outcome, now_ms: i64) {
         let Some(model) = self.triggered_by(target) else { return };
-        let at = (self.decided_end_ms(model), now_ms);
+        let at = self.told_at(model, now_ms);
         let how = match result {
             Outcome::AlreadyThere => "had the retraining already",
             _ => "has accepted the retraining",
@@ -220,7 +220,7 @@ impl Evaluate {
             return;
         }
         self.dirty = true;
-        let at = (self.decided_end_ms(model), now_ms);
+        let at = self.told_at(model, now_ms);
         match state {
             RunState::Missing => {
                 let summary = format!(

@@ -29,7 +29,7 @@ impl Evaluate {
             }
         }
         for (model, incident) in closed {
-            self.tell_closed(model, &incident, (self.decided_end_ms(model), now_ms));
+            self.tell_closed(model, &incident, self.told_at(model, now_ms));
         }
         for told in gone {
             self.end_gone(&told, now_ms);

@@ -188,6 +188,11 @@ impl Evaluate {
         self.models[model].state.decided_end_ms.unwrap_or_default()
     }
 
+    /// The event time that people are told, which is the present before the first pane; and the time of telling.
+    pub(super) fn told_at(&self, model: usize, now_ms: i64) -> (i64, i64) {
+        (self.models[model].state.decided_end_ms.unwrap_or(now_ms), now_ms)
+    }
+
     /// Incidents that have been waiting for too long, or that nothing can come of any more.
     pub(super) fn age_incidents(&mut self, now_ms: i64) {
         let mut marks = Vec::new();

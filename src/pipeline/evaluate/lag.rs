@@ -40,7 +40,7 @@ impl Evaluate {
             Audience::Sre => ("data_quality", ""),
             Audience::Ml => ("data_quality_old", "for more than a day, "),
         };
-        let at = (self.decided_end_ms(model), now_ms);
+        let at = self.told_at(model, now_ms);
         let id = self.trouble_id(model, ("lag of the feed", suffix), lag.audience(), now_ms);
         match self.news(model, &id, lag.audience()) {
             News::Waits => false,

@@ -74,7 +74,7 @@ impl Evaluate {
         }
         let Some(trouble) = trouble(quality, &self.models[model]) else { return };
         let told = (format!("{}: {trouble}", self.specs[model].name()), kind);
-        let (about, at) = ((Kind::DataQuality, id, None), (self.decided_end_ms(model), now_ms));
+        let (about, at) = ((Kind::DataQuality, id, None), self.told_at(model, now_ms));
         if self.notify_audience(model, about, told, at, Audience::Sre) {
             self.models[model].told_qualities.push(quality);
         }
@@ -91,7 +91,7 @@ impl Evaluate {
             }
             let about = (Kind::DataQuality, format!("{began}.over"), None);
             let told = (format!("{name}: its data can be trusted again"), OVER);
-            let at = (self.decided_end_ms(model), now_ms);
+            let at = self.told_at(model, now_ms);
             self.notify_audience(model, about, told, at, audience);
         }
     }
@@ -146,12 +146,13 @@ pub(crate) fn quality(evaluator: &ModelEvaluator) -> Quality {
     let policy = &evaluator.spec.policy;
     let nothing_matches = evaluator.ring.records() >= policy.min_records
         && evaluator.ring.live().iter().all(|c| c.missing == c.records());
-    if nothing_matches {
+    // First of all: what the last records were like says nothing of the time without any.
+    if evaluator.stale {
+        Quality::Stale
+    } else if nothing_matches {
         Quality::Misconfigured
     } else if is_rejected(evaluator) {
         Quality::Fault
-    } else if evaluator.stale {
-        Quality::Stale
     } else if evaluator.lag.is_some() {
         Quality::Fault
     } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {

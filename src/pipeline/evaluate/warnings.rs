@@ -81,7 +81,7 @@ impl Evaluate {
                 format!("{}: {}", self.specs[model].name(), drift.unwrap_or_default())
             }
         };
-        let at = (self.decided_end_ms(model), now_ms);
+        let at = self.told_at(model, now_ms);
         self.notify(model, (Kind::Warning, id, None), (summary, WARNING), at);
     }
 
@@ -89,7 +89,7 @@ impl Evaluate {
         let (name, why) = (self.specs[model].name(), self.explanation(model));
         let summary = format!("{name}: the {what} is over: {why}");
         let about = (Kind::Recovered, format!("{began}.over"), None);
-        let at = (self.decided_end_ms(model), now_ms);
+        let at = self.told_at(model, now_ms);
         self.notify(model, about, (summary, "healthy"), at);
     }
 

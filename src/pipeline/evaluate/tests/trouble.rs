@@ -90,6 +90,30 @@ async fn silence_that_comes_back_for_good_is_told_again_though_people_heard_that
     assert_eq!(fed.verdicts(OF_FEED), ["stale", "ok", "stale", "ok"]);
 }
 
+#[tokio::test]
+async fn silence_is_silence_whatever_the_last_records_were_like() {
+    let dir = TempDir::new().unwrap();
+    let mut fed = Fed::start(dir.path(), 0, 0);
+    fed.panes(13, false);
+    fed.rejects = RECORDS;
+    fed.panes(2, false);
+    assert_eq!(fed.tick().models[0].quality, Quality::Fault);
+    silent(&mut fed);
+    assert_eq!(fed.verdicts(OF_FEED), ["fault", "stale"]);
+}
+
+#[tokio::test]
+async fn what_is_told_before_the_first_pane_is_of_the_present() {
+    let dir = TempDir::new().unwrap();
+    let mut fed = Fed::start(dir.path(), 0, 0);
+    fed.now_ms = START;
+    silent(&mut fed);
+    let pending = fed.evaluate.log.ledger().pending();
+    let announcement = &pending.first().unwrap().delivery.announcement;
+    assert_eq!(announcement.timestamp[..10], *"2026-01-01");
+    assert_eq!(announcement.data.window.end[..10], *"2026-01-01");
+}
+
 /// Half of the values are missing.
 fn nulls(fed: &mut Fed, panes: i64) {
     fed.missing = RECORDS / 2;
