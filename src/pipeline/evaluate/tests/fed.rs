@@ -1,6 +1,7 @@
 //! Evaluation that a test feeds, event by event.
 
 use super::*;
+use crate::pipeline::panes;
 
 /// Evaluation with one model, fed by one partition that only this test knows.
 pub(super) struct Fed {
@@ -135,7 +136,7 @@ impl Fed {
             applied_through: self.next_offset(),
             pane,
         };
-        let record = crate::pipeline::panes::partial(&partial);
+        let record = panes::partial(&partial);
         let records = vec![(partial.partition.clone(), record)];
         self.evaluate.store.append_panes("fraud", partial.rules, records).unwrap();
         self.tell(Counted::Partials { model: 0, partials: vec![partial] });
