@@ -209,11 +209,12 @@ fn line(topic: &str, record: &Sampled, fate: &Fate) -> String {
     match fate {
         Fate::Row { event_ms, values } => {
             let shown = values.iter().map(|tapped| {
-                let value = tapped.value.as_deref().map(|value| value.escape_debug().to_string());
+                let name = tapped.feature.escape_debug();
+                let value = tapped.value.as_deref().map(str::escape_debug);
                 match (value, tapped.note) {
-                    (Some(value), None) => format!("{}={value}", tapped.feature),
-                    (Some(value), Some(note)) => format!("{}={value} ({note})", tapped.feature),
-                    (None, note) => format!("{} {}", tapped.feature, note.unwrap_or("null")),
+                    (Some(value), None) => format!("{name}={value}"),
+                    (Some(value), Some(note)) => format!("{name}={value} ({note})"),
+                    (None, note) => format!("{name} {}", note.unwrap_or("null")),
                 }
             });
             format!("{at}  {}  {}", rfc3339(*event_ms), shown.collect::<Vec<_>>().join("  "))
@@ -254,4 +255,23 @@ fn object(topic: &str, record: &Sampled, fate: &Fate) -> Value {
         Fate::NotOurs => out["other_model"] = true.into(),
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_move_the_cursor_is_written_out() {
+        let tapped = |feature: &str, value: Option<&str>| Tapped {
+            feature: feature.to_owned(),
+            value: value.map(str::to_owned),
+            number: None,
+            note: None,
+        };
+        let values = vec![tapped("a\u{1b}[2J", Some("b\u{1b}[2J")), tapped("c\n", None)];
+        let record = Sampled { partition: 0, offset: 7, timestamp_ms: 0, payload: None };
+        let shown = line("t", &record, &Fate::Row { event_ms: 0, values });
+        assert!(shown.ends_with("a\\u{1b}[2J=b\\u{1b}[2J  c\\n null"), "{shown}");
+    }
 }

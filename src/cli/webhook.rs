@@ -18,6 +18,7 @@ use crate::decide::{Announcement, Audience, Delivery, Kind};
 use crate::deliver::{Target, dry_render, parse_channel};
 use crate::pipeline;
 use crate::pipeline::BadInput;
+use crate::report::page::encode;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -78,7 +79,8 @@ struct Place {
     target: Target,
     model: String,
     baseline: String,
-    external_url: Option<String>,
+    /// The link to its page, as the daemon sends it.
+    report_url: Option<String>,
 }
 
 fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
@@ -104,7 +106,7 @@ fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
                     target,
                     model: model.name.clone(),
                     baseline: drift.reference_dataset.clone(),
-                    external_url: url.map(|url| format!("{url}/api/v1/models/{}", model.name)),
+                    report_url: url.map(|url| format!("{url}/models/{}", encode(&model.name))),
                 });
             }
         }
@@ -182,7 +184,7 @@ fn announcement(
                 noise_floor: None,
             }],
             training_window: Some(TrainingWindow { from, to }),
-            report_url: place.external_url.clone(),
+            report_url: place.report_url.clone(),
             report: Some(json!({"test": true})),
             ..Data::default()
         },

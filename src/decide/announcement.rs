@@ -54,6 +54,11 @@ impl Delivery {
         self.kind == Kind::DataQuality && self.id.contains(".checks")
     }
 
+    /// Whether it is about a run that never came, and not about a trigger that nobody took.
+    pub fn is_of_missing_run(&self) -> bool {
+        self.kind == Kind::DeliveryFailed && self.id.contains(".missing")
+    }
+
     /// The lasting thing that this message is about, by a name that is the same from its beginning to its
     /// end (the incident's id, or `driftd/<model>/<what>`), and what is said of it.
     pub fn story(&self) -> Option<(String, Act)> {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::decide::Act;
 use crate::decide::Delivery;
 use crate::decide::Kind;
+use crate::decide::time::millis;
 use crate::deliver::message;
 use crate::deliver::message::cut;
 use crate::deliver::rules::Rules;
@@ -70,7 +71,16 @@ impl Firing {
     pub(crate) fn again(&self, now_ms: i64, wall_ms: i64) -> Value {
         let mut sent = self.lock();
         sent.at_ms = now_ms;
-        sent.alerts.values().map(|alert| until(alert.clone(), wall_ms + LASTS_MS)).collect()
+        let again = |alert: &Value| lasting(alert.clone(), wall_ms, wall_ms + LASTS_MS);
+        sent.alerts.values().map(again).collect()
+    }
+
+    /// From its first attempt on, what is over is not sent again, whether its end is taken or not: without
+    /// it the alert ends by itself.
+    pub(crate) fn ending(&self, delivery: &Delivery) {
+        if let Some((story, Act::Ends)) = delivery.story() {
+            self.lock().alerts.remove(&story);
+        }
     }
 
     /// The next time they are all sent: at once, after a start.
@@ -92,14 +102,20 @@ pub(crate) fn body(
 ) -> Option<Value> {
     let (_, act) = delivery.story()?;
     let end_ms = match act {
-        Act::Begins => now_ms + LASTS_MS,
+        Act::Begins => now_ms.saturating_add(LASTS_MS),
         Act::Acknowledged => return None,
         Act::Ends => now_ms,
     };
-    Some(json!([until(alert(delivery, labels), end_ms)]))
+    Some(json!([lasting(alert(delivery, labels), now_ms, end_ms)]))
 }
 
-fn until(mut alert: Value, end_ms: i64) -> Value {
+/// It began by event time, but not after `now_ms`: producers' clocks may be ahead, and an alert that ends
+/// before it begins is refused.
+fn lasting(mut alert: Value, now_ms: i64, end_ms: i64) -> Value {
+    let begins_ms = alert["startsAt"].as_str().and_then(millis);
+    if begins_ms.is_some_and(|begins_ms| begins_ms > now_ms) {
+        alert["startsAt"] = rfc3339(now_ms).into();
+    }
     alert["endsAt"] = rfc3339(end_ms).into();
     alert
 }
@@ -163,5 +179,73 @@ fn name(delivery: &Delivery) -> (&'static str, &'static str) {
         Kind::DeliveryFailed => ("DriftdTriggerNotDelivered", "critical"),
         Kind::DataQuality if delivery.is_of_checks() => ("DriftdCheckViolated", "warning"),
         Kind::DataQuality => ("DriftdDataQuality", "warning"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Client, ClientConfig};
+    use crate::decide::announcement::Data;
+    use crate::decide::{Announcement, Audience};
+    use crate::deliver::credential::Credential;
+    use crate::deliver::poster::{Format, Poster};
+    use crate::setting::Secret;
+
+    /// 2026-01-01T00:00:00Z.
+    const NOW: i64 = 1_767_225_600_000;
+
+    /// A message of an incident that was decided so long after `NOW`.
+    fn message(kind: Kind, ahead_ms: i64) -> Delivery {
+        Delivery {
+            id: "i".to_owned(),
+            target: "alertmanager".to_owned(),
+            channel: None,
+            model: "fraud".to_owned(),
+            kind,
+            audience: Audience::Ml,
+            announcement: Announcement {
+                event_type: String::new(),
+                id: "i".to_owned(),
+                timestamp: rfc3339(NOW + ahead_ms),
+                data: Data { incident: Some("i".to_owned()), ..Data::default() },
+            },
+        }
+    }
+
+    fn span(alert: &Value) -> (i64, i64) {
+        let at = |key: &str| millis(alert[key].as_str().unwrap()).unwrap() - NOW;
+        (at("startsAt"), at("endsAt"))
+    }
+
+    #[test]
+    fn an_alert_begins_before_it_ends_whatever_the_clocks_of_producers_say() {
+        let labels = BTreeMap::new();
+        let of = |kind, ahead_ms| span(&body(&message(kind, ahead_ms), &labels, NOW).unwrap()[0]);
+        assert_eq!(of(Kind::Triggered, -7_000), (-7_000, LASTS_MS));
+        assert_eq!(of(Kind::Triggered, 2 * LASTS_MS), (0, LASTS_MS));
+        assert_eq!(of(Kind::Closed, -7_000), (-7_000, 0));
+        assert_eq!(of(Kind::Closed, 7_000), (0, 0));
+        let firing = Firing::default();
+        firing.taken(&message(Kind::Triggered, 2 * LASTS_MS), &labels, 0);
+        assert_eq!(span(&firing.again(0, NOW)[0]), (0, LASTS_MS));
+    }
+
+    #[tokio::test]
+    async fn an_alert_is_not_kept_once_its_end_was_tried_though_nobody_took_it() {
+        let format = Format::Alertmanager { labels: BTreeMap::new(), firing: Firing::default() };
+        let poster = Poster {
+            format,
+            // Nobody listens there.
+            url: Credential::Text(Secret::new("http://127.0.0.1:1")),
+            key: Credential::None,
+            allow_http: true,
+            timeout: std::time::Duration::from_secs(2),
+        };
+        poster.taken(&message(Kind::Triggered, 0), NOW);
+        assert!(poster.due_ms().is_some());
+        let client = Client::new(&ClientConfig::default()).unwrap();
+        poster.send(&client, &message(Kind::Closed, 0), NOW).await;
+        assert_eq!(poster.due_ms(), None);
     }
 }

@@ -47,14 +47,15 @@ struct Followed {
 }
 
 impl Runs {
-    pub(crate) fn add(&self, delivery: &Delivery, run: &str, since_ms: i64, now_ms: i64) {
+    /// A run that exists since `since_ms`, to be asked after from `due_ms` on.
+    pub(crate) fn add(&self, delivery: &Delivery, run: &str, since_ms: i64, due_ms: i64) {
         let mut runs = self.lock();
         if runs.iter().all(|known| known.delivery.id != delivery.id) {
             runs.push(Followed {
                 delivery: delivery.clone(),
                 run: run.to_owned(),
                 since_ms,
-                due_ms: now_ms,
+                due_ms,
                 asked: 0,
                 told: None,
             });
@@ -97,7 +98,9 @@ impl Runs {
                 );
                 None
             }
-            Ok(said) => {
+            // It waits for its turn.
+            Ok(None) => None,
+            Ok(Some(said)) => {
                 followed.run.clone_from(&said.run);
                 let patient = said.state == RunState::Missing && waited_ms < ms(schedule.missing);
                 let is_new = followed.told != Some(said.state) && !patient;
@@ -119,6 +122,11 @@ impl Runs {
     }
 }
 
+/// When a run that was started just now is asked after.
+pub(crate) fn first_ms(schedule: &Schedule, now_ms: i64) -> i64 {
+    now_ms.saturating_add(ms(schedule.ask.0))
+}
+
 /// Soon at first, when it may not be there yet, then less and less often.
 fn wait(schedule: &Schedule, asked: u32) -> Duration {
     let (first, most) = schedule.ask;
@@ -130,46 +138,54 @@ fn ms(span: Duration) -> i64 {
 }
 
 impl Webhook {
-    /// Asks the receiver how a run goes.
+    /// Asks the receiver how a run goes; `None` while it has only a place in a queue.
     ///
     /// # Errors
     /// It can't be asked, or gives no answer that can be understood.
-    async fn ask(&self, client: &Client, delivery: &Delivery, run: &str) -> Result<Said, String> {
+    async fn ask(
+        &self,
+        client: &Client,
+        delivery: &Delivery,
+        run: &str,
+    ) -> Result<Option<Said>, String> {
         let confirm = self.plan.provider.confirm.as_ref().ok_or("it can't be asked")?;
-        let said = |state, word: &str| Said {
-            state,
-            word: word.to_owned(),
-            page: None,
-            run: run.to_owned(),
+        let missing = || {
+            let (state, word, page) = (RunState::Missing, String::new(), None);
+            Ok(Some(Said { state, word, page, run: run.to_owned() }))
         };
         let Some(mut found) = self.get_json(client, delivery, confirm.url, run).await? else {
-            return Ok(said(RunState::Missing, ""));
+            return missing();
         };
         if let Some(list) = confirm.first_of {
             let first = found.pointer(list).and_then(|list| list.get(0)).cloned();
             match first {
                 Some(first) => found = first,
-                None => return Ok(said(RunState::Missing, "")),
+                None => return missing(),
             }
         }
-        let mut run = run.to_owned();
+        let mut called = run.to_owned();
         if let Some(then) = confirm.then.and_then(|at| found.pointer(at)).and_then(plan::word) {
-            run = then;
-            let Some(next) = self.get_json(client, delivery, confirm.url, &run).await? else {
-                return Ok(said(RunState::Missing, ""));
+            called = then;
+            let Some(next) = self.get_json(client, delivery, confirm.url, &called).await? else {
+                return missing();
             };
             found = next;
         }
+        // A run has a state from its first moment on, be it null; a place in a queue has none.
+        let is_queued =
+            confirm.then.is_some() && confirm.state.iter().all(|at| found.pointer(at).is_none());
         let mut states = confirm.state.iter().filter_map(|at| found.pointer(at)?.as_str());
         let word = states.next().unwrap_or_default().to_owned();
         let cancelled = found.get("cancelled").and_then(Value::as_bool) == Some(true);
         let state = match &*word {
             word if confirm.succeeded.contains(&word) => RunState::Succeeded,
             word if confirm.failed.contains(&word) || cancelled => RunState::Failed,
+            _ if is_queued => return Ok(None),
             _ => RunState::Running,
         };
-        let page = confirm.page.and_then(|at| found.pointer(at)).and_then(plan::word);
-        Ok(Said { state, word, page, run })
+        // Where it waited is no page of the run.
+        let page = confirm.page.filter(|_| !is_queued).and_then(|at| found.pointer(at));
+        Ok(Some(Said { state, word, page: page.and_then(plan::word), run: called }))
     }
 
     /// `None` where there is nothing.
@@ -192,5 +208,17 @@ impl Webhook {
             404 => Ok(None),
             status => Err(format!("it answered {status}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_asked_after_only_once_it_can_be_there() {
+        assert_eq!(first_ms(&Schedule::default(), 1_000), 11_000);
+        let first: Vec<u64> = (0..6).map(|n| wait(&Schedule::default(), n).as_secs()).collect();
+        assert_eq!(first, [10, 20, 40, 80, 160, 300]);
     }
 }

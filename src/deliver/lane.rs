@@ -7,7 +7,6 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
 use crate::deliver::Clock;
 use crate::deliver::Event;
@@ -186,7 +185,6 @@ impl Runner {
                 .map(|at| (self.now_ms)().saturating_add(at - self.steady_ms())),
             elapsed: begun.elapsed(),
         };
-        log(&event);
         self.events.send(event).await.map_err(|_| Deserted)
     }
 
@@ -203,30 +201,6 @@ impl Runner {
             // Nothing was sent yet, so stopping here loses nothing.
             () = self.stop.cancelled() => Err(Deserted),
             durable = asked => durable,
-        }
-    }
-}
-
-fn log(event: &Event) {
-    let Event::Outcome { id, target, n, result, detail, next_attempt_ms, .. } = event else {
-        return;
-    };
-    match result {
-        Outcome::Accepted | Outcome::AlreadyThere => {
-            info!(id, destination = target, attempt = n, ?result, detail, "delivered");
-        }
-        Outcome::Retry | Outcome::SlowRetry => {
-            warn!(
-                id,
-                destination = target,
-                attempt = n,
-                detail,
-                next_attempt_ms,
-                "delivery failed, trying again"
-            );
-        }
-        Outcome::Stopped | Outcome::GaveUp => {
-            error!(id, destination = target, attempt = n, ?result, detail, "not delivered");
         }
     }
 }

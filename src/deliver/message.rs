@@ -14,6 +14,8 @@ pub(crate) fn title(delivery: &Delivery) -> String {
         Kind::Recovered => "Drift warning over",
         Kind::Progress => "Retraining",
         Kind::Closed => "Incident closed",
+        Kind::DeliveryFailed if delivery.is_of_missing_run() && is_over => "Retraining goes on",
+        Kind::DeliveryFailed if delivery.is_of_missing_run() => "Retraining accepted, and NOT run",
         Kind::DeliveryFailed if is_over => "Retraining trigger delivered after all",
         Kind::DeliveryFailed => "Retraining trigger NOT delivered",
         Kind::DataQuality if delivery.is_of_checks() && is_over => "Checks pass again",
@@ -130,22 +132,37 @@ mod tests {
         assert_eq!(told(0.18, Some(0.01), 0.2), "psi 0.1800 - 0.0100 < 0.2000 since onset");
     }
 
-    #[test]
-    fn a_violated_check_is_told_apart_from_a_broken_feed() {
-        let of = |id: &str, verdict: &str| Delivery {
+    fn told(kind: Kind, id: &str, verdict: &str) -> Delivery {
+        Delivery {
             id: id.to_owned(),
             target: "slack".to_owned(),
             channel: None,
             model: "fraud".to_owned(),
-            kind: Kind::DataQuality,
+            kind,
             audience: Audience::Ml,
             announcement: Announcement {
-                event_type: "driftd.data_quality".to_owned(),
+                event_type: String::new(),
                 id: id.to_owned(),
                 timestamp: String::new(),
                 data: Data { verdict: verdict.to_owned(), ..Data::default() },
             },
-        };
+        }
+    }
+
+    #[test]
+    fn a_run_that_never_came_is_told_apart_from_a_trigger_that_was_not_delivered() {
+        let of = |id: &str, verdict: &str| title(&told(Kind::DeliveryFailed, id, verdict));
+        let undelivered = of("i.delivery_failed", "delivery_failed");
+        assert_eq!(undelivered, "Retraining trigger NOT delivered: fraud");
+        assert_eq!(of("i.missing", "missing"), "Retraining accepted, and NOT run: fraud");
+        assert_eq!(of("i.missing.over", OVER), "Retraining goes on: fraud");
+        let delivered = of("i.delivery_failed.over", OVER);
+        assert_eq!(delivered, "Retraining trigger delivered after all: fraud");
+    }
+
+    #[test]
+    fn a_violated_check_is_told_apart_from_a_broken_feed() {
+        let of = |id: &str, verdict: &str| told(Kind::DataQuality, id, verdict);
         assert_eq!(title(&of("a.checks", "check")), "Check violated: fraud");
         assert_eq!(title(&of("a.checks.over", OVER)), "Checks pass again: fraud");
         assert_eq!(title(&of("a.data_quality_old", "fault")), "Data quality: fraud");

@@ -69,6 +69,9 @@ impl Poster {
     }
 
     pub(crate) async fn send(&self, client: &Client, delivery: &Delivery, now_ms: i64) -> Answer {
+        if let Format::Alertmanager { firing, .. } = &self.format {
+            firing.ending(delivery);
+        }
         match self.message(delivery, now_ms) {
             Some((path, body)) => self.post(client, &path, body).await,
             None => Answer {
@@ -164,7 +167,7 @@ impl Poster {
 
     /// The request without its secrets, for `--dry-run`.
     pub(crate) fn show(&self, delivery: &Delivery) -> String {
-        let Some((path, mut body)) = self.message(delivery, 0) else {
+        let Some((path, mut body)) = self.message(delivery, i64::MAX) else {
             return "(nothing to say to this receiver)\n".to_owned();
         };
         let place = match (&self.format, &self.url) {

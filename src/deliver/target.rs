@@ -11,6 +11,7 @@ use crate::decide::Delivery;
 use crate::deliver::alertmanager::Firing;
 use crate::deliver::answer::Answer;
 use crate::deliver::credential::Credential;
+use crate::deliver::follow;
 use crate::deliver::follow::{News, Runs};
 use crate::deliver::notifiers;
 use crate::deliver::notifiers::{Notifiers, Reader, Receiver, Slack};
@@ -209,7 +210,7 @@ impl Target {
         match &self.service {
             Service::Webhook(webhook, runs) => {
                 if let Some(run) = reference.filter(|_| webhook.confirms()) {
-                    runs.add(delivery, run, now_ms, now_ms);
+                    runs.add(delivery, run, now_ms, follow::first_ms(&self.schedule, now_ms));
                 }
             }
             Service::Slack(_) => {}

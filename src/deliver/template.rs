@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::decide::Announcement;
 use crate::decide::announcement::Data;
+use crate::deliver::message::cut;
 
 /// A template that was checked: its placeholders exist, and it is JSON once they are filled in.
 #[derive(Clone, Debug)]
@@ -38,13 +39,17 @@ fn json<T: Serialize>(value: &T) -> Value {
     Value::Json(serde_json::to_string(value).expect("announcements are plain data"))
 }
 
-const FIELDS: [Field; 27] = [
+/// Characters that fit where databases have columns for short texts.
+const SHORT: usize = 200;
+
+const FIELDS: [Field; 28] = [
     Field { name: "id", read: |a| inside(&a.id) },
     Field { name: "type", read: |a| inside(&a.event_type) },
     Field { name: "timestamp", read: |a| inside(&a.timestamp) },
     Field { name: "model", read: |a| inside(&a.data.model) },
     Field { name: "model_version", read: |a| Value::Inside(a.data.model_version.clone()) },
     Field { name: "summary", read: |a| inside(&a.data.summary) },
+    Field { name: "summary_short", read: |a| inside(&cut(&a.data.summary, SHORT)) },
     Field { name: "incident", read: |a| Value::Inside(a.data.incident.clone()) },
     Field { name: "verdict", read: |a| inside(&a.data.verdict) },
     Field { name: "onset", read: |a| Value::Inside(a.data.onset.clone()) },

@@ -135,7 +135,9 @@ async fn a_jenkins_build_is_followed_from_the_queue_on() {
         ("POST", _) => Said::With(201, "location", "https://jenkins.internal/queue/item/5/".to_owned()),
         (_, "/queue/item/5/api/json") => {
             let build = json!({"executable": {"number": 9, "url": "https://jenkins.internal/job/retrain/9/"}});
-            Said::Json(200, nth(&mut queued, &[json!({"why": "In the quiet period"}), build]))
+            // Relative, and gone some minutes after the build has begun.
+            let place = json!({"why": "In the quiet period", "url": "queue/item/5/", "cancelled": false});
+            Said::Json(200, nth(&mut queued, &[place.clone(), place, build]))
         }
         (_, "/job/retrain/9/api/json") => {
             let result = nth(&mut built, &[Value::Null, json!("UNSTABLE")]);
@@ -150,8 +152,22 @@ async fn a_jenkins_build_is_followed_from_the_queue_on() {
     };
     let told_of = run_of(&trigger).await;
     let page = Some("https://jenkins.internal/job/retrain/9/");
-    let expected = [told(RunState::Running, "", None), told(RunState::Failed, "UNSTABLE", page)];
-    assert_eq!(told_of, expected);
+    let expected = [told(RunState::Running, "", page), told(RunState::Failed, "UNSTABLE", page)];
+    assert_eq!(told_of, expected, "a place in the queue is no run, and has no page");
+}
+
+#[tokio::test]
+async fn a_jenkins_build_that_is_taken_out_of_the_queue_has_failed() {
+    let jenkins = Fake::start(|seen| match &*seen.method {
+        "POST" => Said::With(201, "location", "https://jenkins.internal/queue/item/5/".to_owned()),
+        _ => Said::Json(200, json!({"url": "queue/item/5/", "cancelled": true})),
+    })
+    .await;
+    let trigger = Trigger {
+        user: Some("driftd".to_owned()),
+        ..preset(Preset::Jenkins, jenkins.url("/job/retrain"), &[])
+    };
+    assert_eq!(run_of(&trigger).await, [told(RunState::Failed, "", None)]);
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ fn every_configuration_of_the_pages_is_valid() {
 fn config(folder: &Path, trigger: &str, notifiers: &str) -> String {
     let file = folder.join("driftd.yaml");
     let yaml = format!(
-        "kafka: {{brokers: 'k:9092'}}\ntopic: fraud\nreference_dataset: s3://b/r.parquet\n\
+        "kafka: {{brokers: 'k:9092'}}\ntopic: fraud\nhttp: {{external_url: 'https://driftd.example/'}}\nreference_dataset: s3://b/r.parquet\n\
          retraining_trigger: {trigger}\nnotifiers: {notifiers}\n"
     );
     fs::write(&file, yaml).unwrap();
@@ -121,6 +121,8 @@ async fn a_test_is_shown_or_sent_and_marked() {
     assert_eq!(events[0]["event_action"], "trigger");
     assert_eq!(events[1]["event_action"], "resolve", "nothing stays open");
     assert_eq!(events[0]["dedup_key"], events[1]["dedup_key"]);
+    let page = "https://driftd.example/models/fraud";
+    assert_eq!(events[0]["links"][0]["href"], page, "where the daemon's own messages lead");
     assert!(events[0]["payload"]["summary"].as_str().unwrap().contains("TEST"));
 
     let unknown = test("slack", &[]);

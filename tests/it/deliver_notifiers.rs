@@ -326,6 +326,31 @@ async fn alertmanager_has_the_alert_until_it_is_over() {
     assert_eq!(next.tell(message(Kind::Closed, "dismissed")).await, Some(vec![Outcome::Accepted]));
 }
 
+/// `POST /api/v2/alerts` refuses what ends before it begins.
+#[tokio::test]
+async fn alertmanager_takes_the_end_of_an_alert_that_began_by_a_clock_that_is_ahead() {
+    let time = |alert: &Value, key: &str| -> jiff::Timestamp {
+        alert[key].as_str().unwrap().parse().unwrap()
+    };
+    let fake = Fake::start(move |seen| {
+        let wrong = |alert: &Value| time(alert, "endsAt") < time(alert, "startsAt");
+        match body(seen).as_array().unwrap().iter().any(wrong) {
+            true => Said::Text(400, "start time must be before end time"),
+            false => Said::Text(200, ""),
+        }
+    })
+    .await;
+    let urls = vec![fake.url("")];
+    let alertmanager = Alertmanager { urls, allow_http: true, ..Alertmanager::default() };
+    let all = Notifiers { alertmanager: Some(alertmanager), ..Notifiers::default() };
+    let mut told = Told::new(&all, "alertmanager");
+    for (kind, verdict) in [(Kind::Triggered, "drifted"), (Kind::Closed, "dismissed")] {
+        let mut delivery = message(kind, verdict);
+        delivery.announcement.timestamp = "2200-01-01T00:00:00Z".to_owned();
+        assert_eq!(told.tell(delivery).await, Some(vec![Outcome::Accepted]), "{kind:?}");
+    }
+}
+
 #[test]
 fn each_audience_is_told_its_own() {
     let of =

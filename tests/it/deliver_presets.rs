@@ -441,6 +441,37 @@ async fn kubeflow_is_asked_for_the_run_before_one_is_made() {
     assert!(run.get("service_account").is_none(), "{run}");
 }
 
+/// As the API server does it: the workflow first, then its row, whose columns take 255 characters.
+#[tokio::test]
+async fn kubeflow_takes_the_longest_summary_and_starts_one_workflow() {
+    let mut workflows = 0;
+    let kubeflow = Fake::start(move |seen| {
+        if seen.method == "GET" {
+            return Said::Json(200, json!({}));
+        }
+        workflows += 1;
+        let run = body(seen);
+        let fits = |key: &str| run[key].as_str().unwrap().chars().count() <= 255;
+        if fits("display_name") && fits("description") {
+            Said::Json(200, json!({"run_id": format!("r-{workflows}"), "state": "PENDING"}))
+        } else {
+            let message = "Error 1406: Data too long for column 'Description' at row 1";
+            Said::Json(500, json!({"code": 13, "message": message}))
+        }
+    })
+    .await;
+    let trigger = preset(Preset::Kubeflow, kubeflow.url(""), &[("pipeline_id", "p-1")]);
+    let mut outbox = Outbox::for_trigger(&Trigger { confirm: Some(false), ..trigger });
+    let mut delivery = trigger_of(ID, "fraud");
+    delivery.announcement.data.summary = "fraud has drifted: für ".repeat(20);
+    outbox.send(delivery);
+    let told = outbox.until_final().await;
+    assert_eq!(results(&told), [Outcome::Accepted]);
+    assert_eq!(told[0].reference.as_deref(), Some("r-1"));
+    let said = body(&kubeflow.asked("POST")[0])["description"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("fraud has drifted: ") && said.ends_with('…'), "{said}");
+}
+
 #[tokio::test]
 async fn cloudevents_are_structured_or_binary() {
     let sink = Fake::start(|_| Said::Text(202, "")).await;

@@ -3,13 +3,14 @@
 use crate::deliver::provider::{Auth, Confirm, Lookup, Provider, RunFrom, Setting};
 use crate::deliver::rules::Rules;
 
-/// It keeps no key of ours, so runs of that name are asked for before one is made.
+/// It keeps no key of ours, so runs of that name are asked for before one is made. Its columns take 255
+/// characters, and it starts the workflow before it finds that out.
 pub(super) static PIPELINES: Provider = Provider {
     url: "{{webhook}}/apis/v2beta1/runs",
     standard_headers: false,
     body: r#"{
         "display_name": "driftd {{model}} {{id}}",
-        "description": "{{summary}}",
+        "description": "{{summary_short}}",
         "experiment_id": "{{with.experiment_id}}",
         "pipeline_version_reference": {
             "pipeline_id": "{{with.pipeline_id}}",
