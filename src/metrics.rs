@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::compare::Statistic;
 use crate::decide::view::View;
 use crate::decode::Reason;
-use crate::metrics::names::{COUNTERS, GAUGES, HISTOGRAMS, LAG, OLDEST, QUEUE, SNAPSHOT_AGE};
+use crate::metrics::names::{
+    COUNTERS, EVALUATION, GAUGES, HISTOGRAMS, LAG, OLDEST, QUEUE, SNAPSHOT_AGE, WATERMARK,
+};
 use crate::metrics::text::Families;
 
 mod drift;
@@ -59,7 +61,7 @@ pub fn families() -> Vec<About> {
     let mut all: Vec<About> = COUNTERS.iter().map(recorded("counter")).collect();
     all.extend(GAUGES.iter().map(recorded("gauge")));
     all.extend(HISTOGRAMS.iter().map(histogram));
-    all.extend([LAG, SNAPSHOT_AGE, QUEUE, OLDEST].map(about));
+    all.extend([WATERMARK, EVALUATION, LAG, SNAPSHOT_AGE, QUEUE, OLDEST].map(about));
     all.extend(drift::families().map(about));
     all.sort_by_key(|family| family.name);
     all
@@ -100,6 +102,9 @@ struct Inner {
 
 #[derive(Default)]
 struct Vanishing {
+    /// Event time up to which a model's records have come, and when it was last evaluated.
+    watermarks: BTreeMap<String, i64>,
+    evaluations: BTreeMap<String, i64>,
     lag: BTreeMap<(String, i32), u64>,
     queues: BTreeMap<String, (usize, Option<i64>)>,
     snapshot_ms: Option<i64>,
@@ -246,8 +251,7 @@ impl Metrics {
 
     /// `ms` since the epoch, in event time: the lowest watermark of the model's partitions.
     pub fn event_watermark(&self, model: &str, ms: i64) {
-        let name = "driftd_event_watermark_timestamp_seconds";
-        self.gauge(name, &[("model", model)]).set(seconds(ms));
+        self.vanishing().watermarks.insert(model.to_owned(), ms);
     }
 
     pub fn panes_closed(&self, model: &str, panes: u64) {
@@ -275,8 +279,14 @@ impl Metrics {
 
     pub fn evaluated(&self, model: &str, took: Duration, now_ms: i64) {
         self.histogram("driftd_evaluation_duration_seconds", &[]).record(took);
-        let name = "driftd_last_evaluation_timestamp_seconds";
-        self.gauge(name, &[("model", model)]).set(seconds(now_ms));
+        self.vanishing().evaluations.insert(model.to_owned(), now_ms);
+    }
+
+    /// The model is evaluated elsewhere from now on: how far it has come is another's to show.
+    pub fn released(&self, model: &str) {
+        let mut vanishing = self.vanishing();
+        vanishing.watermarks.remove(model);
+        vanishing.evaluations.remove(model);
     }
 
     /// `outcome` is a word of the deliverer's closed set, such as `accepted` or `retried`.
@@ -344,6 +354,12 @@ impl Metrics {
 
     fn render_vanishing(&self, out: &mut Families, now_ms: i64) {
         let vanishing = self.vanishing();
+        let of_models = [(WATERMARK, &vanishing.watermarks), (EVALUATION, &vanishing.evaluations)];
+        for (family, times) in of_models {
+            for (model, ms) in times {
+                out.set(family, &[("model", model.as_str())], seconds(*ms));
+            }
+        }
         for ((topic, partition), lag) in &vanishing.lag {
             let labels = [("topic", topic.as_str()), ("partition", &partition.to_string())];
             out.set(LAG, &labels, *lag as f64);
@@ -388,4 +404,30 @@ fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
 
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_model_has_come_is_shown_by_whoever_evaluates_it() {
+        let metrics = Metrics::new();
+        for model in ["fraud", "ranking"] {
+            metrics.event_watermark(model, 1_767_225_600_000);
+            metrics.evaluated(model, Duration::ZERO, 1_767_225_601_000);
+        }
+        let shown = |model: &str| {
+            let text = metrics.render(&View::default(), &Config::default(), 0);
+            let of = format!("{{model=\"{model}\"}}");
+            ["event_watermark", "last_evaluation"].map(|what| {
+                let name = format!("driftd_{what}_timestamp_seconds{of} ");
+                text.lines().find_map(|line| line.strip_prefix(&name).map(str::to_owned))
+            })
+        };
+        let both = ["1767225600", "1767225601"].map(|ms| Some(ms.to_owned()));
+        assert_eq!(shown("fraud"), both);
+        metrics.released("fraud");
+        assert_eq!((shown("fraud"), shown("ranking")), ([None, None], both));
+    }
 }

@@ -2,7 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::view::FeatureVerdict;
+use crate::compare::Statistic;
+use crate::decide::announcement::Kind;
+use crate::decide::policy::Level;
+use crate::decide::view::{FeatureVerdict, Verdict};
+use crate::decide::worst::ranked;
+
+/// Features that an incident holds with all their numbers: a record of the log has to fit into one message
+/// of Kafka.
+const FEATURES: usize = 200;
 
 /// Where an incident stands. `as_str` is what metrics and the API show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,6 +145,9 @@ impl Run {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target: String,
+    /// What was to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Kind>,
     pub n: u32,
     pub at: String,
     /// HTTP status, where there was an answer.
@@ -156,6 +167,80 @@ pub struct Evidence {
     pub window_end: String,
     pub records: u64,
     pub explanation: String,
-    /// The features over their threshold, worst first.
+    /// The features over their threshold, worst first; of very many the worst.
     pub features: Vec<FeatureVerdict>,
+    /// How many more there were.
+    #[serde(default)]
+    pub more_features: usize,
+}
+
+impl Evidence {
+    /// The features that are at `warning` or above, the worst first, as many as are kept, and how many more
+    /// there are.
+    pub fn worst_features(
+        verdicts: &[FeatureVerdict],
+        thresholds: &[(Statistic, Level, f64)],
+    ) -> (Vec<FeatureVerdict>, usize) {
+        let mut place = vec![usize::MAX; verdicts.len()];
+        for (rank, worst) in ranked(verdicts, thresholds).into_iter().enumerate() {
+            place[worst.at] = rank;
+        }
+        let is_over =
+            |at: &usize| matches!(verdicts[*at].verdict, Verdict::Warning | Verdict::Drifted);
+        let mut over: Vec<usize> = (0..verdicts.len()).filter(is_over).collect();
+        over.sort_by_key(|&at| (verdicts[at].verdict != Verdict::Drifted, place[at]));
+        let kept = over.iter().take(FEATURES).map(|&at| verdicts[at].clone()).collect();
+        (kept, over.len().saturating_sub(FEATURES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::decide::policy::default_thresholds;
+    use crate::decide::view::VerdictScore;
+    use crate::feature::{Kind as FeatureKind, Role};
+
+    fn verdict(at: usize, verdict: Verdict, psi: f64) -> FeatureVerdict {
+        let score = VerdictScore {
+            value: psi,
+            noise_floor: Some(0.01),
+            p_value: Some(1e-9),
+            threshold: Some(0.1),
+        };
+        let scores = Statistic::ALL.map(|statistic| (statistic, score));
+        FeatureVerdict {
+            feature: format!("feature_{at}_{}", "x".repeat(200)),
+            kind: FeatureKind::Numeric,
+            role: Role::Feature,
+            verdict,
+            reference_count: 20_000,
+            live_count: 1_000,
+            scores: BTreeMap::from(scores),
+            reason: None,
+            records_needed: None,
+            onset: None,
+            season: None,
+        }
+    }
+
+    #[test]
+    fn of_thousands_of_drifted_features_the_worst_are_kept_and_the_others_counted() {
+        let mut verdicts: Vec<_> =
+            (0..5_000).map(|at| verdict(at, Verdict::Drifted, 0.3 + 0.001 * at as f64)).collect();
+        verdicts.insert(0, verdict(9_000, Verdict::Warning, 0.15));
+        verdicts.insert(0, verdict(9_001, Verdict::Stable, 0.01));
+        let (kept, more) = Evidence::worst_features(&verdicts, &default_thresholds());
+        assert_eq!((kept.len(), more), (200, 4_801));
+        assert!(kept[0].feature.starts_with("feature_4999_"), "{}", kept[0].feature);
+        assert!(kept[199].feature.starts_with("feature_4800_"), "{}", kept[199].feature);
+        // A record of the log of which Kafka takes 8 MiB.
+        let bytes = serde_json::to_vec(&kept).unwrap().len();
+        assert!(bytes < 1 << 20, "{bytes}");
+        let (kept, more) = Evidence::worst_features(&verdicts[..3], &default_thresholds());
+        let names: Vec<&str> = kept.iter().map(|f| &f.feature[..12]).collect();
+        assert_eq!((names, more), (vec!["feature_0_xx", "feature_9000"], 0));
+    }
 }

@@ -186,10 +186,11 @@ impl Ledger {
         }
         outgoing.attempts = n;
         outgoing.first_attempt_ms.get_or_insert(at_ms);
-        let incident = incident_of(&outgoing.delivery).to_owned();
+        let (incident, kind) = (incident_of(&outgoing.delivery).to_owned(), outgoing.delivery.kind);
         if let Some(entry) = self.entry_mut(&incident) {
             entry.incident.attempts.push(Attempt {
                 target: target.to_owned(),
+                message: Some(kind),
                 n,
                 at: rfc3339(at_ms),
                 status: None,

@@ -57,6 +57,8 @@ pub struct ModelView {
     pub baseline_loaded_ms: Option<i64>,
     /// Live counts of the window, one per feature of the baseline, in its order.
     pub live: Vec<Counts>,
+    /// What is left of them where panes are withheld because of a fault: what scores rest on. `None` is all.
+    pub rest: Vec<Option<Counts>>,
     /// What each feature of a season is compared with, in the same order; `None` is all of its reference.
     pub references: Vec<Option<Counts>>,
     /// Closed panes that are kept, oldest first, without gaps.
@@ -91,6 +93,17 @@ impl ModelView {
         let (over, all) =
             watched.fold((0, 0), |(over, all), v| (over + u32::from(is_over(v)), all + 1_u32));
         (all > 0).then(|| f64::from(over) / f64::from(all))
+    }
+
+    /// Live counts of a feature that its scores rest on.
+    pub fn scored(&self, feature: usize) -> Option<&Counts> {
+        self.rest.get(feature).and_then(Option::as_ref).or_else(|| self.live.get(feature))
+    }
+
+    /// Who evaluates it, where that is not this process.
+    pub fn evaluated_by(&self) -> Option<&str> {
+        let elsewhere = self.elsewhere.as_deref();
+        elsewhere.map(|at| if at.is_empty() { "another replica" } else { at })
     }
 
     /// What the last test of an output said.

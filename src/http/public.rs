@@ -40,11 +40,11 @@ pub(super) async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) ->
     if is_verbose(query.as_deref()) {
         for model in &app.view().models {
             let (drift, quality) = (model.drift.as_str(), model.quality.as_str());
-            line(
-                &mut text,
-                true,
-                &format!("model {}: drift {drift}, quality {quality}", model.model),
-            );
+            let stands = match model.evaluated_by() {
+                Some(by) => format!("evaluated by {by}"),
+                None => format!("drift {drift}, quality {quality}"),
+            };
+            line(&mut text, true, &format!("model {}: {stands}", model.model));
         }
     }
     probe(ready, text)

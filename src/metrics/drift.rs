@@ -9,7 +9,7 @@ use crate::decide::policy::Level;
 use crate::decide::view::{
     DriftState, FeatureVerdict, ModelView, Quality, Suppression, Verdict, View,
 };
-use crate::feature::Kind as FeatureKind;
+use crate::feature::{Kind as FeatureKind, Role};
 use crate::histogram::Counts;
 use crate::metrics::drift::names::{
     COMPLETE, DETECTED, EVIDENCE, FAULT, INCIDENT, INCIDENT_OPEN, INVALID_TYPE, LEAST, LOADED,
@@ -182,7 +182,7 @@ fn feature_families(out: &mut Families, model: &ModelView, statistics: &[Statist
     if let Some(baseline) = &model.baseline {
         for (i, feature) in baseline.features.iter().enumerate() {
             let of = [("model", model.model.as_str()), ("feature", feature.name.as_str())];
-            count_families(out, &of, feature, model.live.get(i));
+            count_families(out, &of, feature, (model.live.get(i), model.scored(i)));
         }
     }
     for fault in model.faults.iter().filter(|fault| !fault.accepted) {
@@ -210,25 +210,33 @@ fn count_families(
     out: &mut Families,
     of: &[(&str, &str)],
     feature: &FeatureBaseline,
-    live: Option<&Counts>,
+    (live, scored): (Option<&Counts>, Option<&Counts>),
 ) {
     let (records, seen) = match live {
         Some(live) => (live.records(), live.records() - live.missing),
         None => (0, 0),
     };
-    out.set(PRESENT, of, flag(seen > 0));
+    // Labels and latencies come later, in other records, or not at all.
+    match feature.role {
+        Role::Feature | Role::Prediction | Role::Confidence => {
+            out.set(PRESENT, of, flag(seen > 0));
+        }
+        Role::Label | Role::Latency => {}
+    }
     out.set(USABLE, of, flag(feature.unusable.is_none()));
-    let Some(live) = live.filter(|_| feature.unusable.is_none()) else { return };
-    let in_cells = live.in_cells();
+    let sides = live.zip(scored).filter(|_| feature.unusable.is_none());
+    let Some((live, scored)) = sides else { return };
+    let in_cells = scored.in_cells();
     out.set(OBSERVATIONS, of, in_cells as f64);
+    // What a fault does to values is shown, though no score rests on them.
     out.set(MISSING, of, ratio(live.absent(), records));
     out.set(INVALID_TYPE, of, ratio(live.type_error, records));
     match feature.kind {
         FeatureKind::Numeric => {
-            out.set(OUT_OF_RANGE, of, ratio(live.below + live.above, in_cells));
+            out.set(OUT_OF_RANGE, of, ratio(scored.below + scored.above, in_cells));
         }
         FeatureKind::Categorical => {
-            out.set(UNSEEN, of, ratio(live.unseen, in_cells + live.unseen));
+            out.set(UNSEEN, of, ratio(scored.unseen, in_cells + scored.unseen));
         }
     }
 }
@@ -246,7 +254,9 @@ fn score_families(
         }
     }
     if let Some(onset) = &verdict.onset {
-        if let Some(psi) = onset.psi.filter(|_| statistics.contains(&Statistic::Psi)) {
+        // Before it is real, the likeliest of all beginnings is where noise has been the loudest.
+        let since = onset.psi.filter(|_| onset.is_real() && statistics.contains(&Statistic::Psi));
+        if let Some(psi) = since {
             let labels =
                 [model, feature, ("statistic", Statistic::Psi.as_str()), ("span", "onset")];
             out.set(SCORE, &labels, psi.value);

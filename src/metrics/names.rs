@@ -26,13 +26,11 @@ pub(super) const COUNTERS: [(&str, &str); 21] = [
     ("driftd_config_reload_failures_total", "Reloads that found the configuration unusable."),
 ];
 
-pub(super) const GAUGES: [(&str, &str); 11] = [
+pub(super) const GAUGES: [(&str, &str); 9] = [
     ("driftd_build_info", "The program that answers, by version."),
     ("driftd_unclean_ends", "Ends without a clean stop before this start, at the same offsets."),
     ("driftd_consumer_assigned_partitions", "Partitions of the topic that are ours."),
-    ("driftd_event_watermark_timestamp_seconds", "Event time up to which records have come."),
     ("driftd_state_snapshot_bytes", "Size of the last snapshot, in bytes."),
-    ("driftd_last_evaluation_timestamp_seconds", "Wall clock of the model's last evaluation."),
     ("driftd_baseline_last_refresh_timestamp_seconds", "Last time the baseline's source was read."),
     (
         "driftd_config_last_reload_successful",
@@ -61,6 +59,16 @@ pub(super) const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
 ];
 
 pub(super) type Named = (&'static str, Kind, &'static str);
+pub(super) const WATERMARK: Named = (
+    "driftd_event_watermark_timestamp_seconds",
+    Kind::Gauge,
+    "Event time up to which records have come; there while the model is evaluated here.",
+);
+pub(super) const EVALUATION: Named = (
+    "driftd_last_evaluation_timestamp_seconds",
+    Kind::Gauge,
+    "Wall clock of the model's last evaluation; there while it is evaluated here.",
+);
 pub(super) const LAG: Named = (
     "driftd_consumer_lag_records",
     Kind::Gauge,

@@ -177,7 +177,7 @@ impl Evaluate {
         evaluate.recall(now_ms());
         evaluate.send_pending();
         // Readers that come before the first tick find every model.
-        evaluate.publish(now_ms());
+        evaluate.publish();
         evaluate
     }
 
@@ -228,9 +228,9 @@ impl Evaluate {
                 // Whichever way it was set: rather too late than too soon.
                 self.age_incidents(now_ms.min(now_ms - self.clock_moved_ms));
                 self.end_stories(now_ms);
-                self.publish(now_ms);
+                self.publish();
             }
-            Event::IngestEnded => self.publish(now_ms),
+            Event::IngestEnded => self.publish(),
         }
     }
 

@@ -235,15 +235,17 @@ pub fn feature<'a>(model: &'a ModelView, name: &str) -> Option<Feature<'a>> {
     let index = baseline.features.iter().position(|feature| feature.name == name)?;
     let of = &baseline.features[index];
     let zero = Counts::zero(of.cells.len());
-    let live = model.live.get(index).filter(|live| live.cells.len() == zero.cells.len());
-    let live = live.unwrap_or(&zero);
+    let whole = |counts: Option<&'a Counts>| {
+        counts.filter(|counts| counts.cells.len() == zero.cells.len()).unwrap_or(&zero)
+    };
+    let (live, rest) = (whole(model.live.get(index)), whole(model.scored(index)));
     // Of a feature with a season, what its scores are of.
     let mixture = model.references.get(index).and_then(Option::as_ref);
     let reference = mixture.unwrap_or(&of.reference);
     let verdict = model.features.iter().find(|verdict| verdict.feature == name);
     let (out_of_range, unseen) = match &of.cells {
-        Cells::Numeric(_) => (Some(pair(of, live, out_of_range)), None),
-        Cells::Categorical(_) => (None, Some(pair(of, live, unseen))),
+        Cells::Numeric(_) => (Some(pair(of, rest, out_of_range)), None),
+        Cells::Categorical(_) => (None, Some(pair(of, rest, unseen))),
     };
     Some(Feature {
         verdict: match verdict {
@@ -252,8 +254,8 @@ pub fn feature<'a>(model: &'a ModelView, name: &str) -> Option<Feature<'a>> {
         },
         column_type: &of.column_type,
         unusable: of.unusable,
-        cells: cell_counts(of, reference, live),
-        bins: bin_counts(of, reference, live),
+        cells: cell_counts(of, reference, rest),
+        bins: bin_counts(of, reference, rest),
         missing: pair(of, live, missing),
         type_error: pair(of, live, |c| share(c.type_error, c.records())),
         infinite: pair(of, live, |c| share(c.pos_inf + c.neg_inf, c.records())),

@@ -77,6 +77,7 @@ impl Comparison {
             incident: None,
             incident_id: None,
             window: WindowView { records, complete: true, ..WindowView::default() },
+            rest: Vec::new(),
             references: vec![None; live.len()],
             features: self.features.clone(),
             faults: Vec::new(),

@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 mod axis;
 mod bins;
 mod check;
+mod elsewhere;
 mod feature;
 mod file;
 mod health;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use driftd::baseline::{Baseline, Convention, FeatureBaseline, Trained, TrainedBy, Unusable};
 use driftd::compare::Statistic;
+use driftd::decide::Kind as Told;
 use driftd::decide::check::{CheckState, CheckView, Severity};
 use driftd::decide::incident::{Attempt, CloseReason, Evidence, Incident, IncidentState};
 use driftd::decide::ledger::Figures;
@@ -40,7 +41,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+mod document;
 mod large;
+mod told;
 
 const FRAUD: &str = "model=\"fraud\"";
 const HOSTILE: &str = "a\"b\n</td>\\{} \u{1f980}/..";
@@ -235,6 +238,7 @@ fn fraud() -> ModelView {
             counts([0; 4]),
             live([0; 4]),
         ],
+        rest: Vec::new(),
         references: Vec::new(),
         panes: Arc::new(vec![pane(0, [1, 0, 0, 0]), pane(1, [0; 4]), pane(2, [5, 0, 300, 1])]),
         pane_ms: MINUTE,
@@ -292,6 +296,7 @@ pub(crate) fn view() -> View {
         closed_as: None,
         attempts: vec![Attempt {
             target: "retraining_trigger".to_owned(),
+            message: Some(Told::Trigger),
             n: 1,
             at: "2026-01-01T00:03:01Z".to_owned(),
             status: Some(202),
@@ -306,6 +311,7 @@ pub(crate) fn view() -> View {
             records: 16,
             explanation: "zeta".to_owned(),
             features: vec![verdict("zeta", Verdict::Drifted, 0.3)],
+            more_features: 0,
         },
     };
     View { models: vec![Arc::new(fraud()), Arc::new(fresh())], incidents: vec![incident] }

@@ -99,6 +99,12 @@ fn model(lines: &mut Vec<Line>, looked: &Looked, features: usize) {
     let of = &looked.model;
     let text = |key: &str| of[key].as_str().unwrap_or("-");
     let (name, drift) = (clean(text("model")), text("drift"));
+    // Whoever answers knows nothing else of it.
+    if let Some(by) = of["evaluated_by"].as_str() {
+        let by = if by.is_empty() { "another replica".to_owned() } else { clean(by) };
+        let text = format!("{name}  evaluated by {by}");
+        return lines.push(Line { text, tone: None, quiet: true });
+    }
     let window = &of["window"];
     let mut head = format!("{name}  {drift}");
     let from = name.chars().count() + 2;
@@ -260,6 +266,14 @@ mod tests {
         );
         assert!(lines[3].ends_with(" ▁▂█") && lines[3].contains("1.5000"), "{shown}");
         assert!(lines[4].contains("20% ██········") && !lines[4].contains("1.5000"), "{shown}");
+    }
+
+    #[test]
+    fn a_model_of_another_replica_has_a_line_that_says_so() {
+        let mut looked = looked();
+        looked.model["evaluated_by"] = "http://pod-1:9465".into();
+        let shown = frame(&[looked], 12, (usize::MAX, usize::MAX), false);
+        assert_eq!(shown, "fraud\u{fffd}[2J  evaluated by http://pod-1:9465\n");
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) fn opened(model: &str, ordinal: u64, event_ms: i64, held: bool, silen
             records: 1000,
             explanation: String::new(),
             features: Vec::new(),
+            more_features: 0,
         },
     };
     let incident = Box::new(incident);
@@ -125,6 +126,7 @@ fn after_a_crash_at_any_step_what_has_no_outcome_is_sent_again_under_its_id() {
     assert_eq!((entry.incident.state, entry.accepted_at_ms), (IncidentState::Accepted, Some(21)));
     let oks: Vec<_> = entry.incident.attempts.iter().map(|a| (a.n, a.ok)).collect();
     assert_eq!(oks, [(1, Some(false)), (2, Some(true))]);
+    assert!(entry.incident.attempts.iter().all(|a| a.message == Some(Kind::Trigger)));
     // The message for people is on its own.
     assert_eq!(ledger.pending().len(), 1);
 }

@@ -134,6 +134,7 @@ impl Run {
                 records: 0,
                 explanation: String::new(),
                 features: Vec::new(),
+                more_features: 0,
             },
         };
         let delivery = serde_json::json!({

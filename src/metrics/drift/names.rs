@@ -8,7 +8,7 @@ pub(super) const MODEL_INFO: Named =
 pub(super) const SCORE: Named = (
     "driftd_feature_drift_score",
     Kind::Gauge,
-    "How far live is from the reference; absent when it cannot be computed.",
+    "How far live is from the reference, over the window or since the onset of a change that is real.",
 );
 pub(super) const EVIDENCE: Named = (
     "driftd_feature_drift_evidence_ratio",
@@ -47,7 +47,7 @@ pub(super) const FAULT: Named = (
 pub(super) const PRESENT: Named = (
     "driftd_feature_present",
     Kind::Gauge,
-    "1 when some record of the window carries the feature; there for every baseline feature.",
+    "1 when some record of the window carries the feature; labels and latencies are not asked for.",
 );
 pub(super) const USABLE: Named =
     ("driftd_feature_usable", Kind::Gauge, "1 when the baseline's column can be watched.");
@@ -84,8 +84,11 @@ pub(super) const INCIDENT_OPEN: Named =
     ("driftd_incident_open", Kind::Gauge, "1 while an incident of the model is open.");
 pub(super) const INCIDENT: Named =
     ("driftd_incident_state", Kind::Gauge, "1 for the state of the model's incident.");
-pub(super) const TRIGGERS: Named =
-    ("driftd_retrain_triggers_total", Kind::Counter, "Retraining triggers that were decided.");
+pub(super) const TRIGGERS: Named = (
+    "driftd_retrain_triggers_total",
+    Kind::Counter,
+    "Incidents opened, those of dry runs and those that were never sent included.",
+);
 pub(super) const SUPPRESSED: Named = (
     "driftd_retrain_suppressed_total",
     Kind::Counter,

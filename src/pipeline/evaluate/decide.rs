@@ -5,7 +5,6 @@ use tracing::error;
 use tracing::info;
 
 use crate::decide::DriftState;
-use crate::decide::FeatureVerdict;
 use crate::decide::Incident;
 use crate::decide::IncidentState;
 use crate::decide::fault::Change;
@@ -17,7 +16,6 @@ use crate::decide::model::Situation;
 use crate::decide::sequential::Sequential;
 use crate::decide::sequential::onset;
 use crate::decide::time::rfc3339;
-use crate::decide::view::Verdict;
 use crate::histogram::Counts;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
@@ -232,7 +230,8 @@ impl ModelEvaluator {
         end_ms: i64,
     ) -> Option<Incident> {
         let (start, end) = self.ring.span_ms().unwrap_or((end_ms, end_ms));
-        let over = |v: &&FeatureVerdict| matches!(v.verdict, Verdict::Warning | Verdict::Drifted);
+        let (features, more_features) =
+            Evidence::worst_features(&self.verdicts, &self.spec.policy.thresholds);
         Some(Incident {
             id: id.to_owned(),
             model: self.spec.name().to_owned(),
@@ -250,7 +249,8 @@ impl ModelEvaluator {
                 window_end: rfc3339(end),
                 records: self.ring.records(),
                 explanation: decision.explanation.clone(),
-                features: self.verdicts.iter().filter(over).cloned().collect(),
+                features,
+                more_features,
             },
         })
     }

@@ -49,6 +49,7 @@ impl Evaluate {
             ids.iter().for_each(|id| self.deliverer.cancel(id));
             self.models[model] = ModelEvaluator::new(spec, now);
             self.models[model].owned = false;
+            self.metrics.released(self.specs[model].name());
         }
     }
 

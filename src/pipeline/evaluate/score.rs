@@ -1,5 +1,7 @@
 //! The window of a model against its reference: every feature's scores and verdict.
 
+use std::borrow::Cow;
+
 use crate::baseline::Baseline;
 use crate::baseline::FeatureBaseline;
 use crate::compare::FLOOR_ALPHA;
@@ -69,6 +71,16 @@ impl ModelEvaluator {
         self.state.faults.disbelieve(disbelieved);
         self.verdicts = verdicts;
         self.references = references;
+    }
+
+    /// What is left of each feature's window where panes are withheld: what its scores rest on.
+    pub(super) fn rest(&self) -> Vec<Option<Counts>> {
+        let all = self.ring.live().iter().enumerate();
+        all.map(|(at, live)| match self.withheld.rest(at, live) {
+            Cow::Owned(rest) => Some(rest),
+            Cow::Borrowed(_) => None,
+        })
+        .collect()
     }
 
     /// What the window of a feature with a season is compared with: the mixture of its slots, by the records

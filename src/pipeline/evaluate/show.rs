@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::decide::DriftState;
 use crate::decide::ModelView;
@@ -13,6 +13,7 @@ use crate::decide::View;
 use crate::decide::gates::is_complete;
 use crate::decide::view::WindowView;
 use crate::deliver::Reader;
+use crate::kafka::producer::RECORD_MAX;
 use crate::pipeline::evaluate::Evaluate;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::evaluate::quality::nothing_matches;
@@ -21,7 +22,7 @@ use crate::report::api;
 
 impl Evaluate {
     /// Publishes a new view if anything has changed.
-    pub(super) fn publish(&mut self, now_ms: i64) {
+    pub(super) fn publish(&mut self) {
         if !std::mem::take(&mut self.dirty) {
             return;
         }
@@ -33,7 +34,7 @@ impl Evaluate {
             let frontier = evaluator.merge.sources().filter_map(|p| p.frontier_ms).min();
             if let Some(frontier) = frontier {
                 let watermark = frontier + spec.model.lateness.as_ms();
-                self.metrics.event_watermark(spec.name(), watermark.min(now_ms.max(watermark)));
+                self.metrics.event_watermark(spec.name(), watermark);
             }
         }
     }
@@ -99,6 +100,7 @@ impl Evaluate {
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
             live: evaluator.ring.live().to_vec(),
+            rest: evaluator.rest(),
             references: evaluator.references.clone(),
             panes: Arc::new(evaluator.ring.panes()),
             pane_ms: spec.policy.pane_ms,
@@ -112,11 +114,25 @@ impl Evaluate {
         }
     }
 
-    /// The whole report of a model, as the API gives it.
+    /// The whole report of a model, as the API gives it, where a record of the log can hold it.
     pub(super) fn report(&self, model: usize) -> Value {
-        serde_json::to_value(api::model(&self.model_view(model)))
-            .expect("a report is plain data with finite numbers")
+        let report = serde_json::to_value(api::model(&self.model_view(model)))
+            .expect("a report is plain data with finite numbers");
+        match self.store.kafka() {
+            Some(_) => fitting(report, RECORD_MAX / 2),
+            None => report,
+        }
     }
+}
+
+/// The report, or why it is not here, if it is longer than `most` bytes.
+fn fitting(report: Value, most: usize) -> Value {
+    let bytes = report.to_string().len();
+    if bytes <= most {
+        return report;
+    }
+    let why = format!("left out: it is {bytes} bytes, and the log takes {most}; see report_url");
+    json!({ "truncated": why })
 }
 
 /// Why it did or did not act, and what that waits for.
@@ -130,5 +146,19 @@ fn explained(evaluator: &ModelEvaluator, quality: Quality) -> String {
         (None, Some(lag), _) => lag.sentence(),
         (None, None, true) => "nothing has been evaluated yet".to_owned(),
         (None, None, false) => "another replica evaluates this model".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_the_log_cannot_hold_says_so_and_holds_up_nothing() {
+        let report = json!({"features": ["x".repeat(1_000)]});
+        assert_eq!(fitting(report.clone(), 2_000), report);
+        let short = fitting(report, 1_000);
+        let said = short["truncated"].as_str().unwrap();
+        assert!(said.starts_with("left out: it is 1017 bytes, and the log takes 1000"), "{said}");
     }
 }

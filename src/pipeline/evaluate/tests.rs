@@ -35,6 +35,7 @@ mod far;
 mod fed;
 mod lag;
 mod season;
+mod shown;
 mod told;
 mod trouble;
 mod warnings;

@@ -138,6 +138,7 @@ pub(super) fn opened(ledger: &Ledger, event_ms: i64, drawn: Option<u64>) -> Told
             records: 0,
             explanation: String::new(),
             features: Vec::new(),
+            more_features: 0,
         },
     };
     Told::Opened {

@@ -38,7 +38,9 @@ pub(super) struct Shown<'a> {
     model: &'a ModelView,
     of: &'a FeatureBaseline,
     reference: &'a Counts,
+    /// All of the window, and what of it the scores rest on.
     live: Option<&'a Counts>,
+    scored: Option<&'a Counts>,
     verdict: Option<&'a FeatureVerdict>,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Shown<'a> {
             of,
             reference: mixture.unwrap_or(&of.reference),
             live: model.live.get(at).filter(|live| live.cells.len() == of.cells.len()),
+            scored: model.scored(at).filter(|scored| scored.cells.len() == of.cells.len()),
             verdict: model.features.iter().find(|verdict| verdict.feature == name),
         })
     }
@@ -123,6 +126,7 @@ impl<'a> Shown<'a> {
         let marks = marks_of(&self.model.history, incidents);
         let zero = Counts::zero(self.of.cells.len());
         let live = self.live.unwrap_or(&zero);
+        let rest = self.scored.unwrap_or(&zero);
         let statistics = self.model.history.statistics().iter();
         let mut shown: Vec<What> = statistics.map(|&of| What::Score(of)).collect();
         // What decides comes after the score that it is about.
@@ -138,10 +142,11 @@ impl<'a> Shown<'a> {
         html! {
             @if self.of.unusable.is_none() {
                 h2 { "Distribution" }
+                (withheld(live.records().saturating_sub(rest.records())))
                 @if let Cells::Numeric(cells) = &self.of.cells {
-                    @if let Some(picture) = shape::shape(self.of, cells, self.reference, live) { div.card { (picture) } }
+                    @if let Some(picture) = shape::shape(self.of, cells, self.reference, rest) { div.card { (picture) } }
                 }
-                (bins::table(self.of, self.reference, live))
+                (bins::table(self.of, self.reference, rest))
             }
             @if !scored.is_empty() {
                 h2 { "Over time" }
@@ -152,13 +157,22 @@ impl<'a> Shown<'a> {
             div.grid2 {
                 section { h2 { "Values" } (values(self.reference, live)) }
                 @if let Cells::Numeric(cells) = &self.of.cells {
-                    section { h2 { "Quantiles" } (quantile_table(cells, self.of, self.reference, live)) }
+                    section { h2 { "Quantiles" } (quantile_table(cells, self.of, self.reference, rest)) }
                 }
             }
             @if let Some(verdict) = self.verdict.filter(|verdict| !verdict.scores.is_empty()) {
                 h2 { "Every score of the window" }
                 (scores(verdict))
             }
+        }
+    }
+}
+
+/// What is not among the counts that scores rest on.
+fn withheld(records: u64) -> Markup {
+    html! {
+        @if records > 0 {
+            p.quiet { (count(records)) " records of the window came while something was wrong with these values: no score rests on them, and they are not shown here." }
         }
     }
 }

@@ -21,9 +21,11 @@ pub fn report(view: &View, model: &ModelView, now_ms: i64) -> String {
     let made = format!("driftd {}, {} UTC", env!("CARGO_PKG_VERSION"), minute(now_ms));
     let body = html! {
         (Head { model, links: Links::File }.whole())
-        div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
-        (features(model, Links::File, Listed::All))
-        (checks(model))
+        @if model.elsewhere.is_none() {
+            div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
+            (features(model, Links::File, Listed::All))
+            (checks(model))
+        }
         @if !incidents.is_empty() {
             h2 { "Incidents" }
             @for incident in &incidents {

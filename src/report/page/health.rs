@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::decide::{ModelView, Quality, View};
+use crate::report::page::elsewhere::evaluator;
 use crate::report::page::words::{count, number, quality_pill, spaced, span, when};
 use crate::report::page::{Links, Part, link, site};
 
@@ -135,7 +136,13 @@ fn model_row(model: &ModelView, facts: &Facts, links: Links) -> Markup {
     html! {
         tr {
             th scope="row" { (link(links.model(name), name)) }
-            td { @if model.quality == Quality::Ok { span.pill.good { "ok" } } @else { (quality_pill(model.quality)) } }
+            td {
+                @match evaluator(model) {
+                    Some(evaluator) => (evaluator),
+                    None if model.quality == Quality::Ok => span.pill.good { "ok" },
+                    None => (quality_pill(model.quality)),
+                }
+            }
             td data-v=[watermark] data-k="watermark" { @if let Some(ms) = watermark { (when(ms)) } @else { "\u{2013}" } }
             td.n data-v=[watermark.map(|ms| facts.now_ms - ms)] data-k="behind now" { @if let Some(ms) = watermark { (span(facts.now_ms - ms)) } @else { "\u{2013}" } }
             td.n data-v=(late) data-k="late" { (whole(late)) }

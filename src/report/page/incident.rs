@@ -2,12 +2,14 @@
 
 use maud::{Markup, html};
 
+use crate::compare::Statistic;
 use crate::decide::incident::Attempt;
 use crate::decide::time::millis;
+use crate::decide::view::Onset;
 use crate::decide::{CloseReason, Incident, IncidentState, View};
 use crate::report::page::model::name_and_time;
 use crate::report::page::words::{
-    count, ending_word, incident_pill, number, outcome_pill, percent, plural, span, statistic_name,
+    count, ending_word, message_word, number, outcome_pill, percent, plural, span, statistic_name,
     verdict_pill, when, written,
 };
 use crate::report::page::{Links, Part, link, site};
@@ -62,7 +64,7 @@ fn took_ms(incident: &Incident) -> Option<i64> {
 fn names(incident: &Incident) -> String {
     let features = &incident.evidence.features;
     let names: Vec<&str> = features.iter().take(3).map(|f| f.feature.as_str()).collect();
-    match features.len().saturating_sub(3) {
+    match features.len().saturating_sub(3) + incident.evidence.more_features {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
     }
@@ -195,8 +197,7 @@ fn evidence(incident: &Incident, links: Links) -> Markup {
                             td { (verdict_pill(verdict.verdict)) }
                             td.full {
                                 @if let Some(onset) = verdict.onset.as_ref().filter(|onset| onset.is_real()) {
-                                    (when(onset.since_ms))
-                                    @if let Some(psi) = onset.psi { ": PSI " b { (number(psi.value)) } " over " (count(onset.records)) " records" }
+                                    (when(onset.since_ms)) (since_onset(onset))
                                 }
                             }
                             td.full {
@@ -209,6 +210,25 @@ fn evidence(incident: &Incident, links: Links) -> Markup {
                 }
             }
         }
+        @if incident.evidence.more_features > 0 {
+            p.quiet { "And " (plural(incident.evidence.more_features, "feature", "features")) " more; these are the worst." }
+        }
+    }
+}
+
+/// `: PSI 0.31, out of range 6.00 % over 500 records`: what is kept since onset, shares where there is one.
+fn since_onset(onset: &Onset) -> Markup {
+    let psi = onset.psi.map(|psi| ("PSI".to_owned(), number(psi.value)));
+    let rates = onset.outside.into_iter().chain(onset.missing.map(|m| (Statistic::Missing, m)));
+    let rates = rates.filter(|(_, share)| *share > 0.0);
+    let rates = rates.map(|(statistic, share)| (statistic_name(statistic), percent(share)));
+    let scores: Vec<(String, String)> = psi.into_iter().chain(rates).collect();
+    html! {
+        @for (i, (name, value)) in scores.iter().enumerate() {
+            @if i == 0 { ": " } @else { ", " }
+            (name) " " b { (value) }
+        }
+        " over " (count(onset.records)) " records"
     }
 }
 
@@ -226,18 +246,19 @@ fn attempts(incident: &Incident) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label={ "Attempts of incident " (incident.ordinal) } {
             table.cards {
-                thead { tr { th scope="col" { "target" } th scope="col" { "at" } th.n scope="col" { "attempt" } th scope="col" { "answer" } th scope="col" { "what it said" } } }
+                thead { tr { th scope="col" { "target" } th scope="col" { "message" } th scope="col" { "at" } th.n scope="col" { "attempt" } th scope="col" { "answer" } th scope="col" { "what it said" } } }
                 tbody {
                     @for attempt in &incident.attempts {
                         tr {
                             th scope="row" { (attempt.target) }
+                            td data-k="message" { (attempt.message.map_or("\u{2013}", message_word)) }
                             td { (written(&attempt.at)) }
                             td.n data-k="attempt" { (attempt.n) }
                             td {
                                 @match attempt.ok {
                                     Some(true) => span.pill.good { "accepted" },
                                     Some(false) => span.pill.bad { "refused" },
-                                    None => (incident_pill(IncidentState::Triggered)),
+                                    None => span.pill { "no answer yet" },
                                 }
                                 @if let Some(status) = attempt.status { " " (status) }
                             }

@@ -9,6 +9,7 @@ use crate::feature::Role;
 use crate::report::page::axis::marks_of;
 use crate::report::page::axis::percent as width;
 use crate::report::page::check::checks;
+use crate::report::page::elsewhere::{banner, evaluator};
 use crate::report::page::incident::incident_table;
 use crate::report::page::scores::{Scored, What, spark};
 use crate::report::page::timeline::timeline;
@@ -38,11 +39,13 @@ pub fn model(view: &View, model: &ModelView, listed: Listed) -> String {
     let body = html! {
         nav.crumbs aria-label="Where this is" { a href=[links.to("")] { "Models" } }
         (Head { model, links }.whole())
-        div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
-        (features(model, links, listed))
-        (pictures(model, &incidents, links))
-        (checks(model))
-        (outputs(model))
+        @if model.elsewhere.is_none() {
+            div.card { h2.first { "Over time" } (timeline(&model.history, &marks_of(&model.history, &incidents))) }
+            (features(model, links, listed))
+            (pictures(model, &incidents, links))
+            (checks(model))
+            (outputs(model))
+        }
         @if !incidents.is_empty() {
             h2 { "Incidents" }
             (incident_table(&incidents, links, false))
@@ -70,10 +73,11 @@ pub(super) struct Head<'a> {
 impl Head<'_> {
     pub(super) fn whole(&self) -> Markup {
         let model = self.model;
+        let evaluator = evaluator(model);
         html! {
             div.head {
                 h1 { (model.model) }
-                (drift_pill(model.drift)) (quality_pill(model.quality))
+                @if evaluator.is_none() { (drift_pill(model.drift)) (quality_pill(model.quality)) }
                 @if let (Some(state), Some(id)) = (model.incident, &model.incident_id) {
                     @match self.links.incident(id) {
                         Some(to) => a href=(to) { "incident " (incident_pill(state)) },
@@ -81,18 +85,25 @@ impl Head<'_> {
                     }
                 }
             }
-            (verdict(model))
-            @if !model.faults.is_empty() {
-                div.card {
-                    h3 { "Wrong with the feed" }
-                    ul.plain {
-                        @for fault in &model.faults {
-                            li { b { (spaced(fault.kind.as_str())) } ": " (fault.sentence) @if fault.accepted { " (taken for drift)" } }
-                        }
+            @match evaluator {
+                Some(evaluator) => (banner(&evaluator)),
+                None => { (verdict(model)) (faults(model)) (tiles(model)) },
+            }
+        }
+    }
+}
+
+fn faults(model: &ModelView) -> Markup {
+    html! {
+        @if !model.faults.is_empty() {
+            div.card {
+                h3 { "Wrong with the feed" }
+                ul.plain {
+                    @for fault in &model.faults {
+                        li { b { (spaced(fault.kind.as_str())) } ": " (fault.sentence) @if fault.accepted { " (taken for drift)" } }
                     }
                 }
             }
-            (tiles(model))
         }
     }
 }
@@ -147,7 +158,7 @@ fn tiles(model: &ModelView) -> Markup {
             }))
             (tile("Window ends", if window.end_ms > 0 { minute(window.end_ms) } else { "\u{2013}".to_owned() }, html! { "event time; topic " (model.topic) }))
             (tile("Features that drift", format!("{drifting} of {watched}"), html! { "at warning or above" }))
-            (tile("Retrainings triggered", count(model.triggers), html! { "ever" }))
+            (tile("Incidents opened", count(model.triggers), html! { "ever, those that were not sent included" }))
             @if let Some(baseline) = &model.baseline {
                 (tile("Baseline", format!("{} rows", count(baseline.rows)), html! {
                     @if let Some(ms) = model.baseline_loaded_ms { "taken up " (when(ms)) }

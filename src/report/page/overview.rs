@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::compare::Statistic;
 use crate::decide::{DriftState, ModelView, Quality, Verdict, View};
+use crate::report::page::elsewhere::evaluator;
 use crate::report::page::scores::spark;
 use crate::report::page::timeline::strip;
 use crate::report::page::words::{
@@ -18,10 +19,13 @@ const SHOWN: usize = 4;
 /// The page of all models, in the order of the configuration.
 pub fn overview(view: &View) -> String {
     let links = Links::Site { up: 0 };
-    let in_state =
-        |state: DriftState| view.models.iter().filter(|model| model.drift == state).count();
+    // Of what other replicas evaluate nothing is known here.
+    let here: Vec<&ModelView> =
+        view.models.iter().map(AsRef::as_ref).filter(|model| model.elsewhere.is_none()).collect();
+    let in_state = |state: DriftState| here.iter().filter(|model| model.drift == state).count();
     let states = DriftState::ALL.into_iter().rev().map(|state| (state, in_state(state)));
-    let bad_feeds = view.models.iter().filter(|model| model.quality != Quality::Ok).count();
+    let bad_feeds = here.iter().filter(|model| model.quality != Quality::Ok).count();
+    let elsewhere = view.models.len() - here.len();
     let open = view.models.iter().filter(|model| model.incident.is_some()).count();
     let body = html! {
         div.head {
@@ -29,6 +33,7 @@ pub fn overview(view: &View) -> String {
             @for (state, n) in states.filter(|(_, n)| *n > 0) { span { (n) " " (drift_pill(state)) } }
             @if open > 0 { span { (open) " with an open " a href=[links.to("incidents")] { "incident" } } }
             @if bad_feeds > 0 { span { (bad_feeds) " with a bad feed" } }
+            @if elsewhere > 0 { span { (elsewhere) " evaluated by other replicas" } }
         }
         @if view.models.is_empty() { p { "No model is configured." } }
         div.list { @for model in &view.models { (item(model, links)) } }
@@ -37,6 +42,20 @@ pub fn overview(view: &View) -> String {
 }
 
 fn item(model: &ModelView, links: Links) -> Markup {
+    let incident = html! {
+        @if let (Some(state), Some(id)) = (model.incident, &model.incident_id) {
+            a href=[links.incident(id)] { "incident " (incident_pill(state)) }
+        }
+    };
+    if let Some(evaluator) = evaluator(model) {
+        return html! {
+            article.item {
+                div.head { h2 { (link(links.model(&model.model), &model.model)) } (incident) }
+                p { (evaluator) }
+                p.meta { span { "topic " (model.topic) } }
+            }
+        };
+    }
     let tone = if model.quality == Quality::Ok {
         tone(model.drift)
     } else {
@@ -47,10 +66,7 @@ fn item(model: &ModelView, links: Links) -> Markup {
         article class={ "item " (tone) } {
             div.head {
                 h2 { (link(links.model(&model.model), &model.model)) }
-                (drift_pill(model.drift)) (quality_pill(model.quality))
-                @if let (Some(state), Some(id)) = (model.incident, &model.incident_id) {
-                    a href=[links.incident(id)] { "incident " (incident_pill(state)) }
-                }
+                (drift_pill(model.drift)) (quality_pill(model.quality)) (incident)
             }
             p { (model.explanation) }
             (strip(&model.history))

@@ -74,10 +74,17 @@
     });
     show();
     updates.replaceChildren(said, button);
-    const busy = () => paused || document.hidden || live.contains(document.activeElement) ||
-      !tip.hidden || !(window.getSelection()?.isCollapsed ?? true);
+    // A click on any text focuses `live` itself, or the part that can be scrolled: nobody is at work there.
+    const working = () => {
+      const at = document.activeElement;
+      return at !== live && live.contains(at) && at.matches('input, select, textarea, :focus-visible');
+    };
+    const reading = () => working() || !tip.hidden || !(window.getSelection()?.isCollapsed ?? true);
+    const busy = () => paused || document.hidden || reading();
     const look = async () => {
-      if (!busy()) {
+      if (busy()) {
+        if (!paused && !document.hidden) said.textContent = 'updates wait';
+      } else {
         try {
           const answer = await fetch(location.href, {headers: {accept: 'text/html'}});
           const page = new DOMParser().parseFromString(await answer.text(), 'text/html');

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::compare::Statistic;
+use crate::decide::Kind;
 use crate::decide::check::CheckState;
 use crate::decide::time::millis;
 use crate::decide::{
@@ -178,6 +179,20 @@ pub(super) fn outcome_pill(incident: &Incident) -> Markup {
             pill(tone, ending_word(ending))
         }
         None => incident_pill(incident.state),
+    }
+}
+
+/// What a message was to tell.
+pub(super) fn message_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Trigger => "start the retraining",
+        Kind::Warning => "it drifts",
+        Kind::Triggered => "retraining triggered",
+        Kind::Recovered => "drift is over",
+        Kind::Progress => "how the retraining goes",
+        Kind::Closed => "incident closed",
+        Kind::DeliveryFailed => "the trigger needs a person",
+        Kind::DataQuality => "data quality",
     }
 }
 

@@ -91,6 +91,9 @@ fn the_past_outlives_the_process_and_the_baseline() {
 
     let (status, log) = daemon.terminate();
     assert!(status.success(), "{log}");
+    let accepted =
+        |line: &&str| line.contains("delivered") && line.contains("retraining_trigger/fraud");
+    assert_eq!(log.lines().filter(accepted).count(), 2, "a line for each that was taken: {log}");
     let daemon = Daemon::start(&world.path("one.yaml"));
     let end = ends[last].clone();
     daemon.until("fraud", "the window of before", |m| m["window"]["end"] == end);

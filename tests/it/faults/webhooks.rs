@@ -169,6 +169,7 @@ fn opened(model: &str, ordinal: u64) -> Record {
         records: 1000,
         explanation: String::new(),
         features: Vec::new(),
+        more_features: 0,
     };
     let deliveries =
         vec![delivery(&id, model, Kind::Trigger), delivery(&id, model, Kind::Triggered)];

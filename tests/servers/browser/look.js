@@ -94,9 +94,9 @@ async function behave(browser) {
   await button.click();
   const down = await names();
   if (down.join() !== sorted.reverse().join()) say('model', 'sort', `downwards ${down}`);
-  // Numbers renew themselves while nobody reads: a mark that is put there goes.
+  // Numbers renew themselves while nobody reads, also after a click on some text: a mark that is put there goes.
+  await page.locator('main h2').first().click();
   await page.evaluate(() => {
-    document.activeElement.blur();
     const mark = document.createElement('i');
     mark.id = 'stale';
     document.getElementById('live').append(mark);
@@ -105,6 +105,10 @@ async function behave(browser) {
     .catch(() => say('model', 'updates', 'the numbers do not renew themselves'));
   const again = await names();
   if (again.join() !== down.join()) say('model', 'updates', `the order is lost: ${again}`);
+  // Whoever goes through it by keyboard is not disturbed, and told so.
+  await page.keyboard.press('Tab');
+  await page.waitForFunction(() => document.getElementById('updates').textContent.includes('updates wait'), null, {timeout: 60000})
+    .catch(() => say('model', 'updates', 'that they wait for the keyboard is not said'));
   const band = page.locator('rect.band').first();
   await band.hover({force: true});
   if (!await page.locator('.tip').isVisible()) say('model', 'pointer', 'nothing is told');

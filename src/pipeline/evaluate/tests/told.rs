@@ -68,7 +68,7 @@ fn pairs(all: &[(Told, &str)]) -> Vec<(Told, String)> {
 
 fn metric(fed: &mut Fed, state: &str) -> bool {
     fed.evaluate.dirty = true;
-    fed.evaluate.publish(0);
+    fed.evaluate.publish();
     let view = fed.evaluate.view.borrow().clone();
     let text = fed.evaluate.metrics.render(&view, &Default::default(), 0);
     let series = format!("driftd_retraining_runs_total{{model=\"fraud\",state=\"{state}\"}} 1");
