@@ -4,7 +4,7 @@
 //! record in the log says so to everybody else. What a partition holds is read whole when it is taken, or
 //! when the rules of a model change; then comes what is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +14,6 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
-use tracing::info;
 use tracing::warn;
 
 use crate::kafka;
@@ -22,22 +21,21 @@ use crate::kafka::message::MessageBatch;
 use crate::metrics::Metrics;
 use crate::offsets::TopicPartition;
 use crate::pipeline::counted::Counted;
-use crate::pipeline::counted::Taken;
 use crate::pipeline::desk::Desk;
-use crate::pipeline::panes;
-use crate::pipeline::panes::Logged;
+use crate::pipeline::exchange::told::Frontiers;
 use crate::pipeline::spec::Watched;
 use crate::source::Event;
 use crate::source::Start;
 use crate::source::kafka::KafkaSource;
 use crate::store;
-use crate::store::Kept;
-use crate::store::Loaded;
 use crate::store::Store;
-use crate::store::kafka::fold::Assembled;
 use crate::store::kafka::fold::Owners;
-use crate::store::kafka::record::{Body, Head, Heads, Pane, Record};
-use crate::window::Progress;
+use crate::store::kafka::record::{Body, Record};
+
+mod told;
+
+#[cfg(test)]
+pub(super) use told::furthest;
 
 const POLL: Duration = Duration::from_millis(100);
 /// Time between attempts to take a partition that could not be read, or that another says is its.
@@ -69,12 +67,25 @@ pub(super) struct Held {
     /// When to try to take it.
     due: Instant,
     /// How far partitions have ever come, by model: a late process may say less.
-    frontiers: BTreeMap<usize, BTreeMap<TopicPartition, i64>>,
+    frontiers: BTreeMap<usize, Frontiers>,
+    /// How many partitions the topics of models had when they were handed over, where brokers say.
+    sizes: BTreeMap<usize, usize>,
+    /// Models whose topic has fewer by now, as somebody says; and when the brokers were asked last.
+    shrunk: BTreeSet<usize>,
+    asked: Instant,
 }
 
 impl Held {
     fn new(due: Instant) -> Self {
-        Self { owners: Owners::default(), through: None, due, frontiers: BTreeMap::new() }
+        Self {
+            owners: Owners::default(),
+            through: None,
+            due,
+            frontiers: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            shrunk: BTreeSet::new(),
+            asked: Instant::now(),
+        }
     }
 }
 
@@ -105,6 +116,7 @@ impl Exchange {
             let event = connected.next(POLL);
             self.apply(event, &mut source);
             self.look_at_owners();
+            self.look_at_sizes();
             self.take_due();
         }
         self.leave(&mut source);
@@ -235,40 +247,13 @@ impl Exchange {
         if held.through.is_none() {
             held.through = Some(read.next_offset);
         }
+        let sizes = self.sizes(models);
         for &model in models {
             let assembled = read.assembly.models.remove(self.desk.specs[model].name());
-            self.hand_over(partition, model, assembled.unwrap_or_default());
+            let size = sizes.get(&model).copied();
+            self.hand_over(partition, (model, size), assembled.unwrap_or_default());
         }
         Ok(())
-    }
-
-    fn hand_over(&mut self, partition: i32, model: usize, mut assembled: Assembled) {
-        let Some(watched) = self.in_force[model].clone() else { return };
-        let Some(held) = self.held.get_mut(&partition) else { return };
-        let frontiers = held.frontiers.entry(model).or_default();
-        frontiers.clear();
-        let mut heads: BTreeMap<TopicPartition, (Progress, i64)> = BTreeMap::new();
-        let mut in_topic = None;
-        for told in &assembled.heads {
-            in_topic = in_topic.max(told.in_topic);
-            for head in &told.heads {
-                let progress = furthest(frontiers, head);
-                heads.insert(progress.partition.clone(), (progress, head.high));
-            }
-        }
-        let panes = assembled.take_panes();
-        let body = assembled.test.map(|test| (test.version, test.state));
-        let test = Loaded { body, ..Loaded::default() };
-        info!(
-            model = self.desk.specs[model].name(),
-            partition,
-            records = panes.len(),
-            "evaluated here from now on"
-        );
-        let kept = Kept { panes, rejected: 0, test };
-        let heads = heads.into_values().collect();
-        let taken = Box::new(Taken { watched, kept, heads, in_topic });
-        self.tell(Counted::Taken { model, taken });
     }
 
     /// The group has taken a partition away.
@@ -329,58 +314,9 @@ impl Exchange {
         }
     }
 
-    /// The model of these counts, if they are by the rules in force.
-    fn counted_by(&self, model: &str, rules: u64) -> Option<(usize, &Watched)> {
-        let model = self.desk.specs.iter().position(|spec| spec.name() == model)?;
-        let watched = self.in_force[model].as_ref()?;
-        (watched.rules.hash == rules).then_some((model, watched))
-    }
-
-    fn pane(&self, pane: &Pane) {
-        let Some((model, watched)) = self.counted_by(&pane.model, pane.rules) else { return };
-        let counted = match panes::read(&pane.record, pane.rules, &watched.rules.shape()) {
-            Ok(Some(Logged::Partial(partial))) => {
-                Counted::Partials { model, partials: vec![partial] }
-            }
-            Ok(Some(Logged::Sum(seal, sum))) => Counted::Sealed { model, seal, sum },
-            Ok(Some(Logged::Seal(_)) | None) => return,
-            Err(error) => {
-                warn!(model = pane.model, %error, "a pane can't be read");
-                self.metrics.state_rejected("panes", 1);
-                return;
-            }
-        };
-        self.tell(counted);
-    }
-
-    fn heads(&mut self, partition: i32, told: &Heads) {
-        let Some((model, _)) = self.counted_by(&told.model, told.rules) else { return };
-        let Some(held) = self.held.get_mut(&partition) else { return };
-        let frontiers = held.frontiers.entry(model).or_default();
-        let (mut progress, mut quiet) = (Vec::new(), Vec::new());
-        for head in &told.heads {
-            progress.push((furthest(frontiers, head), head.high));
-            if head.quiet {
-                quiet.push(head.progress.partition.clone());
-            }
-        }
-        self.tell(Counted::Heard { model, progress, quiet, in_topic: told.in_topic });
-    }
-
     fn tell(&self, counted: Counted) {
         if self.out.blocking_send(counted).is_err() {
             error!("evaluation has ended");
         }
     }
-}
-
-/// Where a partition stands, by the furthest that anybody has said: what closed for one is closed.
-pub(super) fn furthest(frontiers: &mut BTreeMap<TopicPartition, i64>, head: &Head) -> Progress {
-    let mut progress = head.progress.clone();
-    let known = frontiers.get(&progress.partition).copied();
-    progress.frontier_ms = progress.frontier_ms.max(known);
-    if let Some(frontier) = progress.frontier_ms {
-        frontiers.insert(progress.partition.clone(), frontier);
-    }
-    progress
 }

@@ -68,6 +68,10 @@ pub(super) fn understand(spec: &Spec, agreed: &Agreed) -> anyhow::Result<Underst
         let why = "the settings of its features differ".to_owned();
         return Ok(Understood::Other(why));
     }
+    if let Some(topic) = kept.topic.filter(|topic| *topic != spec.model.topic) {
+        let why = format!("its topic is {topic} there and {} here", spec.model.topic);
+        return Ok(Understood::Other(why));
+    }
     kept.baseline.check_zone()?;
     let place = kept.place.filter(|_| kept.configured == location(&spec.model));
     let watched = Watched::new(spec, Arc::new(kept.baseline), kept.active_from_ms);

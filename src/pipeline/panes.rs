@@ -44,6 +44,12 @@ pub(super) fn is_partial(record: &PaneRecord) -> bool {
     record.kind == PARTIAL
 }
 
+/// Whether it is not one partition's of another topic.
+pub(super) fn may_be_of(record: &PaneRecord, topic: &str) -> bool {
+    let is_foreign = || Reader::new(&record.body).str().is_ok_and(|of| of != topic);
+    !(is_partial(record) && is_foreign())
+}
+
 /// Reads a record if it belongs to `rules`; `None` is one of other rules, or of a kind that only a
 /// newer release knows.
 pub(super) fn read(

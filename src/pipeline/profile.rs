@@ -20,6 +20,7 @@ pub(super) fn version(baseline: &Baseline) -> u8 {
 struct Written<'a> {
     active_from_ms: i64,
     settings: String,
+    topic: &'a str,
     configured: &'a str,
     place: Option<&'a str>,
     baseline: &'a Baseline,
@@ -32,6 +33,9 @@ pub(super) struct Kept {
     pub active_from_ms: i64,
     /// The settings of its features that it was built with.
     pub settings: String,
+    /// The topic that was counted; an earlier release did not say it.
+    #[serde(default)]
+    pub topic: Option<String>,
     /// The place that was configured then.
     pub configured: String,
     /// Where it came from, if a command named another place.
@@ -43,6 +47,7 @@ pub(super) fn encode(model: &Model, watched: &Watched) -> Vec<u8> {
     let written = Written {
         active_from_ms: watched.rules.active_from_ms,
         settings: settings(&model.overrides()),
+        topic: &model.topic,
         configured: &model.drift_config.reference_dataset,
         place: watched.place.as_deref(),
         baseline: &watched.baseline,
