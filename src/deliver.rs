@@ -6,6 +6,7 @@
 //! order.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,8 @@ pub enum Outcome {
     Stopped,
     /// No attempt succeeded in the schedule's greatest age.
     GaveUp,
+    /// It was called back before it was sent.
+    Cancelled,
 }
 
 impl Outcome {
@@ -122,7 +125,8 @@ impl Outcome {
     pub fn is_final(self) -> bool {
         match self {
             Outcome::Retry | Outcome::SlowRetry => false,
-            Outcome::Accepted | Outcome::AlreadyThere | Outcome::Stopped | Outcome::GaveUp => true,
+            Outcome::Accepted | Outcome::AlreadyThere => true,
+            Outcome::Stopped | Outcome::GaveUp | Outcome::Cancelled => true,
         }
     }
 }
@@ -176,12 +180,19 @@ impl Deliverer {
         }
     }
 
-    /// Tells a target of a message that it took from an earlier process and that is not over: a run is
-    /// followed on, an alert kept, a thread found again.
-    pub fn recall(&self, told: &Taken, now_ms: i64) {
+    /// Tells a target of a message that it took from another process and that is not over: a run is
+    /// followed on, an alert kept, a thread found again; what is to be done is due at once.
+    pub fn recall(&self, told: &Taken) {
         if let Some(lane) = self.lanes.get(&told.delivery.target_name()) {
-            lane.recall(told, now_ms);
+            lane.recall(told);
         }
+    }
+
+    /// Another process delivers what is of this model: nothing more is sent, asked or kept from here. A
+    /// request that is on its way still gets its outcome; what its target then has to follow is to be
+    /// forgotten by another call.
+    pub fn forget_model(&self, model: &str) {
+        self.lanes.values().for_each(|lane| lane.forget_model(model));
     }
 
     /// Makes no further attempt. One whose request is on its way still gets its outcome.
@@ -196,13 +207,16 @@ impl Deliverer {
         self.lanes.iter().map(|(target, lane)| (target.as_str(), lane.waiting()))
     }
 
-    /// Begins nothing more, lets requests on their way finish until `deadline`, then drops them:
-    /// the outbox still has them. Events must be taken meanwhile.
-    pub async fn shutdown(mut self, deadline: Instant) {
+    /// Begins nothing more at once; what is returned lets requests on their way finish until `deadline`, then
+    /// drops them: the outbox still has them. Events must be taken meanwhile; they end when it does.
+    pub fn shutdown(&mut self, deadline: Instant) -> impl Future<Output = ()> + use<> {
         self.stop.cancel();
-        let finished = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout_at(deadline, finished).await.is_err() {
-            self.tasks.shutdown().await;
+        let mut tasks = mem::take(&mut self.tasks);
+        async move {
+            let finished = async { while tasks.join_next().await.is_some() {} };
+            if tokio::time::timeout_at(deadline, finished).await.is_err() {
+                tasks.shutdown().await;
+            }
         }
     }
 }

@@ -86,6 +86,8 @@ const WAITING: usize = 64;
 const SHUTDOWN: Duration = Duration::from_secs(4);
 /// How long requests in flight are waited for at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// A start that is told to stop is waited for so long; what it holds then has no state.
+const INTERRUPTED: Duration = Duration::from_millis(500);
 
 /// Something that the user gave us cannot be used: exit code 78.
 #[derive(Debug, Error)]
@@ -124,21 +126,40 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     // Heard once all is running; until then it must not end the process, which is what it does by itself.
     drop(signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?);
-    let open = Open::new(&config, &options).await?;
-    let (public, admin) = (open.servers.public_addr(), open.servers.admin_addr());
-    info!(%public, %admin, "listening");
-    let begun = tokio::select! {
-        begun = shared::begin(&config, &open.store, &open.specs, &options.worker) => begun?,
+    // A task of its own: it may wait for brokers without looking up.
+    let mut starting = tokio::spawn(start(config, options, stop.clone()));
+    let started = tokio::select! {
+        biased;
+        started = &mut starting => started,
         () = stop.cancelled() => {
-            open.servers.shutdown(FAREWELL).await;
-            info!("stopped before it had started");
-            return Ok(());
+            starting.abort();
+            // In this moment it may have finished.
+            match tokio::time::timeout(INTERRUPTED, starting).await {
+                Ok(Ok(Ok(running))) => Ok(Ok(running)),
+                Ok(_) | Err(_) => {
+                    info!("stopped before it had started");
+                    return Ok(());
+                }
+            }
         }
     };
-    let running = Running::start(config, options, open, begun, stop.clone())?;
+    let running = started.context("the start failed")??;
+    let (public, admin) = (running.servers.public_addr(), running.servers.admin_addr());
     info!(%public, %admin, "started");
     ready(Addresses { public, admin });
     running.until(stop).await
+}
+
+async fn start(
+    config: Config,
+    options: Options,
+    stop: CancellationToken,
+) -> anyhow::Result<Running> {
+    let open = Open::new(&config, &options).await?;
+    let (public, admin) = (open.servers.public_addr(), open.servers.admin_addr());
+    info!(%public, %admin, "listening");
+    let begun = shared::begin(&config, &open.store, &open.specs, &options.worker).await?;
+    Running::start(config, options, open, begun, stop)
 }
 
 /// What is there before the baselines are read, which may take minutes: whoever asks meanwhile is answered.
@@ -185,7 +206,7 @@ struct Running {
     reading: Option<thread::JoinHandle<()>>,
     /// What replicas share, where they do.
     sharing: Option<Sharing>,
-    evaluating: JoinHandle<Deliverer>,
+    evaluating: JoinHandle<()>,
     /// Hold no state that has to be written: they just end.
     others: Vec<JoinHandle<()>>,
 }
@@ -250,7 +271,7 @@ impl Running {
             orders,
             reading,
             sharing,
-            evaluating: tokio::spawn(evaluate.run(inputs)),
+            evaluating: tokio::spawn(evaluate.run(inputs, SHUTDOWN)),
             others: vec![tokio::spawn(control.run(commanded, stop)), tokio::spawn(upkeep(metrics))],
         })
     }
@@ -276,10 +297,14 @@ impl Running {
             ended.context("evaluation failed")?;
             anyhow::bail!("ingest ended by itself; see the lines above");
         }
-        match tokio::time::timeout_at(deadline, self.evaluating).await {
-            Ok(deliverer) => deliverer.context("evaluation failed")?.shutdown(deadline).await,
+        match tokio::time::timeout_at(deadline, &mut self.evaluating).await {
+            Ok(ended) => ended.context("evaluation failed")?,
             Err(_) => {
-                warn!("evaluation did not finish in time; the next start goes on from the state");
+                self.evaluating.abort();
+                warn!(
+                    "evaluation did not finish in time; the next start goes on from the state, and sends \
+                     again what was not answered"
+                );
             }
         }
         self.servers.shutdown(FAREWELL).await;

@@ -36,8 +36,14 @@ pub(crate) struct Firing(Mutex<Sent>);
 
 #[derive(Debug, Default)]
 struct Sent {
-    alerts: BTreeMap<String, Value>,
+    alerts: BTreeMap<String, Alert>,
     at_ms: i64,
+}
+
+#[derive(Debug)]
+struct Alert {
+    model: String,
+    body: Value,
 }
 
 impl Firing {
@@ -54,7 +60,10 @@ impl Firing {
             sent.at_ms = now_ms;
         }
         match act {
-            Act::Begins => sent.alerts.insert(story, alert(delivery, labels)),
+            Act::Begins => {
+                let (model, body) = (delivery.model.clone(), alert(delivery, labels));
+                sent.alerts.insert(story, Alert { model, body })
+            }
             Act::Acknowledged => None,
             Act::Ends => sent.alerts.remove(&story),
         };
@@ -71,7 +80,7 @@ impl Firing {
     pub(crate) fn again(&self, now_ms: i64, wall_ms: i64) -> Value {
         let mut sent = self.lock();
         sent.at_ms = now_ms;
-        let again = |alert: &Value| lasting(alert.clone(), wall_ms, wall_ms + LASTS_MS);
+        let again = |alert: &Alert| lasting(alert.body.clone(), wall_ms, wall_ms + LASTS_MS);
         sent.alerts.values().map(again).collect()
     }
 
@@ -83,7 +92,12 @@ impl Firing {
         }
     }
 
-    /// The next time they are all sent: at once, after a start.
+    /// Others keep the alerts of this model.
+    pub(crate) fn forget_model(&self, model: &str) {
+        self.lock().alerts.retain(|_, alert| alert.model != model);
+    }
+
+    /// The next time they are all sent: at once, where one comes from another process.
     pub(crate) fn due_now(&self) {
         self.lock().at_ms = 0;
     }

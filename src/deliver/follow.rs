@@ -66,6 +66,10 @@ impl Runs {
         self.lock().retain(|followed| followed.delivery.id != id);
     }
 
+    pub(crate) fn forget_model(&self, model: &str) {
+        self.lock().retain(|followed| followed.delivery.model != model);
+    }
+
     /// When the next run is asked after, ms since the epoch.
     pub(crate) fn due_ms(&self) -> Option<i64> {
         self.lock().iter().map(|followed| followed.due_ms).min()

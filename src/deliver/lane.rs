@@ -16,9 +16,9 @@ use crate::deliver::answer::Answer;
 use crate::deliver::follow::{News, Said};
 
 use crate::deliver::queue::Queue;
+use crate::deliver::queue::Settled;
 use crate::deliver::queue::Step;
 use crate::deliver::queue::Turn;
-use crate::deliver::rules::Judgement;
 use crate::deliver::target::{Taken, Target};
 use crate::deliver::webhook::Attempt;
 
@@ -51,8 +51,14 @@ impl Lane {
         self.changed.notify_one();
     }
 
-    pub(crate) fn recall(&self, told: &Taken, now_ms: i64) {
-        self.target.recall(told, now_ms);
+    pub(crate) fn recall(&self, told: &Taken) {
+        self.target.recall(told);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn forget_model(&self, model: &str) {
+        self.queue().forget_model(model);
+        self.target.forget_model(model);
         self.changed.notify_one();
     }
 
@@ -159,26 +165,28 @@ impl Runner {
         let body = body.unwrap_or_else(|| self.lane.target.render(&delivery));
         let at_ms = (self.now_ms)();
         let begun = Instant::now();
-        let (answer, settled) = if self.lane.queue().begin(&id, &body, self.steady_ms()) {
-            let answer = self.lane.target.send(&delivery, body, Attempt { n, now_ms: at_ms }).await;
-            let now_ms = self.steady_ms();
-            let settled = self.lane.queue().settle(&id, &answer, now_ms);
-            if matches!(settled.result, Outcome::Accepted | Outcome::AlreadyThere) {
-                self.lane.target.taken(&delivery, answer.reference.as_deref(), now_ms);
-            }
-            (answer, Some(settled))
-        } else {
-            let detail = "cancelled before it was sent".to_owned();
-            (Answer { judgement: Judgement::Stop, ..Answer::misconfigured(detail) }, None)
-        };
-        let next_ms = settled.and_then(|settled| settled.next_ms);
+        let (answer, Settled { result, next_ms }) =
+            if self.lane.queue().begin(&id, &body, self.steady_ms()) {
+                let attempt = Attempt { n, now_ms: at_ms };
+                let answer = self.lane.target.send(&delivery, body, attempt).await;
+                let now_ms = self.steady_ms();
+                let settled = self.lane.queue().settle(&id, &answer, now_ms);
+                if matches!(settled.result, Outcome::Accepted | Outcome::AlreadyThere) {
+                    self.lane.target.taken(&delivery, answer.reference.as_deref(), now_ms);
+                }
+                (answer, settled)
+            } else {
+                let detail = "called back before it was sent".to_owned();
+                let answer = Answer { detail, ..Answer::default() };
+                (answer, Settled { result: Outcome::Cancelled, next_ms: None })
+            };
         let event = Event::Outcome {
             id,
             target: self.lane.target.name.clone(),
             n,
             at_ms,
             status: answer.status,
-            result: settled.map_or(Outcome::Stopped, |settled| settled.result),
+            result,
             detail: answer.detail,
             reference: answer.reference,
             next_attempt_ms: next_ms

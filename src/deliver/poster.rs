@@ -112,13 +112,14 @@ impl Poster {
         }
         let request = Request {
             method: "POST".to_owned(),
-            url,
+            url: url.clone(),
             headers,
             body: body.to_string().into(),
             timeout: self.timeout,
             most: client::MAX_BODY,
         };
-        let secrets: Vec<&str> = key.iter().map(Secret::expose).collect();
+        let secrets: Vec<&str> =
+            key.iter().map(Secret::expose).chain(client::hidden(&url)).collect();
         let result = client.request(request).await;
         Answer::of(result, self.rules(), &Overrides::default(), &secrets)
     }
@@ -138,11 +139,17 @@ impl Poster {
         }
     }
 
-    /// The same for one before it: what fires is sent again at once.
-    pub(crate) fn recall(&self, delivery: &Delivery, now_ms: i64) {
-        self.taken(delivery, now_ms);
+    /// The same for one of another process: what fires is sent again at once.
+    pub(crate) fn recall(&self, delivery: &Delivery) {
+        self.taken(delivery, 0);
         if let Format::Alertmanager { firing, .. } = &self.format {
             firing.due_now();
+        }
+    }
+
+    pub(crate) fn forget_model(&self, model: &str) {
+        if let Format::Alertmanager { firing, .. } = &self.format {
+            firing.forget_model(model);
         }
     }
 

@@ -86,9 +86,11 @@ impl Queue {
         }
     }
 
-    /// False if the queue is full. A delivery that is already waiting is not taken twice.
+    /// False if the queue is full. A delivery that is already waiting is not taken twice; one in flight
+    /// that was cancelled is wanted again.
     pub(crate) fn push(&mut self, pending: Pending) -> bool {
-        if self.find(&pending.delivery.id).is_some() {
+        if let Some(item) = self.find(&pending.delivery.id) {
+            item.cancelled = false;
             return true;
         }
         if self.len >= CAPACITY {
@@ -123,6 +125,15 @@ impl Queue {
             Some(_) => self.remove(id),
             None => {}
         }
+    }
+
+    /// `cancel` for everything of a model.
+    pub(crate) fn forget_model(&mut self, model: &str) {
+        if let Some(items) = self.models.get_mut(model) {
+            items.retain(|item| item.in_flight);
+            items.iter_mut().for_each(|item| item.cancelled = true);
+        }
+        self.tidy();
     }
 
     /// The first of some model that is due, earliest first; while the breaker is open, one in each
@@ -229,6 +240,10 @@ impl Queue {
         for items in self.models.values_mut() {
             items.retain(|item| item.delivery.id != id);
         }
+        self.tidy();
+    }
+
+    fn tidy(&mut self) {
         self.models.retain(|_, items| !items.is_empty());
         self.len = self.models.values().map(VecDeque::len).sum();
     }
@@ -337,6 +352,24 @@ mod tests {
         queue.cancel("b");
         assert!(!queue.begin("b", &Bytes::new(), 0));
         assert_eq!(queue.next(0), Step::Idle);
+    }
+
+    #[test]
+    fn what_is_given_back_is_sent_from_here_only_once_it_is_ours_again() {
+        let mut queue = queue_of(&[("a1", "a"), ("a2", "a"), ("b1", "b")]);
+        assert!(queue.begin("a1", &Bytes::new(), 0));
+        queue.forget_model("a");
+        assert_eq!(queue.len(), 2, "one in flight, and what is of another model");
+        let settled = queue.settle("a1", &answer(Judgement::Retry), 0);
+        assert_eq!(settled, Settled { result: Outcome::Retry, next_ms: None });
+        assert_eq!(ready(&queue, i64::MAX).as_deref(), Some("b1"));
+
+        assert!(queue.push(pending("a1", "a")) && queue.begin("a1", &Bytes::new(), 0));
+        queue.forget_model("a");
+        assert!(queue.push(pending("a1", "a")), "ours again while its request is on its way");
+        let settled = queue.settle("a1", &answer(Judgement::Retry), 0);
+        assert_eq!(settled.next_ms, Some(5 * SECOND));
+        assert_eq!(queue.len(), 2);
     }
 
     #[test]

@@ -171,6 +171,12 @@ impl Target {
         Self { schedule, ..self }
     }
 
+    /// One of this name that reaches nobody.
+    #[cfg(test)]
+    pub(crate) fn named(name: String, client: &Client) -> Result<Self, Error> {
+        Self::webhook(name, &Trigger::new("https://nobody.example/"), client)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -219,18 +225,18 @@ impl Target {
         }
     }
 
-    /// What follows from a message that an earlier process has sent.
-    pub(crate) fn recall(&self, told: &Taken, now_ms: i64) {
+    /// What follows from a message that another process has sent: due at once, by whichever clock.
+    pub(crate) fn recall(&self, told: &Taken) {
         let reference = told.reference.as_deref();
         match &self.service {
             Service::Webhook(webhook, runs) => {
                 if let Some(run) = reference.filter(|_| webhook.confirms()) {
-                    runs.add(&told.delivery, run, told.at_ms, now_ms);
+                    runs.add(&told.delivery, run, told.at_ms, 0);
                 }
             }
             Service::Slack(_) => {}
             Service::Bot(bot) => bot.taken(&told.delivery, reference),
-            Service::Post(poster) => poster.recall(&told.delivery, now_ms),
+            Service::Post(poster) => poster.recall(&told.delivery),
         }
     }
 
@@ -239,6 +245,16 @@ impl Target {
         match &self.service {
             Service::Webhook(_, runs) => runs.forget(id),
             Service::Slack(_) | Service::Bot(_) | Service::Post(_) => {}
+        }
+    }
+
+    /// Another process sees to what has followed from messages of this model.
+    pub(crate) fn forget_model(&self, model: &str) {
+        match &self.service {
+            Service::Webhook(_, runs) => runs.forget_model(model),
+            Service::Slack(_) => {}
+            Service::Bot(bot) => bot.forget_model(model),
+            Service::Post(poster) => poster.forget_model(model),
         }
     }
 

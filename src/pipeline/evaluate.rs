@@ -2,6 +2,7 @@
 //!
 //! Select, then apply: one task owns everything here, and `apply` neither waits nor reads a clock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +134,8 @@ pub(super) struct Evaluate {
     /// What could not be written although it has happened, and since when something waits for the log or a queue.
     unwritten: Vec<Record>,
     waiting: Option<Instant>,
+    /// Triggers of which was said that their target is not configured.
+    unknown: BTreeSet<String>,
     dirty: bool,
     /// By how much the machine's clock has been set since the start: no incident is older for it.
     clock_moved_ms: i64,
@@ -171,18 +174,22 @@ impl Evaluate {
             models,
             unwritten: Vec::new(),
             waiting: None,
+            unknown: BTreeSet::new(),
             dirty: true,
             clock_moved_ms: 0,
         };
-        evaluate.recall(now_ms());
+        if owned {
+            evaluate.recall(|_| true);
+        }
         evaluate.send_pending();
         // Readers that come before the first tick find every model.
         evaluate.publish();
         evaluate
     }
 
-    /// Runs until ingest has ended.
-    pub(super) async fn run(mut self, mut inputs: Inputs) -> Deliverer {
+    /// Runs until ingest has ended and what targets were asked last has been answered, for which it has
+    /// `patience`.
+    pub(super) async fn run(mut self, mut inputs: Inputs, patience: Duration) {
         let began = (Instant::now(), now_ms());
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -198,12 +205,24 @@ impl Evaluate {
             };
             let now = (Instant::now(), now_ms());
             self.clock_moved_ms = now.1 - began.1 - as_ms(now.0 - began.0);
-            if matches!(event, Event::IngestEnded) {
-                self.apply(event, now);
-                return self.deliverer;
-            }
+            let is_last = matches!(event, Event::IngestEnded);
             self.apply(event, now);
+            if is_last {
+                return self.finish(inputs.deliveries, now.0 + patience).await;
+            }
         }
+    }
+
+    /// Begins nothing more; the outcome of what is on its way is in the log when this returns, or the next
+    /// process would send it again.
+    async fn finish(mut self, mut deliveries: mpsc::Receiver<deliver::Event>, deadline: Instant) {
+        let ended = self.deliverer.shutdown(deadline);
+        let written = async {
+            while let Some(event) = deliveries.recv().await {
+                self.delivered(event, now_ms());
+            }
+        };
+        tokio::join!(ended, written);
     }
 
     fn apply(&mut self, event: Event, (now, now_ms): (Instant, i64)) {

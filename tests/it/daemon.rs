@@ -10,6 +10,7 @@ mod dead_letters;
 mod deadly;
 mod disk;
 mod faults;
+mod failover;
 mod flood;
 mod golden;
 mod harness;
@@ -23,6 +24,7 @@ mod records;
 mod retention;
 mod same;
 mod shared;
+mod stops;
 mod webhooks;
 mod world;
 

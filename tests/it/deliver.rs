@@ -585,6 +585,43 @@ async fn nothing_is_sent_before_the_attempt_is_durable_or_once_it_is_cancelled()
 }
 
 #[tokio::test]
+async fn what_is_called_back_before_it_is_sent_did_not_fail() {
+    let receiver = Receiver::start(vec![Reply::Status(200, "")]).await;
+    let mut outbox = Outbox::for_trigger(&allowing_http(receiver.url("/")));
+    outbox.send(trigger_of("first", "fraud"));
+    let Some(Event::Attempting { ack, .. }) = outbox.events.recv().await else {
+        panic!("an attempt comes first");
+    };
+    // This test has one thread: nothing is sent in between.
+    ack.send(true).unwrap();
+    outbox.deliverer.cancel("first");
+    assert_eq!(outbox.outcome().await.result, Outcome::Cancelled);
+    assert!(receiver.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_of_a_model_that_another_has_is_neither_sent_nor_kept() {
+    let receiver = Receiver::start(vec![Reply::Status(500, ""), Reply::Status(200, "")]).await;
+    let slack = slack_at(receiver.url("/T0/SECRET"));
+    let mut outbox = Outbox::start(vec![Target::slack("ml", &slack, &client()).unwrap()]);
+    outbox.send(message("first", "fraud", Kind::Warning));
+    outbox.send(message("second", "credit", Kind::Warning));
+    let Some(Event::Attempting { id, ack, .. }) = outbox.events.recv().await else {
+        panic!("an attempt comes first");
+    };
+    ack.send(true).unwrap();
+    assert_eq!(id, "first");
+    outbox.deliverer.forget_model("fraud");
+    let told = [outbox.outcome().await, outbox.outcome().await];
+    assert_eq!(results(&told), [Outcome::Cancelled, Outcome::Retry]);
+    let again = outbox.until_final().await;
+    assert_eq!((again[0].id.as_str(), receiver.seen().len()), ("second", 2));
+    // And it is sent once it is ours again.
+    outbox.send(message("first", "fraud", Kind::Warning));
+    assert_eq!(results(&outbox.until_final().await), [Outcome::Accepted]);
+}
+
+#[tokio::test]
 async fn a_cancelled_delivery_is_not_tried_again() {
     let receiver = Receiver::start(vec![Reply::Status(500, ""), Reply::Status(200, "")]).await;
     let mut outbox = Outbox::for_trigger(&allowing_http(receiver.url("/")));

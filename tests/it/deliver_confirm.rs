@@ -221,7 +221,7 @@ async fn a_run_is_followed_on_after_a_restart_and_not_once_its_incident_is_close
     let mut outbox = Outbox::for_trigger(&trigger);
     let reference = Some(ID.to_owned());
     let taken = Taken { delivery: trigger_of(ID, "fraud"), reference, at_ms: now_ms() };
-    outbox.deliverer.recall(&taken, now_ms());
+    outbox.deliverer.recall(&taken);
     let event = tokio::time::timeout(Duration::from_secs(30), outbox.events.recv());
     let Some(Event::Run { state, .. }) = event.await.unwrap() else { panic!("news of the run") };
     assert_eq!(state, RunState::Running);

@@ -198,6 +198,22 @@ async fn teams_is_sent_a_card_that_it_takes() {
 }
 
 #[tokio::test]
+async fn an_answer_of_teams_that_repeats_its_path_tells_no_secret() {
+    let path = "/workflows/SECRET/triggers/manual?sig=SIGNATURE";
+    let teams = Fake::start(|seen| Said::Json(404, json!({"no trigger at": seen.path}))).await;
+    let url = Some(Secret::new(teams.url(path)));
+    let receiver = Receiver { url, allow_http: true, ..Receiver::default() };
+    let all = Notifiers { teams: Some(receiver), ..Notifiers::default() };
+    let mut told = Told::new(&all, "teams");
+    let (target, channel) = ("teams".to_owned(), Some(told.reader.channel.clone()));
+    told.outbox.send(Delivery { target, channel, ..message(Kind::Warning, "warning") });
+    let detail = told.outbox.outcome().await.detail;
+    assert_eq!(teams.seen()[0].path, path);
+    assert!(detail.contains("no trigger at"), "{detail}");
+    assert!(!detail.contains("SECRET") && !detail.contains("SIGNATURE"), "{detail}");
+}
+
+#[tokio::test]
 async fn the_generic_webhook_is_told_everything_as_an_event() {
     let hook = Fake::start(|_| Said::Text(204, "")).await;
     let all = Notifiers { webhook: Some(keyed(hook.url("/driftd"))), ..Notifiers::default() };
@@ -256,7 +272,7 @@ async fn slack_finds_the_thread_again_after_a_restart() {
     let channel = Some(told.reader.channel.clone());
     let delivery = Delivery { target, channel, ..message(Kind::Triggered, "drifted") };
     let reference = Some("C024BE91L/1699999999.000200".to_owned());
-    told.outbox.deliverer.recall(&Taken { delivery, reference, at_ms: now_ms() }, now_ms());
+    told.outbox.deliverer.recall(&Taken { delivery, reference, at_ms: now_ms() });
     told.tell(message(Kind::Closed, "dismissed")).await;
     assert_eq!(body(&api.seen()[0])["thread_ts"], "1699999999.000200");
 }
@@ -319,7 +335,7 @@ async fn alertmanager_has_the_alert_until_it_is_over() {
         channel,
         ..message(Kind::Triggered, "drifted")
     };
-    next.outbox.deliverer.recall(&Taken { delivery, reference: None, at_ms: 0 }, now_ms());
+    next.outbox.deliverer.recall(&Taken { delivery, reference: None, at_ms: 0 });
     while drift(&real.alerts()).is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

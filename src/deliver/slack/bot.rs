@@ -46,8 +46,16 @@ pub(crate) struct SlackBot {
     pub(crate) token: Credential,
     pub(crate) allow_http: bool,
     pub(crate) timeout: Duration,
-    /// By story: the channel's id and the time stamp of the message that began it, `C0/1.2`.
-    pub(crate) threads: Mutex<VecDeque<(String, String)>>,
+    pub(crate) threads: Mutex<VecDeque<Thread>>,
+}
+
+/// Where a story is told.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    model: String,
+    story: String,
+    /// The channel's id and the time stamp of the message that began it, `C0/1.2`.
+    root: String,
 }
 
 impl SlackBot {
@@ -126,25 +134,30 @@ impl SlackBot {
         match act {
             Act::Begins => {
                 if let Some(reference) = reference
-                    && threads.iter().all(|(known, _)| *known != story)
+                    && threads.iter().all(|known| known.story != story)
                 {
-                    threads.push_back((story, reference.to_owned()));
+                    let (model, root) = (delivery.model.clone(), reference.to_owned());
+                    threads.push_back(Thread { model, story, root });
                     while threads.len() > THREADS {
                         threads.pop_front();
                     }
                 }
             }
             Act::Acknowledged => {}
-            Act::Ends => threads.retain(|(known, _)| *known != story),
+            Act::Ends => threads.retain(|known| known.story != story),
         }
+    }
+
+    pub(crate) fn forget_model(&self, model: &str) {
+        self.lock().retain(|thread| thread.model != model);
     }
 
     fn thread(&self, story: &str) -> Option<String> {
         let threads = self.lock();
-        threads.iter().find(|(known, _)| known == story).map(|(_, thread)| thread.clone())
+        threads.iter().find(|known| known.story == story).map(|thread| thread.root.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(String, String)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Thread>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

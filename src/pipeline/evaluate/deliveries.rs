@@ -24,6 +24,7 @@ use crate::deliver::NotTaken;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::Taken;
+use crate::pipeline::clock::now_ms;
 use crate::pipeline::evaluate::Evaluate;
 
 /// How long after the log could not be written, or a queue was full, it is tried again.
@@ -45,10 +46,14 @@ impl Evaluate {
         pending.into_iter().for_each(|p| self.enqueue(p));
     }
 
-    /// What an earlier process has sent and is not over: runs are followed on, alerts kept, threads found.
-    pub(super) fn recall(&self, now_ms: i64) {
-        let taken: Vec<Taken> = self.log.ledger().taken().into_iter().map(taken).collect();
-        taken.iter().for_each(|taken| self.deliverer.recall(taken, now_ms));
+    /// What another process has sent of these models and is not over: runs are followed on, alerts kept,
+    /// threads found.
+    pub(super) fn recall(&self, is_of: impl Fn(&str) -> bool) {
+        for outgoing in self.log.ledger().taken() {
+            if is_of(&outgoing.delivery.model) {
+                self.deliverer.recall(&taken(outgoing));
+            }
+        }
     }
 
     /// Once the log can be written again, or a queue has room: first what targets have said, or it would be sent again, and
@@ -76,17 +81,40 @@ impl Evaluate {
     }
 
     fn enqueue(&mut self, pending: Pending) {
-        let id = pending.delivery.id.clone();
+        let (id, kind) = (pending.delivery.id.clone(), pending.delivery.kind);
         match self.deliverer.enqueue(pending) {
             Ok(()) => {}
             Err(error @ NotTaken::QueueFull { .. }) => {
                 error!(delivery = id, %error, "a message waits in the log until there is room for it");
                 self.waiting.get_or_insert_with(Instant::now);
             }
-            Err(error @ NotTaken::UnknownTarget { .. }) => {
-                warn!(delivery = id, %error, "a message waits in the log for a target of that name");
+            // Its incident is open: whoever configures the target again means it to be sent.
+            Err(error @ NotTaken::UnknownTarget { .. }) if kind == Kind::Trigger => {
+                if self.unknown.insert(id.clone()) {
+                    error!(delivery = id, %error, "a trigger waits in the log for its target");
+                }
             }
+            Err(NotTaken::UnknownTarget { target }) => self.give_up(id, target),
         }
+    }
+
+    /// A message whose target was taken out of the configuration is not sent any more.
+    fn give_up(&mut self, id: String, target: String) {
+        warn!(delivery = id, target, "no such target is configured; the message is not sent");
+        let outcome = Record::Outcome {
+            delivery: id,
+            target,
+            n: 0,
+            at_ms: now_ms(),
+            status: None,
+            result: DeliveryResult::Cancelled,
+            detail: "no such target is configured".to_owned(),
+            reference: None,
+        };
+        if !self.log.append(&outcome) {
+            self.waiting.get_or_insert_with(Instant::now);
+        }
+        self.dirty = true;
     }
 
     /// What a target did; durable before the attempt is made, and after its outcome is known.
@@ -113,54 +141,78 @@ impl Evaluate {
                 let (url, reference, at) = (page, Some(run), rfc3339(at_ms));
                 self.learnt_of_run(&id, &target, Run { state, word, url, reference, at }, now_ms);
             }
-            deliver::Event::Outcome {
-                id,
-                target,
-                n,
-                at_ms,
-                status,
-                result,
-                detail,
-                reference,
-                next_attempt_ms,
-                elapsed,
-            } => {
-                self.metrics.delivered(&target, outcome_name(result), elapsed);
-                let outcome = Record::Outcome {
-                    delivery: id.clone(),
-                    target: target.clone(),
-                    n,
-                    at_ms,
-                    status,
-                    result: outcome_record(result),
-                    detail: detail.clone(),
-                    reference,
-                };
-                let known = self.log.ledger().outgoing(&id, &target).is_some();
-                if !self.log.append(&outcome) && known {
-                    self.unwritten.push(outcome);
-                    self.waiting.get_or_insert_with(Instant::now);
-                }
-                self.dirty = true;
-                let next = next_attempt_ms.map(rfc3339).unwrap_or_default();
-                match result {
-                    Outcome::Accepted | Outcome::AlreadyThere => {
-                        info!(delivery = id, target, n, status, detail, "delivered");
-                        self.tell_accepted(&id, &target, result, now_ms);
-                    }
-                    Outcome::Retry => warn!(
-                        delivery = id,
-                        target, n, status, detail, next, "not delivered; trying again"
-                    ),
-                    Outcome::SlowRetry | Outcome::Stopped | Outcome::GaveUp => {
-                        error!(
-                            delivery = id,
-                            target, n, status, detail, next, "not delivered; someone must act"
-                        );
-                        self.tell_failed(&id, &target, &detail, now_ms);
-                    }
-                }
+            outcome @ deliver::Event::Outcome { .. } => self.answered(outcome, now_ms),
+        }
+    }
+
+    /// What an attempt came to.
+    fn answered(&mut self, event: deliver::Event, now_ms: i64) {
+        let deliver::Event::Outcome {
+            id,
+            target,
+            n,
+            at_ms,
+            status,
+            result,
+            detail,
+            reference,
+            next_attempt_ms,
+            elapsed,
+        } = event
+        else {
+            return;
+        };
+        let known = self.log.ledger().outgoing(&id, &target);
+        let known = known.map(|outgoing| (outgoing.delivery.model.clone(), outgoing.done));
+        if result != Outcome::Cancelled {
+            self.metrics.delivered(&target, outcome_name(result), elapsed);
+        } else if matches!(known, Some((_, false))) {
+            // It was given back, not closed: whoever delivers it now takes the attempt for one whose answer
+            // was lost. An outcome would end it for all.
+            return;
+        }
+        let outcome = Record::Outcome {
+            delivery: id.clone(),
+            target: target.clone(),
+            n,
+            at_ms,
+            status,
+            result: outcome_record(result),
+            detail: detail.clone(),
+            reference,
+        };
+        if !self.log.append(&outcome) && known.is_some() {
+            self.unwritten.push(outcome);
+            self.waiting.get_or_insert_with(Instant::now);
+        }
+        self.dirty = true;
+        let next = next_attempt_ms.map(rfc3339).unwrap_or_default();
+        match result {
+            Outcome::Accepted | Outcome::AlreadyThere => {
+                info!(delivery = id, target, n, status, detail, "delivered");
+                self.tell_accepted(&id, &target, result, now_ms);
             }
+            Outcome::Retry => {
+                warn!(
+                    delivery = id,
+                    target, n, status, detail, next, "not delivered; trying again"
+                );
+            }
+            Outcome::SlowRetry | Outcome::Stopped | Outcome::GaveUp => {
+                error!(
+                    delivery = id,
+                    target, n, status, detail, next, "not delivered; someone must act"
+                );
+                self.tell_failed(&id, &target, &detail, now_ms);
+            }
+            Outcome::Cancelled => info!(delivery = id, target, n, detail, "not sent"),
+        }
+        // The request was on its way when the model became another's, who sees to what follows from it.
+        if let Some((model, _)) = known
+            && self.store.kafka().is_some()
+            && !self.owns(&model)
+        {
+            self.deliverer.forget_model(&model);
         }
     }
 
@@ -268,6 +320,7 @@ fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::SlowRetry => "slow_retry",
         Outcome::Stopped => "stopped",
         Outcome::GaveUp => "gave_up",
+        Outcome::Cancelled => "cancelled",
     }
 }
 
@@ -277,5 +330,6 @@ fn outcome_record(outcome: Outcome) -> DeliveryResult {
         Outcome::AlreadyThere => DeliveryResult::AlreadyThere,
         Outcome::Retry | Outcome::SlowRetry => DeliveryResult::Retry,
         Outcome::Stopped | Outcome::GaveUp => DeliveryResult::Failed,
+        Outcome::Cancelled => DeliveryResult::Cancelled,
     }
 }

@@ -21,6 +21,11 @@ impl Evaluate {
         let Taken { watched, kept, heads, in_topic } = taken;
         // What was decided before is folded in before anything is decided here.
         self.log.follow();
+        if !self.models[model].owned {
+            // First: what is over by this baseline ends in the thread that it began.
+            let name = self.specs[model].name();
+            self.recall(|of| of == name);
+        }
         self.models[model].owned = true;
         self.models[model].remote = true;
         self.take_up(model, watched, kept, now_ms);
@@ -31,7 +36,7 @@ impl Evaluate {
         self.send_pending();
     }
 
-    /// Models are another's: nothing more is decided about them here, and nothing is sent.
+    /// Models are another's: nothing more is decided about them here, and nothing is sent, asked or kept.
     pub(super) fn release(&mut self, models: &[usize], now: Instant) {
         self.log.follow();
         for &model in models {
@@ -39,14 +44,7 @@ impl Evaluate {
             if self.models[model].owned {
                 info!(model = spec.name(), "evaluated elsewhere from now on");
             }
-            let of_model = |name: &str| name == spec.name();
-            let pending = self.log.ledger().pending();
-            let ids: Vec<String> = pending
-                .iter()
-                .filter(|outgoing| of_model(&outgoing.delivery.model))
-                .map(|outgoing| outgoing.delivery.id.clone())
-                .collect();
-            ids.iter().for_each(|id| self.deliverer.cancel(id));
+            self.deliverer.forget_model(spec.name());
             self.models[model] = ModelEvaluator::new(spec, now);
             self.models[model].owned = false;
             self.metrics.released(self.specs[model].name());

@@ -57,21 +57,7 @@ impl Daemon {
     }
 
     fn start_until(said: &str, command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
-        let reader = thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                *kept.lock().unwrap() += &(line + "\n");
-            }
-        });
-        let mut daemon = Self {
-            child,
-            log,
-            reader: Some(reader),
-            public: ([127, 0, 0, 1], 0).into(),
-            admin: ([127, 0, 0, 1], 0).into(),
-        };
+        let mut daemon = Self::begin_by(command);
         let said = format!("{said} public=");
         (daemon.public, daemon.admin) = until(&said, || {
             let ended = daemon.child.try_wait().unwrap();
@@ -81,6 +67,24 @@ impl Daemon {
             Some((address(line, "public="), address(line, "admin=")))
         });
         daemon
+    }
+
+    /// Begins to start it, and does not wait for that.
+    pub(super) fn begin(config: &Path) -> Self {
+        Self::begin_by(&mut command(config))
+    }
+
+    fn begin_by(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *kept.lock().unwrap() += &(line + "\n");
+            }
+        });
+        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+        Self { child, log, reader: Some(reader), public: nowhere, admin: nowhere }
     }
 
     pub(super) fn log(&self) -> String {
@@ -118,8 +122,13 @@ impl Daemon {
     }
 
     /// SIGTERM; its exit status and everything that it said.
-    pub(super) fn terminate(mut self) -> (ExitStatus, String) {
+    pub(super) fn terminate(self) -> (ExitStatus, String) {
         self.signal("TERM");
+        self.ends()
+    }
+
+    /// Waits until it has ended; its exit status and everything that it said.
+    pub(super) fn ends(mut self) -> (ExitStatus, String) {
         let status = until("its end", || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use serde_json::Value;
@@ -14,6 +13,7 @@ use super::harness::until;
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
+    pub(super) method: String,
     pub(super) path: String,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Vec<u8>,
@@ -34,23 +34,34 @@ impl Seen {
 /// Lives as long as the test process: a daemon may call at any moment.
 pub(super) struct Receiver {
     address: SocketAddr,
-    status: Arc<AtomicU16>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    answer: Mutex<Answer>,
+    changed: Condvar,
+    seen: Mutex<Vec<Seen>>,
+}
+
+#[derive(Clone)]
+struct Answer {
+    status: u16,
+    body: String,
+    /// It does not come until this is over.
+    held: bool,
 }
 
 impl Receiver {
     pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let receiver = Self {
-            address: listener.local_addr().unwrap(),
-            status: Arc::new(AtomicU16::new(202)),
-            seen: Arc::default(),
-        };
-        let (status, seen) = (receiver.status.clone(), receiver.seen.clone());
+        let answer = Answer { status: 202, body: "ok".to_owned(), held: false };
+        let (changed, seen) = (Condvar::new(), Mutex::default());
+        let shared = Arc::new(Shared { answer: Mutex::new(answer), changed, seen });
+        let receiver = Self { address: listener.local_addr().unwrap(), shared: shared.clone() };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (status, seen) = (status.clone(), seen.clone());
-                thread::spawn(move || serve(stream, status.load(Ordering::SeqCst), &seen));
+                let shared = shared.clone();
+                thread::spawn(move || serve(stream, &shared));
             }
         });
         receiver
@@ -61,12 +72,28 @@ impl Receiver {
     }
 
     pub(super) fn answer(&self, status: u16) {
-        self.status.store(status, Ordering::SeqCst);
+        self.shared.answer.lock().unwrap().status = status;
+    }
+
+    /// Answers with a body of JSON.
+    pub(super) fn answer_json(&self, status: u16, body: &Value) {
+        let mut answer = self.shared.answer.lock().unwrap();
+        (answer.status, answer.body) = (status, body.to_string());
+    }
+
+    /// Requests arrive, and their answers wait.
+    pub(super) fn hold(&self, held: bool) {
+        self.shared.answer.lock().unwrap().held = held;
+        self.shared.changed.notify_all();
     }
 
     pub(super) fn seen(&self, path: &str) -> Vec<Seen> {
-        let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|request| request.path == path).cloned().collect()
+        self.all().into_iter().filter(|request| request.path == path).collect()
+    }
+
+    /// Every request, in order.
+    pub(super) fn all(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
     }
 
     /// Waits for the first request to a path that was answered with success.
@@ -77,18 +104,24 @@ impl Receiver {
 }
 
 /// A daemon that is killed leaves half a request, or does not wait for the answer: neither matters.
-fn serve(mut stream: TcpStream, status: u16, seen: &Mutex<Vec<Seen>>) {
+fn serve(mut stream: TcpStream, shared: &Shared) {
+    let status = shared.answer.lock().unwrap().status;
     let Some(request) = read(&stream, status) else { return };
-    seen.lock().unwrap().push(request);
-    let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
-    stream.write_all(answer.as_bytes()).ok();
+    shared.seen.lock().unwrap().push(request);
+    let answer = shared.answer.lock().unwrap();
+    let answer = shared.changed.wait_while(answer, |answer| answer.held).unwrap().clone();
+    let length = answer.body.len();
+    let head =
+        format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    stream.write_all((head + &answer.body).as_bytes()).ok();
 }
 
 fn read(stream: &TcpStream, status: u16) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -96,7 +129,8 @@ fn read(stream: &TcpStream, status: u16) -> Option<Seen> {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
+    let length = headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?;
+    let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Seen { path, headers, body, status })
+    Some(Seen { method, path, headers, body, status })
 }

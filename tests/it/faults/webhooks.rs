@@ -319,7 +319,7 @@ impl Life {
                     Outcome::Accepted => DeliveryResult::Accepted,
                     Outcome::AlreadyThere => DeliveryResult::AlreadyThere,
                     Outcome::Retry | Outcome::SlowRetry => DeliveryResult::Retry,
-                    Outcome::Stopped | Outcome::GaveUp => {
+                    Outcome::Stopped | Outcome::GaveUp | Outcome::Cancelled => {
                         panic!("{id} was given up: {status:?} {detail}")
                     }
                 };

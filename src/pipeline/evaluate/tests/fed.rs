@@ -42,12 +42,15 @@ impl Fed {
         let store = Arc::new(Store::File(Box::new(FileStore::open(dir).unwrap())));
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (events, _) = mpsc::channel(1);
+        let client = Client::new(&ClientConfig::default()).unwrap();
+        let targets = spec.people.iter().map(Reader::name).chain(spec.trigger.clone());
+        let targets = targets.map(|name| Target::named(name, &client).unwrap()).collect();
         let evaluate = Evaluate::new(Parts {
             specs: Arc::new(vec![spec]),
             store: store.clone(),
             metrics: Metrics::new(),
             health: Arc::new(Health::default()),
-            deliverer: Deliverer::start(Vec::new(), events, || 0),
+            deliverer: Deliverer::start(targets, events, || 0),
             view,
             log: IncidentLog::open(store).unwrap(),
         });
