@@ -27,7 +27,7 @@ use crate::store::kafka::record::{Head, Heads, Pane};
 use crate::window::Progress;
 
 /// Time between questions whether a topic has fewer partitions than it had.
-const ASK: Duration = Duration::from_secs(30);
+const ASK: Duration = Duration::from_secs(10);
 
 /// How far partitions have ever come.
 pub(super) type Frontiers = BTreeMap<TopicPartition, i64>;

@@ -91,7 +91,7 @@ async fn an_attempt_that_was_called_back_is_no_failure() {
     called_back(&mut fed, &id);
     assert_eq!((waiting(&fed), fed.incident()), (before, SENT));
     let by = "someone";
-    assert!(fed.evaluate.close(0, &id, CloseReason::Dismissed, (0, 5), by));
+    assert!(fed.evaluate.close(&id, CloseReason::Dismissed, (0, 5), by));
     called_back(&mut fed, &id);
     assert_eq!(fed.incident(), closed(CloseReason::Dismissed));
     let failed = |outgoing: &&Outgoing| outgoing.delivery.kind == Told::DeliveryFailed;
