@@ -120,6 +120,8 @@ impl Evaluate {
     /// What a target did; durable before the attempt is made, and after its outcome is known.
     pub(super) fn delivered(&mut self, event: deliver::Event, now_ms: i64) {
         match event {
+            // Its target was stopped while it asked.
+            deliver::Event::Attempting { ack, .. } if ack.is_closed() => {}
             deliver::Event::Attempting { id, target, n, ack } => {
                 let outgoing = self.log.ledger().outgoing(&id, &target);
                 let wanted = outgoing.is_some_and(|o| !o.done && self.owns(&o.delivery.model));

@@ -83,6 +83,24 @@ fn called_back(fed: &mut Fed, id: &str) {
 }
 
 #[tokio::test]
+async fn an_attempt_that_nobody_waits_for_any_more_is_not_written_down() {
+    let dir = TempDir::new().unwrap();
+    let (mut fed, id) = drifted(dir.path());
+    let mut asks = |gone: bool| {
+        let (ack, mut answer) = oneshot::channel();
+        if gone {
+            answer.close();
+        }
+        let (id, target) = (id.clone(), "retraining_trigger/fraud".to_owned());
+        let event = deliver::Event::Attempting { id, target, n: 1, ack };
+        fed.evaluate.apply(Event::Delivery(event), (Instant::now(), 5));
+        fed.evaluate.log.ledger().was_attempted(&fed.evaluate.log.ledger().incidents()[0].id)
+    };
+    assert!(!asks(true), "a stop in this moment: the next start makes the first attempt");
+    assert!(asks(false));
+}
+
+#[tokio::test]
 async fn an_attempt_that_was_called_back_is_no_failure() {
     let dir = TempDir::new().unwrap();
     let (mut fed, id) = drifted(dir.path());
