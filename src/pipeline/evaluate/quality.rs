@@ -69,13 +69,17 @@ impl Evaluate {
         }
         let kind = quality.as_str();
         let id = self.trouble_id(model, (kind, "data_quality"), Audience::Sre, now_ms);
-        if self.news(model, &id, Audience::Sre) != News::Untold {
-            return;
-        }
-        let Some(trouble) = trouble(quality, &self.models[model]) else { return };
-        let told = (format!("{}: {trouble}", self.specs[model].name()), kind);
-        let (about, at) = ((Kind::DataQuality, id, None), self.told_at(model, now_ms));
-        if self.notify_audience(model, about, told, at, Audience::Sre) {
+        let known = match self.news(model, &id, Audience::Sre) {
+            News::Waits => false,
+            News::Told => true,
+            News::Untold => {
+                let Some(trouble) = trouble(quality, &self.models[model]) else { return };
+                let told = (format!("{}: {trouble}", self.specs[model].name()), kind);
+                let at = self.told_at(model, now_ms);
+                self.notify_audience(model, (Kind::DataQuality, id, None), told, at, Audience::Sre)
+            }
+        };
+        if known {
             self.models[model].told_qualities.push(quality);
         }
     }
