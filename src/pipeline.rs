@@ -48,7 +48,6 @@ use crate::pipeline::evaluate::Parts;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::ingest::Order;
 use crate::pipeline::ingest::Orders;
-use crate::pipeline::settling::Settling;
 use crate::pipeline::shared::Begun;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
@@ -242,7 +241,6 @@ impl Running {
             metrics: metrics.clone(),
             digests: begun.digests(),
             adoptions: vec![None; specs.len()],
-            settling: Settling::new(specs.len(), config.baselines.refresh_interval.0),
             places: begun.places(),
             orders: orders.clone(),
             requests,

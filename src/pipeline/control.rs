@@ -63,15 +63,6 @@ struct Elsewhere {
     place: String,
 }
 
-/// Why a baseline is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// It may have changed.
-    ByLook,
-    /// Whoever says that there is a new one knows that it is whole.
-    ByCommand,
-}
-
 pub(super) struct Control {
     pub config: Config,
     pub specs: Arc<Vec<Spec>>,
@@ -84,8 +75,6 @@ pub(super) struct Control {
     pub places: Vec<Option<String>>,
     /// The last change of each model, until it is known what became of it.
     pub adoptions: Vec<Option<Arc<Adoption>>>,
-    /// Folders and prefixes that have changed, and may still be being written.
-    pub settling: Settling,
     pub orders: Orders,
     pub requests: mpsc::Sender<Request>,
     pub store: Arc<Store>,
@@ -103,7 +92,9 @@ impl Control {
     ) {
         let (changed, mut changes) = mpsc::channel(1);
         let _watcher = self.watch_files(changed);
-        let mut refresh = interval(self.config.baselines.refresh_interval.0.max(SETTLE));
+        let apart = self.config.baselines.refresh_interval.0;
+        let mut settling = Settling::new(self.specs.len(), apart);
+        let mut refresh = interval(apart.max(SETTLE));
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hangup = match signal(SignalKind::hangup()) {
             Ok(hangup) => hangup,
@@ -115,19 +106,19 @@ impl Control {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = refresh.tick() => self.refresh_all().await,
+                _ = refresh.tick() => self.refresh_all(&mut settling).await,
                 Some(()) = changes.recv() => {
                     sleep(SETTLE).await;
-                    self.refresh_all().await;
+                    self.refresh_all(&mut settling).await;
                     // What was new to this look is looked at again after a whole interval.
                     refresh.reset();
                 }
                 _ = hangup.recv() => {
                     info!("SIGHUP: looking at the configuration and at every baseline");
                     // The log tells.
-                    drop(self.reload().await);
+                    drop(self.reload(&mut settling).await);
                 }
-                Some(command) = commands.recv() => self.carry_out(command).await,
+                Some(command) = commands.recv() => self.carry_out(command, &mut settling).await,
             }
         }
     }
@@ -158,12 +149,12 @@ impl Control {
         Some(watcher)
     }
 
-    async fn refresh_all(&mut self) {
+    async fn refresh_all(&mut self, settling: &mut Settling) {
         if !self.evaluates {
             return;
         }
         for model in 0..self.specs.len() {
-            if let Err(error) = self.refresh(model, None, Asked::ByLook).await {
+            if let Err(error) = self.refresh(model, None, Some(settling)).await {
                 // Who evaluates it looks after its baseline.
                 if error.is::<Elsewhere>() {
                     continue;
@@ -179,12 +170,13 @@ impl Control {
         }
     }
 
-    /// Takes up the model's baseline if it is not the one in force; true if it was taken up.
+    /// Takes up the model's baseline if it is not the one in force; true if it was taken up. Without
+    /// `settling` at once: whoever says by a command that there is a new one knows that it is whole.
     async fn refresh(
         &mut self,
         model: usize,
         uri: Option<&str>,
-        asked: Asked,
+        mut settling: Option<&mut Settling>,
     ) -> anyhow::Result<bool> {
         let specs = self.specs.clone();
         let spec = &specs[model];
@@ -199,22 +191,25 @@ impl Control {
             self.digests[model] = agreed_digest(store, spec.name());
         }
         let look = fetch::look(&self.config.baselines, place, &self.worker).await;
-        let look = look.inspect_err(|_| self.settling.forget(model))?;
-        if self.digests[model].as_ref() == Some(&look.digest) {
-            self.settling.forget(model);
+        let is_new =
+            look.as_ref().is_ok_and(|look| self.digests[model].as_ref() != Some(&look.digest));
+        if let Some(settling) = settling.as_deref_mut().filter(|_| !is_new) {
+            settling.forget(model);
+        }
+        let look = look?;
+        if !is_new {
             self.metrics.baseline_refreshed(spec.name(), now_ms());
             return Ok(false);
         }
-        let must_settle = look.is_listed && asked == Asked::ByLook;
-        if must_settle && !self.has_settled(model, &look.digest) {
+        let mut settling = settling.filter(|_| look.is_listed);
+        if !self.has_settled(settling.as_deref_mut(), model, &look.digest) {
             return Ok(false);
         }
         let overrides = spec.model.overrides();
         let baseline = fetch::load(&self.config.baselines, place, &overrides, &self.worker).await?;
-        if must_settle && !self.has_settled(model, &baseline.digest) {
+        if !self.has_settled(settling, model, &baseline.digest) {
             return Ok(false);
         }
-        self.settling.forget(model);
         check(spec, &baseline)?;
         tell_misfits(&spec.model, &baseline);
         if let (Some(standing), Some(store)) = (standing, self.store.kafka()) {
@@ -232,12 +227,14 @@ impl Control {
         Ok(true)
     }
 
-    /// Whether a folder or prefix has been the same for an interval; told once for each that it has become.
-    fn has_settled(&mut self, model: usize, digest: &str) -> bool {
-        match self.settling.see(model, digest, Instant::now()) {
-            Sight::Settled => true,
-            Sight::Waiting => false,
-            Sight::New => {
+    /// Whether a folder or prefix has been the same for an interval, if it has to; told once for each that it
+    /// has become.
+    fn has_settled(&self, settling: Option<&mut Settling>, model: usize, digest: &str) -> bool {
+        let sight = settling.map(|settling| settling.see(model, digest, Instant::now()));
+        match sight {
+            None | Some(Sight::Settled) => true,
+            Some(Sight::Waiting) => false,
+            Some(Sight::New) => {
                 info!(
                     model = self.specs[model].name(),
                     "a new baseline in several files, which may still be being written; it is taken up \
@@ -261,14 +258,14 @@ impl Control {
         standing.await?.map(Some).map_err(|place| Elsewhere { place }.into())
     }
 
-    async fn carry_out(&mut self, command: Command) {
+    async fn carry_out(&mut self, command: Command, settling: &mut Settling) {
         let (answer, reply) = match command {
             Command::ReplaceBaseline { model, uri, reply } => {
                 (self.replace(&model, uri.as_deref()).await, reply)
             }
             Command::AcceptFault { model, by, reply } => (self.accept(model, by).await, reply),
             Command::CloseIncident { id, as_, by, reply } => (self.close(id, as_, by).await, reply),
-            Command::Reload { reply } => (self.reload().await, reply),
+            Command::Reload { reply } => (self.reload(settling).await, reply),
         };
         if reply.send(answer).is_err() {
             warn!("whoever gave the command has gone");
@@ -276,8 +273,8 @@ impl Control {
     }
 
     /// Looks at every baseline, and whether the configuration file could be taken up by a restart.
-    async fn reload(&mut self) -> Result<String, Refusal> {
-        self.refresh_all().await;
+    async fn reload(&mut self, settling: &mut Settling) -> Result<String, Refusal> {
+        self.refresh_all(settling).await;
         let looked = "every baseline was looked at";
         let Some(configured) = &self.configured else { return Ok(looked.to_owned()) };
         let file = configured.file.display();
@@ -304,7 +301,7 @@ impl Control {
         let Some(at) = self.specs.iter().position(|spec| spec.name() == model) else {
             return Err(Refusal::NotFound(format!("no model `{model}` is configured")));
         };
-        match self.refresh(at, uri, Asked::ByCommand).await {
+        match self.refresh(at, uri, None).await {
             Ok(true) => Ok(format!("the new baseline of {model} is taken up")),
             Ok(false) => Err(Refusal::Conflict("this baseline is in force already".to_owned())),
             Err(error) => match error.downcast::<Elsewhere>() {

@@ -155,9 +155,7 @@ pub(crate) fn quality(evaluator: &ModelEvaluator) -> Quality {
         Quality::Stale
     } else if nothing_matches {
         Quality::Misconfigured
-    } else if is_rejected(evaluator) {
-        Quality::Fault
-    } else if evaluator.lag.is_some() {
+    } else if is_rejected(evaluator) || evaluator.lag.is_some() {
         Quality::Fault
     } else if evaluator.ring.is_full() && !is_complete(&evaluator.ring, policy) {
         Quality::Incomplete

@@ -47,17 +47,9 @@ impl ModelEvaluator {
         let Some(watched) = self.watched.clone() else { return Ok(()) };
         let name = self.spec.name().to_owned();
         let (rules, shape) = (watched.rules.hash, watched.rules.shape());
-        let mut damaged = 0;
         let (mut partials, seals): (Vec<_>, Vec<_>) =
             kept.panes.into_iter().partition(panes::is_partial);
-        for record in seals {
-            match panes::read(&record, rules, &shape) {
-                Ok(Some(Logged::Seal(seal))) => self.merge.sealed(seal),
-                Ok(Some(Logged::Sum(seal, sum))) => self.merge.freeze(seal, sum),
-                Ok(Some(Logged::Partial(_)) | None) => {}
-                Err(Truncated) => damaged += 1,
-            }
-        }
+        let mut damaged = self.take_seals(&seals, (rules, &shape));
         partials.sort_by_key(|record| record.pane_start_ms);
         let mut first_ms = partials.first().map(|record| record.pane_start_ms);
         let decided = match self.stored_state(&kept.test, rules)? {
@@ -108,22 +100,41 @@ impl ModelEvaluator {
             metrics.state_rejected("panes", (damaged + kept.rejected) as u64);
         }
         if let Some(end_ms) = decided {
-            for pane in self.merge.resume(end_ms) {
-                self.resume_pane(pane, first_ms.unwrap_or(end_ms), end_ms);
-            }
-            self.state.decided_end_ms = Some(end_ms);
-            let oldest = self.ring.panes().first().map(|pane| pane.start_ms);
-            self.began_ms = self.began_ms.or(oldest);
-            self.refill_faults();
-            self.score();
-            info!(
-                model = name,
-                panes = self.ring.len(),
-                records = self.ring.records(),
-                "window restored"
-            );
+            self.resume(first_ms.unwrap_or(end_ms), end_ms);
         }
         Ok(())
+    }
+
+    /// How many of them can't be read.
+    fn take_seals(&mut self, seals: &[PaneRecord], (rules, shape): (u64, &[usize])) -> usize {
+        let mut damaged = 0;
+        for record in seals {
+            match panes::read(record, rules, shape) {
+                Ok(Some(Logged::Seal(seal))) => self.merge.sealed(seal),
+                Ok(Some(Logged::Sum(seal, sum))) => self.merge.freeze(seal, sum),
+                Ok(Some(Logged::Partial(_)) | None) => {}
+                Err(Truncated) => damaged += 1,
+            }
+        }
+        damaged
+    }
+
+    /// Fills the window with what had closed up to `end_ms`.
+    fn resume(&mut self, first_ms: i64, end_ms: i64) {
+        for pane in self.merge.resume(end_ms) {
+            self.resume_pane(pane, first_ms, end_ms);
+        }
+        self.state.decided_end_ms = Some(end_ms);
+        let oldest = self.ring.panes().first().map(|pane| pane.start_ms);
+        self.began_ms = self.began_ms.or(oldest);
+        self.refill_faults();
+        self.score();
+        info!(
+            model = self.spec.name(),
+            panes = self.ring.len(),
+            records = self.ring.records(),
+            "window restored"
+        );
     }
 
     /// End of the newest pane that is stored. One that lies ahead of the clock is a liar's: nothing of it
