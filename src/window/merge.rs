@@ -138,6 +138,11 @@ impl Merge {
         self.pending.keys().next_back().map(|start| start + self.pane_ms)
     }
 
+    /// End of the last closed pane that had something.
+    pub fn filled_end_ms(&self) -> Option<i64> {
+        self.filled_end_ms
+    }
+
     /// A partition is ours, or not any more.
     pub fn assign(&mut self, progress: Progress) {
         let source = Source { progress, standing: Standing::Active };

@@ -28,11 +28,17 @@ enum Found {
     Levels {
         state: Box<ModelState>,
         remembered: Vec<u8>,
-        began_ms: Option<i64>,
+        history: Option<Span>,
     },
     /// Levels of panes that were counted otherwise.
     OtherRules,
     Nothing,
+}
+
+/// What was decided by a baseline: start of the first pane, and end of the last one that had something.
+struct Span {
+    began_ms: i64,
+    filled_end_ms: i64,
 }
 
 impl ModelEvaluator {
@@ -47,20 +53,17 @@ impl ModelEvaluator {
         let Some(watched) = self.watched.clone() else { return Ok(()) };
         let name = self.spec.name().to_owned();
         let (rules, shape) = (watched.rules.hash, watched.rules.shape());
+        let newest = kept.panes.iter().map(|record| record.pane_start_ms).max();
+        let newest = newest.filter(|_| kept.rejected == 0);
         let (mut partials, seals): (Vec<_>, Vec<_>) =
             kept.panes.into_iter().partition(panes::is_partial);
-        let mut damaged = self.take_seals(&seals, (rules, &shape));
+        let mut damaged = self.take_seals(&seals, rules, &shape);
         partials.sort_by_key(|record| record.pane_start_ms);
         let mut first_ms = partials.first().map(|record| record.pane_start_ms);
         let decided = match self.stored_state(&kept.test, rules)? {
-            Found::Levels { state, remembered, began_ms } => {
+            Found::Levels { state, remembered, history } => {
                 self.state = *state;
-                self.began_ms = began_ms;
-                if let (Some(began_ms), Some(end_ms)) = (began_ms, self.state.decided_end_ms) {
-                    let from_ms = began_ms.max(end_ms - self.kept_ms());
-                    self.merge.begin(from_ms);
-                    first_ms = Some(from_ms);
-                }
+                first_ms = self.begin_again(history, newest).or(first_ms);
                 self.sequential = self.rule();
                 self.state.sequential = self.sequential.as_ref().and_then(|rule| {
                     SequentialState::decode(&mut Reader::new(&remembered), rule).ok()
@@ -105,8 +108,8 @@ impl ModelEvaluator {
         Ok(())
     }
 
-    /// How many of them can't be read.
-    fn take_seals(&mut self, seals: &[PaneRecord], (rules, shape): (u64, &[usize])) -> usize {
+    /// Takes in what the clock has closed; how many can't be read.
+    fn take_seals(&mut self, seals: &[PaneRecord], rules: u64, shape: &[usize]) -> usize {
         let mut damaged = 0;
         for record in seals {
             match panes::read(record, rules, shape) {
@@ -135,6 +138,21 @@ impl ModelEvaluator {
             records = self.ring.records(),
             "window restored"
         );
+    }
+
+    /// The oldest pane that an undisturbed process would have: those before the first that is stored were
+    /// empty. Where `newest`, the newest that is stored, tells that some are lost, the window begins with
+    /// what there is.
+    fn begin_again(&mut self, history: Option<Span>, newest: Option<i64>) -> Option<i64> {
+        let (history, end_ms) = history.zip(self.state.decided_end_ms)?;
+        let from_ms = history.began_ms.max(end_ms - self.kept_ms());
+        let newest_end_ms = newest.map(|ms| ms + self.spec.policy.pane_ms);
+        if history.filled_end_ms > from_ms && newest_end_ms < Some(history.filled_end_ms) {
+            return None;
+        }
+        self.began_ms = Some(history.began_ms);
+        self.merge.begin(from_ms);
+        Some(from_ms)
     }
 
     /// End of the newest pane that is stored. One that lies ahead of the clock is a liar's: nothing of it
@@ -189,16 +207,21 @@ impl ModelEvaluator {
             let remembered = if version < 2 { &[][..] } else { input.bytes()? }.to_vec();
             // An earlier release did not keep it.
             let known = !input.is_empty() && input.u64()? != 0;
-            let began_ms = if known { Some(input.i64()?) } else { None };
-            Ok(Found::Levels { state: Box::new(state), remembered, began_ms })
+            let history = match known {
+                true => Some(Span { began_ms: input.i64()?, filled_end_ms: input.i64()? }),
+                false => None,
+            };
+            Ok(Found::Levels { state: Box::new(state), remembered, history })
         };
         Ok(read(&mut input).unwrap_or(Found::Nothing))
     }
 
     /// Stores the levels; they belong to the panes up to `decided_end_ms`.
     pub(crate) fn save(&self, store: &Store) {
+        let history = self.began_ms.zip(self.merge.filled_end_ms());
+        let history = history.map(|(began_ms, filled_end_ms)| Span { began_ms, filled_end_ms });
         if let Some(watched) = &self.watched {
-            self.save_state(store, watched.rules.hash, (&self.state, self.began_ms));
+            self.save_state(store, watched.rules.hash, (&self.state, history));
         }
     }
 
@@ -207,15 +230,18 @@ impl ModelEvaluator {
         self.save_state(store, watched.rules.hash, (&ModelState::default(), None));
     }
 
-    fn save_state(&self, store: &Store, rules: u64, (state, began_ms): (&ModelState, Option<i64>)) {
+    fn save_state(&self, store: &Store, rules: u64, (state, history): (&ModelState, Option<Span>)) {
         let mut out = Writer::default();
         out.u64(rules);
         out.bytes(&state.encode());
         let mut remembered = Writer::default();
         state.sequential.iter().for_each(|state| state.encode(&mut remembered));
         out.bytes(&remembered.into_bytes());
-        out.u64(u64::from(began_ms.is_some()));
-        out.i64(began_ms.unwrap_or(0));
+        out.u64(u64::from(history.is_some()));
+        if let Some(history) = history {
+            out.i64(history.began_ms);
+            out.i64(history.filled_end_ms);
+        }
         let name = self.spec.name();
         if let Err(error) = store.save_test(name, rules, VERSION, out.into_bytes()) {
             error!(model = self.spec.name(), %error, "the model's state can't be written; a restart decides its last panes again");

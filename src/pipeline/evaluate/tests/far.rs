@@ -53,8 +53,13 @@ async fn a_feed_that_rests_for_months_goes_on_in_steps_and_passes_most_of_it_ove
     // A restart has the same window, although nothing before the rest is stored any more.
     let decided = decided_panes(&fed);
     drop(fed);
-    let fed = Fed::start_by(spec, dir.path(), resumed + 4, 0);
+    let fed = Fed::start_by(spec.clone(), dir.path(), resumed + 4, 0);
     assert_eq!((decided_panes(&fed), ring(&fed)), (decided, panes));
+    drop(fed);
+    // But panes that are lost were not empty.
+    std::fs::remove_dir_all(dir.path().join("panes")).unwrap();
+    let fed = Fed::start_by(spec, dir.path(), resumed + 4, 0);
+    assert_eq!((decided_panes(&fed), ring(&fed)), (decided, Vec::new()));
 }
 
 #[tokio::test]
