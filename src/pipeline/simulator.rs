@@ -29,7 +29,7 @@ const SCHEDULES: u64 = 3_000;
 /// So many failures are told before it ends.
 const SHOWN: usize = 5;
 /// A mutation must be caught within so many.
-const CAUGHT_WITHIN: u64 = 20_000;
+const CAUGHT_WITHIN: u64 = 100_000;
 
 fn number(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;

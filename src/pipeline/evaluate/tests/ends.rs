@@ -100,7 +100,8 @@ async fn what_was_begun_of_a_model_that_has_gone_is_ended_where_it_was_told() {
     let id = drifted(spec(), dir.path());
     let lines = "design_effect: 1\n      thresholds: {psi_retrain: 40}";
     let warns = spec_of(&CONFIG.replace("design_effect: 1", lines));
-    let people = vec![Reader::of_slack("others")];
+    // Of two channels the model has told one.
+    let people = ["ops", "others"].map(Reader::of_slack).to_vec();
     let churn = spec_of(&CONFIG.replace("name: fraud", "name: churn"));
     let churn = Spec { people, ..churn };
     let mut fed = Fed::start_by(churn.clone(), dir.path(), 0, 0);

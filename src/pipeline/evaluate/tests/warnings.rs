@@ -130,6 +130,6 @@ async fn an_output_that_drifts_beside_an_incident_is_told_when_that_is_closed() 
     let panes = fed.panes;
     drop(fed);
     let mut fed = Fed::start(dir.path(), panes, 0);
-    fed.tick();
+    fed.panes(1, false);
     assert_eq!(fed.verdicts(PREDICTION), ["warning", "healthy"]);
 }
