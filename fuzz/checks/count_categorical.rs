@@ -200,7 +200,7 @@ fn plain(
                     "0" if boolean => "false",
                     text => text,
                 };
-                match known.get(text) {
+                match known.get(text).or_else(|| as_written(known, n_cells, text)) {
                     Some(&cell) => counts.cells[cell] += 1,
                     None => counts.unseen += 1,
                 }
@@ -208,4 +208,18 @@ fn plain(
         }
     }
     counts
+}
+
+/// The cell of a boolean where all that is known is how somebody writes booleans.
+fn as_written<'a>(
+    known: &'a BTreeMap<String, usize>,
+    n_cells: usize,
+    text: &str,
+) -> Option<&'a usize> {
+    let at = ["false", "true"].iter().position(|boolean| *boolean == text)?;
+    let pairs = [["0", "1"], ["False", "True"]];
+    let only = |pair: &&[&str; 2]| {
+        known.iter().all(|(text, &cell)| pair.contains(&text.as_str()) && cell + 1 < n_cells)
+    };
+    known.get(pairs.iter().find(only)?[at])
 }

@@ -55,18 +55,31 @@ impl CategoricalCells {
 
     /// The cell of a canonical string; `None` when the reference has never seen it.
     ///
-    /// Booleans are as the reference writes them: `true` is found as 1 or `True` where it has no `true`.
+    /// Booleans are as the reference writes them: `true` is 1 or `True` where it has nothing but these and
+    /// their opposites.
     pub fn cell(&self, category: &str) -> Option<usize> {
         let index = self.index.get_or_init(|| Index::of(self));
-        let other_spellings = match category {
-            "1" if self.boolean => return index.cell(self, "true"),
-            "0" if self.boolean => return index.cell(self, "false"),
-            "true" => ["1", "True"],
-            "false" => ["0", "False"],
-            other => return index.cell(self, other),
+        let written = match category {
+            "1" if self.boolean => "true",
+            "0" if self.boolean => "false",
+            other => other,
         };
-        let other = || other_spellings.into_iter().find_map(|other| index.cell(self, other));
-        index.cell(self, category).or_else(other)
+        index.cell(self, written).or_else(|| {
+            let [no, yes] = self.spelling()?;
+            match category {
+                "true" => index.cell(self, yes),
+                "false" => index.cell(self, no),
+                _ => None,
+            }
+        })
+    }
+
+    /// How false and true are written, where the reference has two values that can only mean that.
+    fn spelling(&self) -> Option<[&'static str; 2]> {
+        let means = |pair: &[&str; 2]| {
+            self.rest.is_empty() && self.categories.iter().all(|known| pair.contains(&&**known))
+        };
+        [["0", "1"], ["False", "True"]].into_iter().find(means)
     }
 }
 
@@ -337,9 +350,10 @@ mod tests {
             let cells = CategoricalCells::new(vec![no.into(), yes.into()], vec![], false);
             assert_eq!(counted(&cells, &live).cells, [1, 2, 0], "{yes}");
         }
-        let both = CategoricalCells::new(vec!["1".into(), "true".into()], vec![], false);
-        let counts = counted(&both, &live);
-        assert_eq!((counts.cells, counts.unseen), (vec![0, 2, 0], 1), "its own spelling first");
+        for others in [["1", "2"], ["1", "true"], ["0", "False"]] {
+            let cells = CategoricalCells::new(others.map(str::to_owned).to_vec(), vec![], false);
+            assert_eq!(counted(&cells, &BooleanArray::from(vec![false])).unseen, 1, "{others:?}");
+        }
     }
 
     #[test]
