@@ -236,6 +236,12 @@ fn an_ordinary_stop_leaves_nothing_to_read_again() {
     let daemon = Daemon::start(&world.write_config("state", "one", &models));
     world.minutes(15, false);
     daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
+    let consumed = |daemon: &Daemon| {
+        daemon.metric(&format!("driftd_records_consumed_total{{topic=\"{TOPIC}\"}}"))
+    };
+    let of = |minutes: i64| Some((minutes * RATE * i64::from(PARTITIONS)) as f64);
+    // The window ends before the last records have come.
+    until("all records to be read", || (consumed(&daemon) == of(15)).then_some(()));
     let panes = daemon.panes("fraud");
     let (status, log) = daemon.terminate();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -252,8 +258,7 @@ fn an_ordinary_stop_leaves_nothing_to_read_again() {
     assert_eq!(daemon.panes("fraud"), panes);
     world.minutes(3, false);
     daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
-    let consumed = daemon.metric(&format!("driftd_records_consumed_total{{topic=\"{TOPIC}\"}}"));
-    assert_eq!(consumed, Some((3 * RATE * i64::from(PARTITIONS)) as f64));
+    assert_eq!(consumed(&daemon), of(3));
 }
 
 #[test]
