@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -46,9 +47,15 @@ pub(super) fn too_many(wait: Duration) -> Response {
 
 /// Bounds the time of a request, and marks every answer as not to be guessed at or kept.
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    let has_body = !request.body().is_end_stream();
     let answer = tokio::time::timeout(IN_TIME, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| busy("the request took longer than 10 s"));
+    let is_refused = !response.status().is_success();
     let headers = response.headers_mut();
+    // What is refused may not have been read, and then the connection ends: who is told so asks on another.
+    if has_body && is_refused {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // A page has said already what it loads: nothing but what stands in it.
     let nothing = HeaderValue::from_static("default-src 'none'");

@@ -658,6 +658,19 @@ async fn a_page_from_elsewhere_cannot_read_through_a_name_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_connection_that_a_refusal_ends_is_said_to_end() {
+    let running = Running::start(|_| {}).await;
+    let url = running.admin("/api/v1/models/fraud/baseline");
+    let refused = running.client.patch(&url).body("{}").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.headers()["connection"], "close");
+    // Without a body there is nothing that is left unread.
+    let refused = running.client.delete(&url).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(!refused.headers().contains_key("connection"));
+}
+
+#[tokio::test]
 async fn commands_need_the_token() {
     let running = Running::start(|_| {}).await;
     let close = running.admin("/api/v1/incidents/i-1/close");
