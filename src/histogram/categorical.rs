@@ -65,12 +65,8 @@ impl CategoricalCells {
             other => other,
         };
         index.cell(self, written).or_else(|| {
-            let [no, yes] = self.spelling()?;
-            match category {
-                "true" => index.cell(self, yes),
-                "false" => index.cell(self, no),
-                _ => None,
-            }
+            let at = ["false", "true"].iter().position(|boolean| *boolean == category)?;
+            index.cell(self, self.spelling()?[at])
         })
     }
 

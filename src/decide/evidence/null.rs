@@ -235,6 +235,28 @@ pub(super) mod tests {
         assert!(evidence(1.0) > evidence(2.0) && evidence(2.0) > evidence(20.0));
     }
 
+    /// The fifth of fifty categories is no more: what docs/deciding.md says of the laws of one category.
+    #[test]
+    fn a_category_that_vanishes_among_fifty_is_real_after_a_sixth_of_the_records() {
+        let all: f64 = (1..=50u32).map(|rank| 1.0 / f64::from(rank)).sum();
+        let shares: Vec<f64> = (1..=50u32).map(|rank| 1.0 / f64::from(rank) / all).collect();
+        let counts = |n: f64, gone: Option<usize>| -> Vec<f64> {
+            let left = gone.map_or(1.0, |gone| 1.0 - shares[gone]);
+            let share =
+                |(at, share): (usize, &f64)| if Some(at) == gone { 0.0 } else { n * share / left };
+            shares.iter().enumerate().map(share).chain([0.0; RARE]).collect()
+        };
+        let reference = counts(100_800.0, None);
+        let null = Null::new(Shape::Categorical, &reference, 0.0, 0.01, Effects::all(1.0));
+        let records = |evidence: fn(&Components) -> f64| -> u32 {
+            let enough =
+                |n: &u32| evidence(&null.components(&counts(f64::from(*n), Some(4)))) > 16.0;
+            (1..1000).map(|tens| tens * 10).find(enough).unwrap()
+        };
+        let (with, without) = (records(Components::total), records(Components::without_lean));
+        assert!((5 * with..7 * with).contains(&without), "{with} {without}");
+    }
+
     #[test]
     #[expect(clippy::float_cmp, reason = "these are exact")]
     fn one_body_column_has_no_evidence_of_its_own() {
