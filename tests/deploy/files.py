@@ -28,16 +28,29 @@ def check_files_dockerfile():
     need(kept == {f"!{name}" for one in copied for name in one.split()}, f"copied {copied}, not ignored {kept}")
 
 
+def compiled():
+    """This project's files that rustc read for the binary and its library, from the lists that it leaves beside them.
+
+    Cargo's own list beside the binary is not there when only `cargo test` has built it.
+    """
+    binary = pathlib.Path(DRIFTD)
+    parts = binary.parent / "deps"
+    linked = [one for one in parts.glob("driftd-*") if one.samefile(binary)]
+    libraries = [one for one in parts.glob("libdriftd-*.rlib") if one.stat().st_mtime <= binary.stat().st_mtime]
+    need(linked and libraries, f"no driftd-* and libdriftd-*.rlib in {parts}: DRIFTD has to be where cargo has built it")
+    library = max(libraries, key=lambda one: one.stat().st_mtime)
+    lists = [linked[0].with_suffix(".d"), library.with_name(library.stem.removeprefix("lib")).with_suffix(".d")]
+    read = {file for one in lists for file in re.findall(r"^((?:[^\s\\:]|\\.)+):$", one.read_text(), re.M)}
+    paths = (os.path.relpath(ROOT / file, ROOT) for file in read)
+    return {path for path in paths if not path.startswith("../")}
+
+
 def check_files_image_has_all_that_is_compiled():
     """What cargo read for the binary of the tests is among what the Dockerfile copies, and Cargo takes that folder."""
     text = (DEPLOY / "Dockerfile").read_text()
     copied = [name for one in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M) for name in one.split()]
-    told = pathlib.Path(f"{DRIFTD}.d")
-    need(told.exists(), f"no {told}: DRIFTD has to be where cargo has built it")
-    read = re.findall(r"(?:[^\s\\]|\\.)+", told.read_text().split(": ", 1)[1])
-    root = next(file for file in read if file.endswith("/src/main.rs")).removesuffix("src/main.rs")
-    own = {file.removeprefix(root) for file in read if file.startswith(root)}
-    need(len(own) > 200, f"{told} names {len(own)} files of {root}")
+    own = compiled()
+    need(len(own) > 200, f"only {len(own)} files of this project were read for {DRIFTD}")
     left_out = {file for file in own if not any(file == one or file.startswith(f"{one}/") for one in copied)}
     need(not left_out, f"the image is built without {sorted(left_out)}")
     with folder() as place:
