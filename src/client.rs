@@ -40,7 +40,7 @@ pub const MAX_BODY: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// How this daemon reaches HTTP servers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientConfig {
     /// Longest wait for a connection, TLS included.
@@ -52,7 +52,7 @@ pub struct ClientConfig {
     pub cert_file: Option<PathBuf>,
     /// PEM file with the private key of `cert_file`.
     pub key_file: Option<PathBuf>,
-    /// URL of the proxy that every request goes through; the environment's proxy is never used.
+    /// URL of the proxy of all these requests; the environment's proxy is not used for them.
     /// The proxy then resolves the targets' names, and has to refuse metadata addresses itself.
     pub proxy: Option<Secret>,
 }

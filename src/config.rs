@@ -62,7 +62,7 @@ pub struct Config {
     /// Where messages for people go.
     #[serde(default)]
     pub notifiers: deliver::Notifiers,
-    /// How other systems are reached over HTTP.
+    /// How other systems are reached over HTTP: webhooks, notifiers, baselines of web servers, MLflow.
     #[serde(default)]
     pub client: ClientConfig,
     /// How baselines are read.

@@ -108,7 +108,10 @@ fn build(
 ) -> Option<Config> {
     loop {
         let error = match serde_path_to_error::deserialize::<_, Config>(&value) {
-            Ok(config) => return Some(config),
+            Ok(mut config) => {
+                config.baselines.client = config.client.clone();
+                return Some(config);
+            }
             Err(error) => error,
         };
         let (node, mut steps) = locate(root, error.path());
@@ -387,6 +390,13 @@ mod tests {
         let argo = "retraining_trigger: {webhook: 'https://a.example/api/v1/events/default/x'}\n";
         let loaded = load_with(&format!("{text}{argo}"), &[]).unwrap();
         assert_eq!((loaded.warnings.len(), loaded.alarming()), (2, 1));
+    }
+
+    #[test]
+    fn baselines_are_reached_as_everything_else() {
+        let loaded = load_with("client: {ca_file: internal.crt}", &[]).unwrap();
+        assert_eq!(loaded.config.baselines.client, loaded.config.client);
+        assert!(loaded.config.client.ca_file.is_some());
     }
 
     #[test]

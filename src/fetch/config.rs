@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::client::ClientConfig;
 use crate::setting::ByteSize;
 use crate::setting::Span;
 
@@ -32,6 +33,9 @@ pub struct Config {
     pub mlflow: Option<MlflowConfig>,
     /// lakeFS, where the environment (`LAKECTL_*`) does not say.
     pub lakefs: Option<LakefsConfig>,
+    /// How web servers and MLflow are reached: what the whole configuration says of it.
+    #[serde(skip)]
+    pub client: ClientConfig,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             http: None,
             mlflow: None,
             lakefs: None,
+            client: ClientConfig::default(),
         }
     }
 }

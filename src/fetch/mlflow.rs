@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-use crate::client::{Client, ClientConfig, Error as ClientError, parse_url, shown};
+use crate::client::{Client, Error as ClientError, parse_url, shown};
 use crate::fetch::config::Config;
 use crate::fetch::error::Error;
 use crate::fetch::local::is_part;
@@ -115,7 +115,7 @@ impl Registry {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let client = Client::new(&ClientConfig::default()).map_err(|e| refused(e.to_string()))?;
+        let client = Client::new(&config.client).map_err(|e| refused(e.to_string()))?;
         let (location, authorization) = (location.to_owned(), authorization());
         Ok(Self { location, base, client, authorization })
     }

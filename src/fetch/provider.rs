@@ -14,7 +14,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 
-use crate::client::{Client, ClientConfig, Refused, parse_url};
+use crate::client::{Client, Refused, parse_url};
 use crate::fetch::config::{Config, S3Config};
 use crate::fetch::error::Error;
 use crate::fetch::object::fault;
@@ -114,7 +114,7 @@ impl Provider {
         if !is_folder && (key.as_ref().is_empty() || url.path().ends_with('/')) {
             return Err(refused(&"a web server lists no files; name one"));
         }
-        let client = Client::new(&ClientConfig::default())
+        let client = Client::new(&config.client)
             .and_then(|client| client.lend(&url))
             .map_err(|error| refused(&error))?;
         let root = url[..url::Position::BeforePath].to_owned();

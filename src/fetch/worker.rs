@@ -9,7 +9,9 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Baseline, FeatureBaseline, Layout, Overrides, SeasonRule, cap};
+use crate::client::ClientConfig;
 use crate::histogram::Counts;
+use crate::setting::Secret;
 
 use crate::fetch::columns;
 use crate::fetch::config::Config;
@@ -28,10 +30,13 @@ pub(super) const PROFILE_MAX: u64 = 256 << 20;
 pub(super) const HEAD: usize = 64;
 
 /// What the parent asks.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) location: String,
     pub(super) config: Config,
+    client: ClientConfig,
+    /// Of the client: a secret does not tell itself to whoever writes it down.
+    proxy: Option<String>,
     /// What the container leaves, where there is one.
     #[serde(default)]
     pub(super) room: Option<Room>,
@@ -43,8 +48,17 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn new(config: &Config, location: &str, job: Job) -> Self {
         let (location, config) = (location.to_owned(), config.clone());
+        let client = config.client.clone();
+        let proxy = client.proxy.as_ref().map(|proxy| proxy.expose().to_owned());
         let room = Container::around().map(Room::in_container);
-        Self { location, config, room, parent: std::process::id(), job }
+        Self { location, config, client, proxy, room, parent: std::process::id(), job }
+    }
+
+    fn read(json: &[u8]) -> serde_json::Result<Self> {
+        let mut request: Self = serde_json::from_slice(json)?;
+        let proxy = request.proxy.take().map(Secret::new);
+        request.config.client = ClientConfig { proxy, ..request.client.clone() };
+        Ok(request)
     }
 }
 
@@ -113,7 +127,7 @@ pub fn read_here(
 fn answer(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
     let mut json = Vec::new();
     input.read_to_end(&mut json)?;
-    let request: Request = serde_json::from_slice(&json)?;
+    let request = Request::read(&json)?;
     drop(json);
     let Request { config, room, parent, .. } = &request;
     limits::apply(config.memory_limit, *room, config.time_limit.0, *parent)?;

@@ -9,6 +9,7 @@ use std::thread;
 
 use driftd::baseline::{Baseline, Overrides};
 use driftd::fetch::{self, WorkerCommand};
+use driftd::setting::Secret;
 
 use crate::servers::{Azurite, Gcs};
 
@@ -124,7 +125,7 @@ pub(crate) struct Web {
 
 /// Where the file is: by name, and by its hash as DVC keeps it.
 const PATHS: [&str; 2] =
-    [" /data/reference.parquet ", " /store/files/md5/bd/a5865b2e750db46cbef37f1d834edf "];
+    ["/data/reference.parquet ", "/store/files/md5/bd/a5865b2e750db46cbef37f1d834edf "];
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Tag {
@@ -205,17 +206,20 @@ pub(crate) fn config(folder: &std::path::Path, location: &str, baselines: &str) 
 /// process that reads: where it is from, its rows and digest, or what is wrong. The digest that a daemon
 /// looks at is held to the one of the whole, where it needs no `env`.
 pub(crate) fn read(env: &[(&str, &str)], location: &str, settings: &str) -> String {
-    let config: fetch::Config = serde_json::from_str(settings).unwrap();
+    read_by(env, location, &serde_json::from_str(settings).unwrap())
+}
+
+fn read_by(env: &[(&str, &str)], location: &str, config: &fetch::Config) -> String {
     let variables = env.iter().map(|(name, value)| format!("{name}={value}"));
     let fixed = [env!("CARGO_BIN_EXE_driftd").to_owned(), "baseline-worker".to_owned()];
     let worker =
         WorkerCommand { program: "/usr/bin/env".into(), args: variables.chain(fixed).collect() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match fetch::load(&config, location, &Overrides::default(), &worker).await {
+        match fetch::load(config, location, &Overrides::default(), &worker).await {
             Ok(baseline) => {
                 if env.is_empty() {
-                    let look = fetch::look(&config, location, &worker).await.unwrap();
+                    let look = fetch::look(config, location, &worker).await.unwrap();
                     assert_eq!(look.digest, baseline.digest, "{location}");
                 }
                 let Baseline { source, rows, digest, .. } = baseline;
@@ -251,6 +255,27 @@ fn a_file_of_a_web_server_is_read_by_ranges_of_one_version() {
     assert!(said.contains("neither ETag nor Last-Modified"), "{said}");
     let said = read(&[], &web.url("/data/other.parquet"), allowed);
     assert!(said.contains("other.parquet: no such file"), "{said}");
+}
+
+#[test]
+fn a_web_server_is_reached_as_the_configuration_says() {
+    let web = Web::start(body("pandas_zstd.parquet"), Tag::Strong, usize::MAX);
+    let mut config: fetch::Config =
+        serde_json::from_str(r#"{"http": {"allow_http": true}}"#).unwrap();
+    let proxy = web.url("").replace("//", "//someone:SECRET@");
+    config.client.proxy = Some(Secret::new(proxy));
+    let said = read_by(&[], "http://registry.internal/data/reference.parquet", &config);
+    assert!(said.contains("reference.parquet: 1200 rows"), "{said}");
+    let seen = web.seen.lock().unwrap().clone();
+    let asked = "http://registry.internal/data/reference.parquet http/1.1";
+    let through =
+        |head: &String| head.contains(asked) && head.contains("proxy-authorization: basic ");
+    assert!(!seen.is_empty() && seen.iter().all(through), "{seen:?}");
+
+    config.client.ca_file = Some("/nowhere/ca.crt".into());
+    let said = read_by(&[], "http://registry.internal/data/reference.parquet", &config);
+    assert!(said.contains("cannot read the CA file /nowhere/ca.crt"), "{said}");
+    assert!(!said.contains("SECRET"), "{said}");
 }
 
 #[test]
