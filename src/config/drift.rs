@@ -47,7 +47,8 @@ pub struct DriftConfig {
     /// The pipeline that is started when drift is real and large.
     #[serde(default)]
     pub retraining_trigger: Option<Trigger>,
-    /// A window with fewer records reaches back by whole panes, and never triggers.
+    /// A window with fewer records reaches back by whole panes, up to `max_age`; with fewer even then its
+    /// scores trigger nothing.
     #[serde(default = "default_min_records")]
     #[schemars(range(min = 1))]
     pub min_records: u64,

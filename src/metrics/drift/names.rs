@@ -57,8 +57,11 @@ pub(super) const OBSERVATIONS: Named = (
     "Live values of the feature that the scores rest on.",
 );
 pub(super) const RECORDS: Named = ("driftd_window_records", Kind::Gauge, "Records in the window.");
-pub(super) const COMPLETE: Named =
-    ("driftd_window_complete", Kind::Gauge, "1 when no pane of the window is missing.");
+pub(super) const COMPLETE: Named = (
+    "driftd_window_complete",
+    Kind::Gauge,
+    "1 when the window is full, and at least 95 % of its panes and all of its last hour are complete.",
+);
 pub(super) const WINDOW_END: Named = (
     "driftd_window_end_timestamp_seconds",
     Kind::Gauge,

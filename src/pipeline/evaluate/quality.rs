@@ -111,7 +111,7 @@ fn trouble(quality: Quality, evaluator: &ModelEvaluator) -> Option<Cow<'static, 
         Quality::Fault => Some("too many records are rejected; nothing is triggered".into()),
         Quality::Misconfigured => Some(nothing_matches(evaluator).into()),
         Quality::Incomplete => {
-            Some("panes of the window are incomplete; nothing is triggered".into())
+            Some("panes of the window are incomplete; its scores trigger nothing".into())
         }
     }
 }
