@@ -1,6 +1,6 @@
 //! Values into categories: the kernel against a map from canonical string to cell.
 //!
-//! Input: the categories, those of the rest, the column's type, then its values.
+//! Input: what the reference stores, the categories, those of the rest, the column's type, then its values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int16Type, Int32Type};
 use driftd::feature::{Absent, Column, canonical_number};
-use driftd::histogram::{CategoricalCells, Cells, Counts, categorical, count};
+use driftd::histogram::{CategoricalCells, Cells, Counts, Storage, categorical, count};
 
 use super::input::Input;
 
@@ -20,10 +20,17 @@ const MAX_ROWS: usize = 600;
 /// Counts a column whole, in two parts, and by the plain definition.
 pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
-    let boolean = input.bit();
+    let of = input.byte();
+    let (boolean, numbers) = (of & 1 == 1, stores(of));
     let (mut listed, mut rest) = (Vec::new(), Vec::new());
     for _ in 0..input.byte() {
-        let text = text(&mut input);
+        let mut text = text(&mut input);
+        if let Some(storage) = numbers {
+            // A column of numbers has no other categories, each by one name.
+            let Some(number) = number(&text, storage) else { continue };
+            text.clear();
+            canonical_number(categorical::written(storage, number), &mut text);
+        }
         if input.bit() && !listed.contains(&text) {
             listed.push(text);
         } else if !rest.contains(&text) {
@@ -40,9 +47,11 @@ pub fn check(data: &[u8]) {
     let mut hashes: Vec<u64> = rest.iter().map(|text| categorical::hash(text)).collect();
     hashes.sort_unstable();
     let n_cells = listed.len() + 1;
-    let cells = Cells::Categorical(CategoricalCells::new(listed, hashes, boolean));
+    let cells = CategoricalCells::new(listed, hashes, boolean).with_numbers(numbers);
+    let cells = Cells::Categorical(cells);
     let (column, values) = column(&mut input);
-    let expected = plain(&known, n_cells, boolean, &column, &values);
+    let reference = Reference { known, n_cells, boolean, numbers };
+    let expected = reference.plain(&column, &values);
     let rows = column.array.len();
     for cut in [rows, input.below(rows + 1)] {
         let mut counts = Counts::zero(n_cells);
@@ -80,7 +89,20 @@ fn text(input: &mut Input<'_>) -> String {
     ];
     match input.byte() {
         tag @ 0..64 => WORDS[usize::from(tag % 16)].to_owned(),
-        tag @ 64..128 => format!("k{}", tag % 32),
+        tag @ 64..96 => format!("k{}", tag % 32),
+        tag @ 96..128 => {
+            const NUMBERS: [&str; 8] = [
+                "0.1",
+                "0.10",
+                "0.10000000149011612",
+                "0.0999755859375",
+                "1.0",
+                "1e0",
+                "9007199254740993",
+                "-0.0",
+            ];
+            NUMBERS[usize::from(tag % 8)].to_owned()
+        }
         tag @ 128..192 => "abcdefgh".repeat(usize::from(tag % 16)) + &input.byte().to_string(),
         _ => String::from_utf8_lossy(&input.array::<4>()).into_owned(),
     }
@@ -172,54 +194,81 @@ fn of_numbers(kind: u8, numbers: &[Option<f64>]) -> (ArrayRef, Vec<Option<Value>
     }
 }
 
-fn plain(
-    known: &BTreeMap<String, usize>,
-    n_cells: usize,
-    boolean: bool,
-    column: &Column,
-    values: &[Option<Value>],
-) -> Counts {
-    let mut counts = Counts::zero(n_cells);
-    for (_, why) in &column.absent {
-        match why {
-            Absent::Missing => counts.missing += 1,
-            Absent::TypeError => counts.type_error += 1,
-        }
-    }
-    let nulls = values.iter().filter(|value| value.is_none()).count();
-    counts.null = (nulls - column.absent.len()) as u64;
-    for value in values.iter().flatten() {
-        match value {
-            Value::Wrong => counts.type_error += 1,
-            Value::Odd(number) if number.is_nan() => counts.nan += 1,
-            Value::Odd(number) if *number > 0.0 => counts.pos_inf += 1,
-            Value::Odd(_) => counts.neg_inf += 1,
-            Value::Text(text) => {
-                let text = match text.as_str() {
-                    "1" if boolean => "true",
-                    "0" if boolean => "false",
-                    text => text,
-                };
-                match known.get(text).or_else(|| as_written(known, n_cells, text)) {
-                    Some(&cell) => counts.cells[cell] += 1,
-                    None => counts.unseen += 1,
-                }
-            }
-        }
-    }
-    counts
+/// What the reference column stores, if it is one of numbers.
+fn stores(of: u8) -> Option<Storage> {
+    [None, Some(Storage::F64), Some(Storage::F32), Some(Storage::F16)][usize::from(of >> 1) % 4]
+        .filter(|_| of & 1 == 0)
 }
 
-/// The cell of a boolean where all that is known is how somebody writes booleans.
-fn as_written<'a>(
-    known: &'a BTreeMap<String, usize>,
+/// The number that the column stores for a text.
+fn number(text: &str, storage: Storage) -> Option<f64> {
+    let stored = storage.round(text.parse().ok()?);
+    stored.is_finite().then_some(stored)
+}
+
+/// The categories by the plain definition: names, and where they are numbers what is stored for them.
+struct Reference {
+    known: BTreeMap<String, usize>,
     n_cells: usize,
-    text: &str,
-) -> Option<&'a usize> {
-    let at = ["false", "true"].iter().position(|boolean| *boolean == text)?;
-    let pairs = [["0", "1"], ["False", "True"]];
-    let only = |pair: &&[&str; 2]| {
-        known.iter().all(|(text, &cell)| pair.contains(&text.as_str()) && cell + 1 < n_cells)
-    };
-    known.get(pairs.iter().find(only)?[at])
+    boolean: bool,
+    numbers: Option<Storage>,
+}
+
+impl Reference {
+    fn plain(&self, column: &Column, values: &[Option<Value>]) -> Counts {
+        let mut counts = Counts::zero(self.n_cells);
+        for (_, why) in &column.absent {
+            match why {
+                Absent::Missing => counts.missing += 1,
+                Absent::TypeError => counts.type_error += 1,
+            }
+        }
+        let nulls = values.iter().filter(|value| value.is_none()).count();
+        counts.null = (nulls - column.absent.len()) as u64;
+        for value in values.iter().flatten() {
+            match value {
+                Value::Wrong => counts.type_error += 1,
+                Value::Odd(number) if number.is_nan() => counts.nan += 1,
+                Value::Odd(number) if *number > 0.0 => counts.pos_inf += 1,
+                Value::Odd(_) => counts.neg_inf += 1,
+                Value::Text(text) => match self.cell(text) {
+                    Some(cell) => counts.cells[cell] += 1,
+                    None => counts.unseen += 1,
+                },
+            }
+        }
+        counts
+    }
+
+    fn cell(&self, text: &str) -> Option<usize> {
+        let text = match text {
+            "1" if self.boolean => "true",
+            "0" if self.boolean => "false",
+            text => text,
+        };
+        self.known
+            .get(text)
+            .or_else(|| self.as_written(text))
+            .or_else(|| self.as_stored(text))
+            .copied()
+    }
+
+    /// The cell of a boolean where all that is known is how somebody writes booleans.
+    fn as_written(&self, text: &str) -> Option<&usize> {
+        let at = ["false", "true"].iter().position(|boolean| *boolean == text)?;
+        let pairs = [["0", "1"], ["False", "True"]];
+        let listed = |cell: usize| cell + 1 < self.n_cells;
+        let only = |pair: &&[&str; 2]| {
+            self.known.iter().all(|(text, &cell)| pair.contains(&text.as_str()) && listed(cell))
+        };
+        self.known.get(pairs.iter().find(only)?[at])
+    }
+
+    /// The cell of a number that the column stores as one of its own.
+    fn as_stored(&self, text: &str) -> Option<&usize> {
+        let storage = self.numbers?;
+        let stored = number(text, storage)?;
+        let same = |known: &String| number(known, storage) == Some(stored);
+        self.known.iter().find_map(|(known, cell)| same(known).then_some(cell))
+    }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 
 use crate::baseline::bins::{category_bins, value_bins};
 use crate::baseline::category::Categories;
-use crate::baseline::column::{live_column, storage};
+use crate::baseline::column::{live_column, numbers, storage};
 use crate::baseline::evidently::is_integer;
 use crate::baseline::layout::Class;
 use crate::baseline::number::Numbers;
@@ -61,7 +61,8 @@ impl Builder {
             }
             (None, Kind::Categorical) => {
                 let boolean = Class::of(&planned.data_type) == Class::Boolean;
-                State::Categorical(Categories::new(boolean, limits.rest))
+                let numbers = numbers(&planned.data_type);
+                State::Categorical(Categories::new(boolean, numbers, limits.rest))
             }
         };
         Self { planned, rows, state }

@@ -8,11 +8,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::baseline::cap::LISTED_MAX;
 use crate::histogram::categorical::{self, Category};
-use crate::histogram::{CategoricalCells, Counts};
+use crate::histogram::{CategoricalCells, Counts, Storage};
 
 #[derive(Debug)]
 pub(super) struct Categories {
     boolean: bool,
+    /// Of a column of floats or decimals: what it stores.
+    numbers: Option<Storage>,
     counts: HashMap<String, u64, Seeded>,
     distinct_max: usize,
     /// More categories than are kept; `counts` is not complete.
@@ -37,9 +39,10 @@ pub(super) struct Tally {
 
 impl Categories {
     /// At most `rest_max` categories are known beyond those that have cells.
-    pub(super) fn new(boolean: bool, rest_max: usize) -> Self {
+    pub(super) fn new(boolean: bool, numbers: Option<Storage>, rest_max: usize) -> Self {
         Self {
             boolean,
+            numbers,
             counts: HashMap::with_hasher(Seeded::new()),
             distinct_max: rest_max.saturating_add(LISTED_MAX),
             overflow: false,
@@ -84,7 +87,7 @@ impl Categories {
         rest.dedup();
         let categories = ranked.into_iter().map(|(text, _)| text).collect();
         Tally {
-            cells: CategoricalCells::new(categories, rest, self.boolean),
+            cells: CategoricalCells::new(categories, rest, self.boolean).with_numbers(self.numbers),
             counts,
             overflow: self.overflow,
             total: self.total,
@@ -138,7 +141,7 @@ mod tests {
     use super::*;
 
     fn tally(values: &[&str], rest_max: usize) -> Tally {
-        let mut categories = Categories::new(false, rest_max);
+        let mut categories = Categories::new(false, None, rest_max);
         let array: ArrayRef = Arc::new(StringArray::from(values.to_vec()));
         assert!(categories.push(&array));
         categories.finish()

@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float16Type, Float32Type};
 
 use crate::feature::{Column, Kind};
-use crate::histogram::Storage;
+use crate::histogram::{Storage, categorical};
 
 /// A column of a Parquet file, reference or live, as `histogram::count` takes it.
 pub fn live_column(array: &ArrayRef, kind: Kind) -> Column {
@@ -22,10 +22,12 @@ pub fn live_column(array: &ArrayRef, kind: Kind) -> Column {
 fn as_written(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float32 => {
-            shortest(array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())))
+            let values = array.as_primitive::<Float32Type>().iter();
+            shortest(values.map(|v| v.map(f64::from)), Storage::F32)
         }
         DataType::Float16 => {
-            shortest(array.as_primitive::<Float16Type>().iter().map(|v| v.map(|v| v.to_string())))
+            let values = array.as_primitive::<Float16Type>().iter();
+            shortest(values.map(|v| v.map(f64::from)), Storage::F16)
         }
         DataType::Dictionary(_, values)
             if matches!(**values, DataType::Float32 | DataType::Float16) =>
@@ -34,6 +36,16 @@ fn as_written(array: &ArrayRef) -> ArrayRef {
             dictionary.with_values(as_written(dictionary.values()))
         }
         _ => widen(array),
+    }
+}
+
+/// What numbers a column of categories stores, where two that are written otherwise may be one: floats and
+/// decimals.
+pub(super) fn numbers(data_type: &DataType) -> Option<Storage> {
+    match data_type {
+        DataType::Dictionary(_, values) => numbers(values),
+        DataType::Float64 => Some(Storage::F64),
+        _ => Some(storage(data_type)).filter(|storage| *storage != Storage::F64),
     }
 }
 
@@ -71,6 +83,6 @@ fn widen(array: &ArrayRef) -> ArrayRef {
     cast(array, &wider).unwrap_or_else(|_| new_null_array(&DataType::Null, array.len()))
 }
 
-fn shortest(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
-    Arc::new(texts.map(|t| t.and_then(|t| t.parse::<f64>().ok())).collect::<Float64Array>())
+fn shortest(values: impl Iterator<Item = Option<f64>>, storage: Storage) -> ArrayRef {
+    Arc::new(values.map(|v| v.map(|v| categorical::written(storage, v))).collect::<Float64Array>())
 }

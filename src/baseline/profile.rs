@@ -244,7 +244,11 @@ impl Rules {
         for value in cells.edges.iter().chain(&scale) {
             self.number(value.to_bits());
         }
-        match cells.storage {
+        self.storage(cells.storage);
+    }
+
+    fn storage(&mut self, storage: Storage) {
+        match storage {
             Storage::F64 => self.text("f64"),
             Storage::F32 => self.text("f32"),
             Storage::F16 => self.text("f16"),
@@ -262,6 +266,11 @@ impl Rules {
         self.number(cells.rest.len() as u64);
         for &hash in &cells.rest {
             self.number(hash);
+        }
+        // The digest of all others is that of the releases that knew nothing of it.
+        if let Some(storage) = cells.numbers {
+            self.text("numbers");
+            self.storage(storage);
         }
     }
 }
@@ -391,6 +400,15 @@ mod tests {
             cells.highest = cells.highest.next_up();
         }
         assert_ne!(other.rules_digest(), baseline.rules_digest());
+        let mut other = baseline.clone();
+        if let Cells::Categorical(cells) = &mut other.features[1].cells {
+            cells.numbers = Some(Storage::F32);
+        }
+        assert_ne!(other.rules_digest(), baseline.rules_digest());
+        let again = Baseline::from_json(other.to_json().as_bytes()).unwrap();
+        assert_eq!(again.rules_digest(), other.rules_digest());
+        // What has no numbers is written as earlier releases did.
+        assert!(!baseline.to_json().contains("numbers"));
     }
 
     #[test]

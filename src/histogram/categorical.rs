@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::feature::canonical_integer;
-use crate::histogram::Counts;
 use crate::histogram::numeric;
+use crate::histogram::{Counts, Storage};
 
 mod memo;
 mod values;
 
 use memo::{Key, Memo};
-use values::category_of;
-pub use values::{Category, each_category};
+pub use values::{Category, each_category, written};
+use values::{canonical_stored, category_of};
 
 /// One cell per listed category, in that order, and a last cell `rest` for the other known ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub struct CategoricalCells {
     pub rest: Vec<u64>,
     /// The reference column is boolean: `true`, `false`, 1 and 0 are its categories.
     pub boolean: bool,
+    /// The reference column holds numbers that live ones are rounded to: what they are compared as. `None` for
+    /// texts and integers, which are compared as they are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Storage>,
     /// Built from the other fields at first use.
     #[serde(skip)]
     index: OnceLock<Index>,
@@ -34,15 +38,23 @@ pub struct CategoricalCells {
 
 impl PartialEq for CategoricalCells {
     fn eq(&self, other: &Self) -> bool {
-        let Self { categories, rest, boolean, index: _ } = self;
-        *categories == other.categories && *rest == other.rest && *boolean == other.boolean
+        let Self { categories, rest, boolean, numbers, index: _ } = self;
+        *categories == other.categories
+            && *rest == other.rest
+            && *boolean == other.boolean
+            && *numbers == other.numbers
     }
 }
 
 impl CategoricalCells {
     /// Cells for `categories` and one for those whose `hash` is in `rest`.
     pub fn new(categories: Vec<String>, rest: Vec<u64>, boolean: bool) -> Self {
-        Self { categories, rest, boolean, index: OnceLock::new() }
+        Self { categories, rest, boolean, numbers: None, index: OnceLock::new() }
+    }
+
+    /// The same, of a column that stores its categories as these numbers.
+    pub fn with_numbers(self, numbers: Option<Storage>) -> Self {
+        Self { numbers, ..self }
     }
 
     pub fn len(&self) -> usize {
@@ -56,7 +68,8 @@ impl CategoricalCells {
     /// The cell of a canonical string; `None` when the reference has never seen it.
     ///
     /// Booleans are as the reference writes them: `true` is 1 or `True` where it has nothing but these and
-    /// their opposites.
+    /// their opposites. Where it has `numbers`, a number is what its column would store for it: of an f32
+    /// 0.1, 0.10000000149011612 and `0.10` are one category.
     pub fn cell(&self, category: &str) -> Option<usize> {
         let index = self.index.get_or_init(|| Index::of(self));
         let written = match category {
@@ -64,10 +77,22 @@ impl CategoricalCells {
             "0" if self.boolean => "false",
             other => other,
         };
-        index.cell(self, written).or_else(|| {
-            let at = ["false", "true"].iter().position(|boolean| *boolean == category)?;
-            index.cell(self, self.spelling()?[at])
-        })
+        let found = index.cell(self, written);
+        found.or_else(|| self.boolean(index, category)).or_else(|| self.number(index, category))
+    }
+
+    /// The cell of a boolean that the reference writes otherwise.
+    fn boolean(&self, index: &Index, category: &str) -> Option<usize> {
+        let at = ["false", "true"].iter().position(|boolean| *boolean == category)?;
+        index.cell(self, self.spelling()?[at])
+    }
+
+    /// The cell of a number that the reference writes otherwise. The reference's own texts are those of the
+    /// numbers that it stores, so what is found as it stands is found by this as well.
+    fn number(&self, index: &Index, category: &str) -> Option<usize> {
+        let storage = self.numbers?;
+        let stored = canonical_stored(category, storage)?;
+        index.cell(self, &stored)
     }
 
     /// How false and true are written, where the reference has two values that can only mean that.
@@ -289,6 +314,17 @@ mod tests {
         counts
     }
 
+    /// Tenths, neighbours in a narrow type, and any.
+    fn number() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            (-50..50i32).prop_map(|x| f64::from(x) / 10.0),
+            (-50..50i16).prop_map(|x| f64::from(f32::from(x) / 10.0)),
+            (0..40u16).prop_map(|x| 2048.0 + f64::from(x) / 4.0),
+            any::<f32>().prop_filter("finite", |x| x.is_finite()).prop_map(f64::from),
+            any::<f64>().prop_filter("finite", |x| x.is_finite()),
+        ]
+    }
+
     fn digits() -> CategoricalCells {
         CategoricalCells::new(vec!["3".into(), "a".into()], vec![hash("b")], false)
     }
@@ -370,6 +406,56 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_compared_as_what_the_reference_stores() {
+        let cells = |numbers| {
+            let known = ["0.1", "1", "16777216"].map(str::to_owned).to_vec();
+            CategoricalCells::new(known, vec![hash("0.25")], false).with_numbers(Some(numbers))
+        };
+        let single = cells(Storage::F32);
+        for (text, cell) in [
+            ("0.1", Some(0)),
+            ("0.10000000149011612", Some(0)),
+            ("0.10", Some(0)),
+            ("1.0", Some(1)),
+            ("1e0", Some(1)),
+            ("1.00000001", Some(1)),
+            ("16777217", Some(2)),
+            ("0.250", Some(3)),
+            ("0.100001", None),
+            ("1e300", None),
+            ("nan", None),
+            ("inf", None),
+            ("one", None),
+            ("", None),
+        ] {
+            assert_eq!(single.cell(text), cell, "{text}");
+        }
+        // A double tells these apart.
+        let double = cells(Storage::F64);
+        assert_eq!((double.cell("1.0"), double.cell("1.00000001")), (Some(1), None));
+        assert_eq!((double.cell("16777217"), double.cell("0.10000000149011612")), (None, None));
+        let money =
+            CategoricalCells::new(vec!["12.5".into(), "9007199254740992".into()], vec![], false)
+                .with_numbers(Some(Storage::Decimal { scale: 2 }));
+        assert_eq!((money.cell("12.50"), money.cell("12.504")), (Some(0), Some(0)));
+        // Neighbours of many digits stay two, although they are one double.
+        assert_eq!(money.cell("9007199254740993"), None);
+        // Texts and integers are compared as they are written.
+        assert_eq!(digits().cell("3.0"), None);
+    }
+
+    #[test]
+    fn an_id_that_the_reference_holds_as_a_double_is_known_by_it() {
+        let id = 9_007_199_254_740_993_i64;
+        let cells = CategoricalCells::new(vec!["9007199254740992".into()], vec![], false)
+            .with_numbers(Some(Storage::F64));
+        let texts = StringArray::from(vec![id.to_string()]);
+        assert_eq!(counted(&cells, &Int64Array::from(vec![id])).cells, [1, 0]);
+        assert_eq!(counted(&cells, &texts).cells, [1, 0]);
+        assert_eq!(counted(&cells, &Int64Array::from(vec![id + 2])).unseen, 1);
+    }
+
+    #[test]
     fn not_a_number_is_no_category_and_a_time_is_a_wrong_type() {
         let odd = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3.0];
         let counts = counted(&digits(), &Float64Array::from(odd));
@@ -402,6 +488,37 @@ mod tests {
                 prop_assert_eq!(cells.cell(name), expected);
             }
             prop_assert_eq!(cells.cell("UNKNOWN"), None);
+        }
+
+        /// The live value is a category of the reference exactly where the column would store the same for both.
+        #[test]
+        fn floats_are_one_category_if_the_column_stores_one_number(
+            storage in prop::sample::select(vec![Storage::F64, Storage::F32, Storage::F16]),
+            known in proptest::collection::vec(number(), 1..20),
+            others in proptest::collection::vec(number(), 0..20),
+        ) {
+            let mut names: Vec<String> = Vec::new();
+            let mut stored: Vec<f64> = Vec::new();
+            for x in &known {
+                let x = storage.round(*x);
+                if x.is_finite() && !stored.contains(&x) {
+                    let mut name = String::new();
+                    canonical_number(written(storage, x), &mut name);
+                    names.push(name);
+                    stored.push(x);
+                }
+            }
+            let cells = CategoricalCells::new(names, vec![], false).with_numbers(Some(storage));
+            for x in known.iter().chain(&others) {
+                let rounded = storage.round(*x);
+                let expected = stored.iter().position(|known| *known == rounded);
+                let mut canonical = String::new();
+                canonical_number(*x, &mut canonical);
+                // As a producer may write it: as it is, as what is stored, with an exponent.
+                for text in [canonical, format!("{x}"), format!("{x:e}"), format!("{rounded}")] {
+                    prop_assert_eq!(cells.cell(&text), expected, "{} of {:?}", text, &cells);
+                }
+            }
         }
 
         #[test]

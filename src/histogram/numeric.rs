@@ -268,7 +268,7 @@ pub(super) fn of_decimal(units: i128, scale: i8) -> f64 {
 }
 
 /// 2^51: beyond it a double is within half a unit of the last place of a whole number of them.
-const WHOLE: f64 = 2_251_799_813_685_248.0;
+pub(super) const WHOLE: f64 = 2_251_799_813_685_248.0;
 
 #[inline]
 fn round_decimal(x: f64, scale: i8, power: f64) -> f64 {

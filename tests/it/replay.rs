@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use crate::running::Daemon;
 
 mod checks;
+mod numbers;
 
 const MINUTE: i64 = 60_000;
 /// 2026-01-01T00:00:00Z.

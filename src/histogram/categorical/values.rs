@@ -5,9 +5,10 @@ use arrow::datatypes::{
     DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
+use half::f16;
 
 use crate::feature::{canonical_boolean, canonical_integer, canonical_number};
-use crate::histogram::numeric;
+use crate::histogram::{Storage, numeric};
 
 /// What one value of a categorical column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,33 @@ pub(super) fn category_of(value: f64, text: &mut String) -> Category<'_> {
     text.clear();
     canonical_number(value, text);
     Category::Text(text)
+}
+
+/// The double that is written as the number which a column stores for `x` is: 0.1 for an f32, where `Storage::round`
+/// gives the 0.10000000149011612 that it widens to. Not finite where the column overflows.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the point")]
+pub fn written(storage: Storage, x: f64) -> f64 {
+    let shortest = match storage {
+        Storage::F64 | Storage::Decimal { .. } => return storage.round(x),
+        Storage::F32 => (x as f32).to_string(),
+        Storage::F16 => f16::from_f64(x).to_string(),
+    };
+    // What is not finite has a text that reads back, too.
+    shortest.parse().unwrap_or(x)
+}
+
+/// The canonical string of what a column stores for the number that `text` is; `None` if it is no number, or
+/// a decimal of so many digits that its double may be another one's.
+pub(super) fn canonical_stored(text: &str, storage: Storage) -> Option<String> {
+    let number: f64 = text.parse().ok()?;
+    if let Storage::Decimal { scale } = storage {
+        let units = number * 10f64.powi(i32::from(scale));
+        (units.abs() < numeric::WHOLE).then_some(())?;
+    }
+    let stored = written(storage, number);
+    let mut canonical = String::new();
+    stored.is_finite().then(|| canonical_number(stored, &mut canonical))?;
+    Some(canonical)
 }
 
 fn each_of_dictionary(array: &dyn Array, visit: &mut dyn FnMut(usize, Category<'_>)) -> bool {
