@@ -1,7 +1,6 @@
 //! `driftd init`: looks at records and a baseline, writes a finished configuration.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -19,6 +18,7 @@ mod sample;
 mod write;
 
 use infer::Proposal;
+use sample::Sample;
 use write::Given;
 
 #[derive(Debug, clap::Args)]
@@ -33,8 +33,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "LOCATION")]
     baseline: String,
     /// librdkafka's options for reaching the brokers; may be repeated.
-    #[arg(long = "kafka-option", value_name = "NAME=VALUE")]
-    options: Vec<String>,
+    #[arg(long = "kafka-option", value_name = "NAME=VALUE", value_parser = option)]
+    options: Vec<(String, String)>,
     /// Read the records from a file, one JSON object a line, in place of the topic.
     #[arg(long, value_name = "FILE")]
     offline_sample: Option<PathBuf>,
@@ -43,15 +43,17 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 }
 
+/// `security.protocol=SSL`
+fn option(given: &str) -> Result<(String, String), String> {
+    let found = given.split_once('=').filter(|(name, _)| !name.trim().is_empty());
+    let (name, value) = found.ok_or("write NAME=VALUE, as in security.protocol=SSL")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "a command is given its arguments")]
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let mut brokers = kafka::Config::new(args.brokers.split(',').map(str::trim));
-    for option in &args.options {
-        let (name, value) = option.split_once('=').with_context(|| {
-            format!("--kafka-option {option}: write NAME=VALUE, as in security.protocol=SSL")
-        })?;
-        brokers.options.insert(name.to_owned(), value.to_owned());
-    }
+    brokers.options.extend(args.options.iter().cloned());
     let baseline = match fetch::load_blocking(
         &fetch::Config::default(),
         &args.baseline,
@@ -64,25 +66,29 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
             return Ok(code);
         }
     };
-    let records = match &args.offline_sample {
-        Some(file) => sample::from_file(file)?,
-        None => sample::from_topic(&brokers, &args.topic)?,
+    let (sample, from) = match &args.offline_sample {
+        Some(file) => (sample::from_file(file)?, file.display().to_string()),
+        None => (sample::from_topic(&brokers, &args.topic)?, args.topic.clone()),
     };
-    let proposal = infer::infer(&records, &baseline);
-    if proposal.place.found.is_empty() {
-        tell_nothing_found(&proposal);
-    }
-    let given = Given { brokers: &args.brokers, topic: &args.topic, baseline: &args.baseline };
+    let proposal = infer::infer(&sample.records, &baseline);
+    tell(&sample, &proposal);
+    let given = Given {
+        brokers: &args.brokers,
+        topic: &args.topic,
+        baseline: &args.baseline,
+        from: &from,
+        sample: &sample,
+    };
     let mut text = write::write(&given, &proposal, &baseline);
-    if !brokers.options.is_empty() {
-        let lines = args.options.iter().filter_map(|option| option.split_once('='));
-        let shown: Vec<String> = lines.map(|(name, value)| option_line(name, value)).collect();
+    if !args.options.is_empty() {
+        let shown: Vec<String> =
+            args.options.iter().map(|(name, value)| option_line(name, value)).collect();
         let at = text.find("\ntopic:").unwrap_or(text.len());
         let at = text[..at].trim_end().len();
         text.insert_str(at, &format!("\n  options:\n{}", shown.concat().trim_end()));
     }
     match &args.output {
-        None => io::stdout().lock().write_all(text.as_bytes())?,
+        None => cli::print(&text)?,
         Some(file) => OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -95,7 +101,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
 
 /// The file says it too; but a file that is written and accepted looks like one that is right.
 #[expect(clippy::print_stderr, reason = "a warning is for people, on standard error")]
-fn tell_nothing_found(proposal: &Proposal) {
+fn tell(sample: &Sample, proposal: &Proposal) {
+    if let Some(remark) = sample.remark() {
+        eprintln!("warning: {remark}");
+    }
+    if !proposal.place.found.is_empty() {
+        return;
+    }
     let few = |names: &[String]| names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     eprintln!(
         "warning: none of the {} records carries a column of the baseline ({}); they have: {}. Say under \

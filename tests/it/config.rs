@@ -167,10 +167,14 @@ fn written(record: impl Fn(i64) -> Value) -> String {
 
 /// The same where the training data has more columns.
 fn written_on(more: Vec<(&str, ArrayRef)>, record: impl Fn(i64) -> Value) -> String {
+    written_of(more, &(0..20).map(|i| format!("{}\n", record(i))).collect::<String>()).0
+}
+
+/// The same for these lines, and what is said beside it.
+fn written_of(more: Vec<(&str, ArrayRef)>, lines: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let baseline = baseline_with(folder.path(), more);
     let sample = folder.path().join("sample.ndjson");
-    let lines: String = (0..20).map(|i| format!("{}\n", record(i))).collect();
     fs::write(&sample, lines).unwrap();
     let out = folder.path().join("driftd.yaml");
     let (sample, out) = (sample.to_str().unwrap(), out.to_str().unwrap());
@@ -197,7 +201,7 @@ fn written_on(more: Vec<(&str, ArrayRef)>, record: impl Fn(i64) -> Value) -> Str
     let report = text(&checked.stdout);
     assert!(report.contains("amount") && report.contains("records for warning 0.1"), "{report}");
     assert!(report.contains("not watched: more than half"), "{report}");
-    yaml
+    (yaml, text(&output.stderr).to_owned())
 }
 
 fn has(yaml: &str, parts: &[&str]) {
@@ -262,6 +266,27 @@ fn init_finds_how_sure_the_model_was() {
     has(&yaml, &["  score: {role: confidence}", "ignore: [label]"]);
     // An answer in words has no reference but a column.
     assert!(!yaml.contains("prediction_drift_p_value"), "{yaml}");
+}
+
+#[test]
+fn init_allows_what_python_writes_for_no_number_and_counts_what_it_leaves_out() {
+    let number = |i: i64| match i % 4 {
+        0 => "NaN".to_owned(),
+        1 => "-Infinity".to_owned(),
+        _ => i.to_string(),
+    };
+    let record = |i: i64| {
+        let (ts, amount) = (1_760_000_000_000i64 + i, number(i));
+        format!("{{\"ts\": {ts}, \"features\": {{\"amount\": {amount}, \"country\": \"de\"}}}}\n")
+    };
+    let records: String = (0..20).map(record).collect();
+    let (yaml, said) = written_of(Vec::new(), &format!("id,amount\n{records}[1]\n"));
+    has(&yaml, &["json: {allow_nan: true}", "# 10 of the 20 records have NaN or Infinity"]);
+    has(&yaml, &["from 20 records of ", "sample.ndjson", "2 of 4 columns found", "pointer: /ts"]);
+    let left_out = "2 of 22 records are left out: they are no JSON objects (the first of them begins with 69 64";
+    has(&yaml, &[left_out]);
+    has(&said, &[left_out]);
+    assert!(!written(|i| json!({"amount": i, "country": "NaN"})).contains("allow_nan"));
 }
 
 /// `init` on a topic with these payloads.

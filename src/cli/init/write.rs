@@ -3,6 +3,7 @@
 use crate::baseline::Baseline;
 use crate::baseline::FeatureBaseline;
 use crate::cli::init::infer::{EventTime, Proposal};
+use crate::cli::init::sample::Sample;
 use crate::config::quote;
 use crate::decode::TimeUnit;
 use crate::feature::{Kind, Role};
@@ -15,21 +16,29 @@ pub(super) struct Given<'a> {
     pub(super) brokers: &'a str,
     pub(super) topic: &'a str,
     pub(super) baseline: &'a str,
+    /// Where the records are from: the topic or a file.
+    pub(super) from: &'a str,
+    pub(super) sample: &'a Sample,
 }
 
 /// The text of the configuration; `driftd validate` accepts it.
 pub(super) fn write(given: &Given<'_>, proposal: &Proposal, baseline: &Baseline) -> String {
+    let (from, source) = (printable(given.from), printable(given.baseline));
     let mut out = format!(
-        "# Written by `driftd init` from {} records of {} and the {} rows of {}.\n\
-         # Check the comments, then: driftd validate -c FILE\n\n",
-        proposal.records, given.topic, baseline.rows, given.baseline
+        "# Written by `driftd init` from {} records of {from} and the {} rows of {source}.\n",
+        proposal.records, baseline.rows
     );
+    if let Some(remark) = given.sample.remark() {
+        out.push_str(&format!("# {remark}.\n"));
+    }
+    out.push_str("# Check the comments, then: driftd validate -c FILE\n\n");
     out.push_str(&format!("kafka:\n  brokers: {}\n\n", quote(given.brokers)));
     out.push_str(&format!("topic: {}\n", quote(given.topic)));
     let fields = fields(proposal, baseline);
     if !fields.is_empty() {
         out.push_str(&format!("fields:\n{fields}"));
     }
+    out.push_str(&json(given.sample));
     out.push_str(&features(proposal, baseline));
     out.push_str(&ignore(proposal, baseline));
     out.push_str(&format!(
@@ -120,6 +129,20 @@ fn fields(proposal: &Proposal, baseline: &Baseline) -> String {
         }
     }
     out
+}
+
+/// What JSON has to be allowed to be.
+fn json(sample: &Sample) -> String {
+    let Sample { with_nan, records, .. } = sample;
+    if *with_nan == 0 {
+        return String::new();
+    }
+    format!(
+        "\n# {with_nan} of the {} records have NaN or Infinity, as Python's json.dumps writes them. That is no \
+         JSON:\n# without this key such a record is rejected whole. With it NaN counts as missing, and \
+         Infinity by itself.\njson: {{allow_nan: true}}\n",
+        records.len()
+    )
 }
 
 fn event_time(time: &EventTime) -> String {
@@ -215,7 +238,11 @@ fn ignore(proposal: &Proposal, baseline: &Baseline) -> String {
     )
 }
 
-/// Text from records and columns must not end a comment.
+/// Text from records and columns must not end a comment, nor fill it.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
+    printable(text).chars().take(80).collect()
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
