@@ -17,15 +17,19 @@ use crate::baseline::Overrides;
 use crate::cli;
 use crate::cli::config::Source;
 use crate::cli::profiles;
+use crate::cli::replay::load;
 use crate::compare::FLOOR_ALPHA;
 use crate::compare::Statistic;
 use crate::config::Config;
+use crate::config::Loaded;
 use crate::config::Model;
+use crate::config::fit;
 use crate::decide::DEFAULT_MIN_RECORDS;
 use crate::decide::DEFAULT_PSI_TOLERANCE;
 use crate::decide::Level;
 use crate::decide::Verdict;
 use crate::decide::VerdictRule;
+use crate::decide::check::Check;
 use crate::decide::default_thresholds;
 use crate::decide::verdict;
 use crate::decide::with_lines_of;
@@ -33,6 +37,7 @@ use crate::fetch;
 use crate::histogram::Counts;
 use crate::report::compare::Comparison;
 use crate::report::compare::Outcome;
+use crate::report::compare::judged;
 use crate::report::page;
 use crate::report::table;
 use crate::setting::season::{Period, Season};
@@ -41,7 +46,10 @@ use crate::setting::season::{Period, Season};
 const SHOWN: [Statistic; 3] = [Statistic::Psi, Statistic::Ks, Statistic::Js];
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 no drift, 3 drift, 2 usage, 78 unreadable input.")]
+#[command(
+    after_help = "Exit codes: 0 no drift and no violated check, 3 drift or a violated check of severity \
+                  warning or critical, 2 usage, 78 unreadable input."
+)]
 pub(super) struct Args {
     /// What the model was trained on: a Parquet file, a folder of parts, s3://bucket/key, or a
     /// profile
@@ -67,8 +75,8 @@ pub(super) struct Args {
     /// Whose numbers: driftd's own or Evidently's [default: the model's, else driftd]
     #[arg(long, value_name = "NAME", value_parser = profiles())]
     profile: Option<Convention>,
-    /// Judge by a model's policy in this configuration: its columns, thresholds, design effect and
-    /// least records
+    /// Judge by a model's policy in this configuration: its columns, thresholds, design effect, least
+    /// records, and its checks
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The model in the configuration; not needed when it has one
@@ -123,6 +131,16 @@ struct Settings {
     design_effect: f64,
     min_records: u64,
     tolerance: f64,
+    asked: Option<Asked>,
+}
+
+/// The model whose checks are asked.
+#[derive(Debug)]
+struct Asked {
+    file: PathBuf,
+    loaded: Loaded,
+    /// Which of its models.
+    at: usize,
 }
 
 impl Default for Settings {
@@ -135,6 +153,7 @@ impl Default for Settings {
             design_effect: 1.0,
             min_records: DEFAULT_MIN_RECORDS,
             tolerance: DEFAULT_PSI_TOLERANCE,
+            asked: None,
         }
     }
 }
@@ -150,7 +169,26 @@ impl Settings {
             design_effect: policy.design_effect.unwrap_or(1.0),
             min_records: policy.min_records,
             tolerance: model.drift_config.thresholds.psi_tolerance,
+            asked: None,
         }
+    }
+}
+
+impl Asked {
+    /// The checks, each of which can be asked of this reference; else the exit code, the reason being printed.
+    #[expect(clippy::print_stderr, reason = "faults are for people, on standard error")]
+    fn checks(&self, reference: &Baseline) -> Result<&[Check], u8> {
+        let model = &self.loaded.config.models[self.at];
+        let found = fit::misfits(model, reference, None);
+        let mut fits = true;
+        for misfit in found.into_iter().filter(|misfit| misfit.key.starts_with("checks.")) {
+            let at = format!("models.{}.{}", self.at, misfit.key);
+            let fault = self.loaded.fault_at(&at, misfit.message);
+            let kind = if misfit.fatal { "" } else { "warning: " };
+            eprintln!("{kind}{}", fault.shown(&self.file));
+            fits &= !misfit.fatal;
+        }
+        fits.then_some(model.checks.as_slice()).ok_or(cli::BAD_INPUT)
     }
 }
 
@@ -178,10 +216,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     };
     let sides = reference.features.iter().zip(&live);
     let features = sides.map(|(feature, live)| verdict(feature, live, &rule)).collect();
-    let mut comparison = Comparison::new(features, args.fail_on.level());
+    let comparison = Comparison::new(features, args.fail_on.level());
     if nothing_in_common(&comparison) {
         return Ok(refuse_strangers(&args, &reference));
     }
+    let checks = match settings.asked.as_ref().map(|asked| asked.checks(&reference)) {
+        Some(Err(code)) => return Ok(code),
+        Some(Ok(checks)) => judged(checks, &reference, &live),
+        None => Vec::new(),
+    };
+    let mut comparison = comparison.with_checks(checks);
     if let Some(file) = &args.html {
         let view = comparison.as_view(reference, live, &settings.thresholds, &args.live);
         let page = page::comparison(&view, Timestamp::now().as_millisecond());
@@ -200,32 +244,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     cli::print(&text)?;
     Ok(match comparison.verdict {
         Outcome::Stable => cli::OK,
-        Outcome::Drifted => cli::DRIFT,
+        Outcome::Violated | Outcome::Drifted => cli::DRIFT,
     })
 }
 
 /// The defaults, or those of the model that is named; else the exit code, the reason being printed.
-#[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
 fn settings(args: &Args) -> Result<Settings, u8> {
     let Some(config) = args.config.clone() else { return Ok(Settings::default()) };
     let source = Source { config };
-    let loaded = source.load()?;
-    source.warn(&loaded);
-    let models = &loaded.config.models;
-    let found = match (&args.model, models.as_slice()) {
-        (None, [only]) => Some(only),
-        (None, _) => None,
-        (Some(name), _) => models.iter().find(|model| model.name == *name),
-    };
-    found.map(|model| Settings::of(&loaded.config, model)).ok_or_else(|| {
-        let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
-        let (file, names) = (source.config.display(), names.join(", "));
-        match &args.model {
-            Some(name) => eprintln!("driftd: {file}: has no model `{name}`; it has {names}"),
-            None => eprintln!("driftd: {file}: has several models; name one by --model: {names}"),
-        }
-        cli::USAGE
-    })
+    let (loaded, at) = load(&source, args.model.as_deref())?;
+    let settings = Settings::of(&loaded.config, &loaded.config.models[at]);
+    Ok(Settings { asked: Some(Asked { file: source.config, loaded, at }), ..settings })
 }
 
 /// Puts each given line at `level`, in place of all lines of its statistic; the last one counts.

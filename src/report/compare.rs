@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::baseline::Baseline;
 use crate::compare::Statistic;
@@ -13,21 +13,31 @@ use crate::decide::Level;
 use crate::decide::ModelView;
 use crate::decide::Quality;
 use crate::decide::Verdict;
+use crate::decide::check::{CheckState, CheckView};
 use crate::decide::ledger::Figures;
 use crate::decide::view::WindowView;
 use crate::histogram::Counts;
 
-/// `{"verdict":"stable|drifted","features":[...]}`, features in the order of the reference.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+mod checks;
+
+pub use checks::judged;
+
+/// `{"verdict":"stable|violated|drifted","features":[...],"checks":[...]}`, features in the order of the
+/// reference; `checks` only where some were asked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     pub verdict: Outcome,
     pub features: Vec<FeatureVerdict>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Stable,
+    /// No feature is, but a check is violated.
+    Violated,
     /// Some feature is at the level that fails, or above.
     Drifted,
 }
@@ -36,6 +46,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Stable => "stable",
+            Outcome::Violated => "violated",
             Outcome::Drifted => "drifted",
         }
     }
@@ -46,7 +57,18 @@ impl Comparison {
     pub fn new(features: Vec<FeatureVerdict>, fail_on: Level) -> Self {
         let drifted = features.iter().any(|feature| reaches(feature.verdict, fail_on));
         let verdict = if drifted { Outcome::Drifted } else { Outcome::Stable };
-        Self { verdict, features }
+        Self { verdict, features, checks: Vec::new() }
+    }
+
+    /// With the checks that were asked of the live side: of severity `warning` or `critical`, one that is
+    /// violated fails the comparison whatever its level is.
+    pub fn with_checks(self, checks: Vec<CheckView>) -> Self {
+        let fails = checks.iter().any(|check| is_violated(check) && check.severity.is_told());
+        let verdict = match self.verdict {
+            Outcome::Stable if fails => Outcome::Violated,
+            found => found,
+        };
+        Self { verdict, checks, ..self }
     }
 
     /// The same as a model whose window is all of the live side, for the page.
@@ -61,11 +83,13 @@ impl Comparison {
         let over = self.features.iter().filter(|f| reaches(f.verdict, Level::Warning)).count();
         let watched = self.features.iter().filter(|f| f.verdict != Verdict::Unusable).count();
         let explanation = format!(
-            "{over} of {watched} features are over a line: {records} records of {source} against {} rows of {}",
-            reference.rows, reference.source
+            "{over} of {watched} features are over a line{}: {records} records of {source} against {} rows of {}",
+            self.checked(),
+            reference.rows,
+            reference.source
         );
         let drift = match self.verdict {
-            Outcome::Stable => DriftState::Healthy,
+            Outcome::Stable | Outcome::Violated => DriftState::Healthy,
             Outcome::Drifted => DriftState::Drifted,
         };
         ModelView {
@@ -83,7 +107,7 @@ impl Comparison {
             faults: Vec::new(),
             suppressed_by: Vec::new(),
             explanation,
-            checks: Vec::new(),
+            checks: self.checks.clone(),
             outputs: Vec::new(),
             baseline: Some(Arc::new(reference)),
             baseline_loaded_ms: None,
@@ -100,6 +124,29 @@ impl Comparison {
         }
     }
 
+    /// `; 1 of 3 checks is violated (amount mean)`; nothing where none was asked.
+    pub(super) fn checked(&self) -> String {
+        let violated: Vec<&str> =
+            self.checks.iter().filter(|c| is_violated(c)).map(|c| c.check.as_str()).collect();
+        let unknown = self.checks.iter().filter(|c| c.state == CheckState::Unknown).count();
+        let mut text = match (self.checks.len(), violated.as_slice()) {
+            (0, _) => return String::new(),
+            (n, []) => format!("; 0 of {n} checks violated"),
+            (n, [one]) => format!("; 1 of {n} checks violated ({one})"),
+            (n, [first, rest @ ..]) => {
+                format!(
+                    "; {} of {n} checks violated ({first} and {} more)",
+                    violated.len(),
+                    rest.len()
+                )
+            }
+        };
+        if unknown > 0 {
+            text.push_str(&format!(", {unknown} not measured"));
+        }
+        text
+    }
+
     /// Keeps only these statistics in every feature's scores; verdicts stay.
     pub fn keep(&mut self, statistics: &[Statistic]) {
         for feature in &mut self.features {
@@ -112,6 +159,10 @@ impl Comparison {
         let json = serde_json::to_string_pretty(self);
         json.expect("verdicts have string keys and finite numbers only") + "\n"
     }
+}
+
+pub(super) fn is_violated(check: &CheckView) -> bool {
+    check.state == CheckState::Violated
 }
 
 /// Whether a feature's verdict is at `level` or above.

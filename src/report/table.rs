@@ -7,15 +7,17 @@ use crate::decide::FeatureVerdict;
 use crate::decide::Level;
 use crate::decide::Verdict;
 use crate::decide::VerdictRule;
+use crate::decide::check::CheckView;
 use crate::decide::crossings;
 use crate::feature::Kind;
 use crate::report::compare::Comparison;
+use crate::report::compare::is_violated;
 use crate::report::compare::reaches;
 
 /// Longer names are cut: a table that wraps can't be read.
 const NAME_MAX: usize = 40;
 
-/// One line per feature under a header, columns aligned, then the summary.
+/// One line per feature under a header, columns aligned, then those of the checks, then the summary.
 ///
 /// `statistics` are the columns; the first has its noise floor and its lowest threshold beside it.
 pub fn table(
@@ -36,6 +38,10 @@ pub fn table(
     rows.extend(features.iter().map(|feature| row(feature, rule, statistics)));
     let mut text = align(&rows);
     text.push('\n');
+    if !comparison.checks.is_empty() {
+        text.push_str(&checks(comparison));
+        text.push('\n');
+    }
     text.push_str(&summary(comparison, rule, fail_on));
     text.push('\n');
     text
@@ -79,7 +85,22 @@ pub fn summary(comparison: &Comparison, rule: &VerdictRule<'_>, fail_on: Level) 
             line.push_str(&format!("; {n} {text}"));
         }
     }
+    line.push_str(&printable_text(&comparison.checked()));
     line
+}
+
+/// One line per check, the violated ones first.
+fn checks(comparison: &Comparison) -> String {
+    let mut all: Vec<&CheckView> = comparison.checks.iter().collect();
+    all.sort_by_key(|check| (!is_violated(check), Reverse(check.severity)));
+    let header = ["check", "state", "severity", ""].map(str::to_owned).into();
+    let row = |check: &CheckView| {
+        let words = [check.state.as_str(), check.severity.as_str()].map(str::to_owned);
+        let [state, severity] = words;
+        vec![printable(&check.check), state, severity, printable_text(&check.sentence)]
+    };
+    let rows: Vec<Vec<String>> = [header].into_iter().chain(all.into_iter().map(row)).collect();
+    align(&rows)
 }
 
 fn header(statistics: &[Statistic]) -> Vec<String> {

@@ -11,9 +11,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use arrow::array::AsArray;
+use arrow::array::Float32Array;
 use arrow::array::Float64Array;
 use arrow::array::RecordBatch;
 use arrow::array::StringArray;
+use arrow::datatypes::Float32Type;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -445,4 +448,130 @@ fn a_page_of_the_comparison_is_one_file_with_every_feature() {
     let output = compare(&reference, &live, &["--html", nowhere.to_str().unwrap()]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("folder.html"), "{}", stderr(&output));
+}
+
+/// A configuration of one model with this reference, and what else it says.
+fn configured(folder: &TempDir, reference: &Path, more: &str) -> String {
+    let path = folder.path().join("driftd.yaml");
+    let head = format!(
+        "kafka: {{brokers: [localhost:9092]}}\ntopic: t\ndrift_config:\n  reference_dataset: {}\n",
+        reference.display()
+    );
+    fs::write(&path, head + more).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_models_checks_are_asked_of_all_rows_and_a_violated_one_fails() {
+    let folder = TempDir::new().unwrap();
+    let reference = rows(1, 20_000, 0.0).write(&folder, "r.parquet");
+    let rows_of_live = rows(2, 4_000, 0.0);
+    let live = rows_of_live.write(&folder, "l.parquet");
+    let checks = "checks:
+- {feature: amount, between: [0, 120], mostly: 0.99, severity: critical}
+- {feature: amount, mean: [90, 110]}
+- {feature: country, in: [de, fr, at]}
+- {name: volume, records: [10000, null], severity: info}
+";
+    let config = configured(&folder, &reference, checks);
+    let page = folder.path().join("drift.html");
+    let args = ["-c", &config, "--html", page.to_str().unwrap()];
+    let output = compare(&reference, &live, &[&args[..], &["--format", "json"]].concat());
+    assert_eq!(code(&output), 3, "{output:?}");
+    let told = json(&output);
+    assert_eq!(told["verdict"], "violated");
+    let states: Vec<_> = told["checks"].as_array().unwrap().iter().map(|c| &c["state"]).collect();
+    assert_eq!(states, ["violated", "passed", "passed", "violated"]);
+    // Counted here, by itself.
+    let outside = rows_of_live.amount.iter().flatten().filter(|x| !(0.0..=120.0).contains(*x));
+    let share = outside.count() as f64 / 4_000.0;
+    let first = &told["checks"][0];
+    assert!(share > 0.05, "{share}");
+    assert_eq!((&first["value"], &first["exact"]), (&share.into(), &true.into()), "{first}");
+    let html = fs::read_to_string(&page).unwrap();
+    for part in ["but a check is violated", "<h2>Checks</h2>", "outside 0 to 120"] {
+        assert!(html.contains(part), "{part}");
+    }
+    let text = String::from_utf8(compare(&reference, &live, &args).stdout).unwrap();
+    let end = "violated: 0 of 2 features at warning or above; 2 of 4 checks violated (amount between and 1 more)";
+    assert_eq!(text.lines().last().unwrap(), end);
+    let line = text.lines().find(|line| line.starts_with("amount between  ")).unwrap();
+    assert!(line.contains("  violated  critical  amount: "), "{line}");
+
+    // What only informs fails nothing; nor does a file without a check say anything of them.
+    let informs = "checks: [{name: volume, records: [10000, null], severity: info}]\n";
+    let config = configured(&folder, &reference, informs);
+    let output = compare(&reference, &live, &["-c", &config, "--format", "json"]);
+    assert_eq!((code(&output), &json(&output)["verdict"]), (0, &"stable".into()));
+    assert_eq!(json(&output)["checks"][0]["state"], "violated");
+    let plain = compare(&reference, &live, &["--format", "json"]);
+    assert!(json(&plain).get("checks").is_none());
+    // Drift is the stronger word.
+    let drifted = rows(3, 4_000, 0.9).write(&folder, "d.parquet");
+    let config = configured(&folder, &reference, checks);
+    let output = compare(&reference, &drifted, &["-c", &config, "--format", "json"]);
+    assert_eq!((code(&output), &json(&output)["verdict"]), (3, &"drifted".into()));
+}
+
+#[test]
+fn checks_of_what_is_not_there_are_faults_missing_or_unknown() {
+    let folder = TempDir::new().unwrap();
+    let reference = rows(1, 20_000, 0.0).write(&folder, "r.parquet");
+    let amount: ArrayRef = Arc::new(Float64Array::from(rows(2, 300, 0.0).amount));
+    let live = folder.path().join("l.parquet");
+    write(&live, vec![("amount", amount)]);
+    let asked = |checks: &str| {
+        let config = configured(&folder, &reference, &format!("checks:\n{checks}"));
+        compare(&reference, &live, &["-c", &config, "--format", "json"])
+    };
+    let gone = asked("- {feature: country, missing: [0, 0.01]}\n- {feature: country, in: [de]}\n");
+    assert_eq!(code(&gone), 3, "{gone:?}");
+    let told = json(&gone);
+    let states = [&told["checks"][0]["state"], &told["checks"][1]["state"]];
+    assert_eq!(states, ["violated", "unknown"]);
+    let why = told["checks"][1]["sentence"].as_str().unwrap();
+    assert!(why.contains("the live side has no value"), "{why}");
+    for (check, parts) in [
+        ("- {feature: betrag, mean: [0, 1]}\n", ["driftd.yaml:6:", "no feature `betrag`"]),
+        ("- {feature: country, mean: [0, 1]}\n", ["checks[0]", "`country` is categories"]),
+    ] {
+        let output = asked(check);
+        assert_eq!(code(&output), 78, "{output:?}");
+        let said = stderr(&output);
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn categories_that_are_floats_are_compared_as_what_the_reference_stores() {
+    let folder = TempDir::new().unwrap();
+    let rate = |i: usize| [0.1, 0.25, 1.0, 0.7][i % 4];
+    let reference = folder.path().join("r.parquet");
+    #[expect(clippy::cast_possible_truncation, reason = "a column of singles is the point")]
+    let single: ArrayRef =
+        Arc::new((0..4_000).map(|i| Some(rate(i) as f32)).collect::<Float32Array>());
+    write(&reference, vec![("rate", single.clone())]);
+    let config = configured(&folder, &reference, "features: {rate: {kind: categorical}}\n");
+    let unseen = |name: &str, rate: ArrayRef| {
+        let live = folder.path().join(name);
+        write(&live, vec![("rate", rate)]);
+        let output = compare(&reference, &live, &["-c", &config, "--format", "json"]);
+        feature(&json(&output), "rate")["scores"]["unseen"]["value"].as_f64().unwrap()
+    };
+    let widened = single.as_primitive::<Float32Type>().iter().map(|x| x.map(f64::from));
+    let texts = (0..4_000).map(|i| Some(["0.10", "0.25", "1.0", "0.699999988079071"][i % 4]));
+    let same: [ArrayRef; 4] = [
+        single.clone(),
+        Arc::new(widened.collect::<Float64Array>()),
+        Arc::new((0..4_000).map(|i| Some(rate(i))).collect::<Float64Array>()),
+        Arc::new(texts.collect::<StringArray>()),
+    ];
+    for (i, live) in same.into_iter().enumerate() {
+        let unseen = unseen(&format!("{i}.parquet"), live);
+        assert!(unseen <= 0.0, "{i}: {unseen}");
+    }
+    let other = (0..4_000).map(|i| Some(if i % 4 == 0 { 0.11 } else { rate(i) }));
+    let unseen = unseen("other.parquet", Arc::new(other.collect::<Float64Array>()));
+    assert!((unseen - 0.25).abs() < 1e-3, "{unseen}");
 }

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::decide::{Incident, ModelView, View};
 use crate::report::page::axis::marks_of;
-use crate::report::page::check::checks;
+use crate::report::page::check::{checks, compared_checks};
 use crate::report::page::feature::Shown;
 use crate::report::page::incident::whole;
 use crate::report::page::model::{Head, Listed, compared, features, incidents_of, policy};
@@ -47,6 +47,7 @@ pub fn comparison(model: &ModelView, now_ms: i64) -> String {
     let body = html! {
         h1 { "Comparison" }
         (compared(model))
+        (compared_checks(model))
         (features(model, Links::File, Listed::All))
         (policy(model))
         (each(model, &[]))

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::compare::Statistic;
+use crate::decide::check::{CheckState, CheckView};
 use crate::decide::ledger::Durations;
 use crate::decide::{DriftState, FeatureVerdict, Incident, ModelView, Verdict, View};
 use crate::feature::Role;
@@ -134,9 +135,17 @@ fn verdict(model: &ModelView) -> Markup {
 
 /// The sentence and the sides of a comparison.
 pub(super) fn compared(model: &ModelView) -> Markup {
+    let fails = |check: &CheckView| check.state == CheckState::Violated && check.severity.is_told();
+    let violated = model.checks.iter().any(fails);
+    let head = match (model.drift == DriftState::Drifted, violated) {
+        (true, false) => "They differ.",
+        (true, true) => "They differ, and a check is violated.",
+        (false, true) => "They do not differ by more than your lines, but a check is violated.",
+        (false, false) => "They do not differ by more than your lines.",
+    };
     html! {
-        div class={ "banner " (tone(model.drift)) } {
-            strong { @if model.drift == DriftState::Drifted { "They differ." } @else { "They do not differ by more than your lines." } }
+        div class={ "banner " (if violated { "bad" } else { tone(model.drift) }) } {
+            strong { (head) }
             p { (model.explanation) }
         }
     }
