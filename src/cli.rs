@@ -35,6 +35,8 @@ mod tune;
 mod validate;
 mod webhook;
 
+pub use import::{Imported, Tool};
+
 /// Success; for `compare`, no drift; for `replay`, no trigger.
 pub const OK: u8 = 0;
 /// Something failed while running.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod count_categorical;
 pub mod count_numeric;
 pub mod decode_json;
+pub mod import;
 mod input;
 mod json_model;
 mod json_tree;

@@ -1,7 +1,8 @@
 //! `driftd import`: what other tools were told, as YAML for a model's configuration.
 
-use std::fs;
+use std::fs::File;
 use std::io;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -16,6 +17,8 @@ mod expectations;
 
 /// A larger file was not written by these tools.
 const BYTES_MAX: u64 = 64 << 20;
+/// Letters of a name that a number follows: it stays shorter than a name may be, whatever they are.
+const SHORT: usize = 30;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -36,9 +39,16 @@ pub(super) struct Args {
     strict: bool,
 }
 
+/// What wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    GreatExpectations,
+    Evidently,
+}
+
 /// What was made of a file.
 #[derive(Debug, Default)]
-struct Imported {
+pub struct Imported {
     /// What it calls itself.
     name: Option<String>,
     /// Keys of `drift_config`, with their values as YAML.
@@ -50,15 +60,12 @@ struct Imported {
     notes: Vec<String>,
 }
 
-/// Reads what a tool wrote; else why it is nothing of it.
-type Read = fn(&Value) -> Result<Imported, String>;
-
 pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
-    let (args, read): (&Args, Read) = match command {
-        Command::GreatExpectations(args) => (args, expectations::import),
-        Command::Evidently(args) => (args, evidently::import),
+    let (args, tool) = match command {
+        Command::GreatExpectations(args) => (args, Tool::GreatExpectations),
+        Command::Evidently(args) => (args, Tool::Evidently),
     };
-    let imported = match load(&args.file).and_then(|json| read(&json)) {
+    let imported = match read(&args.file).and_then(|json| Imported::of(tool, &json)) {
         Ok(imported) => imported,
         Err(why) => {
             report_error(&anyhow::anyhow!("{}: {why}", args.file.display()));
@@ -69,22 +76,49 @@ pub(super) fn run(command: &Command) -> anyhow::Result<u8> {
     Ok(if args.strict && !imported.skipped.is_empty() { FAILURE } else { OK })
 }
 
-fn load(file: &Path) -> Result<Value, String> {
-    let size = fs::metadata(file).map_err(|error| format!("can't be read: {error}"))?;
-    if size.is_file() && size.len() > BYTES_MAX {
-        return Err(format!("{} bytes, and {BYTES_MAX} are the most", size.len()));
+/// The file's bytes; at most one more than it may have.
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("can't be read: {error}");
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(unreadable)?;
+    opened.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(format!("is larger than {BYTES_MAX} bytes; these tools write no such file"));
     }
-    let bytes = fs::read(file).map_err(|error| format!("can't be read: {error}"))?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}"))
+    Ok(bytes)
 }
 
 impl Imported {
+    /// Makes checks and thresholds of what `tool` wrote.
+    ///
+    /// # Errors
+    /// Why it is no file of that tool, in words that follow its name.
+    pub fn of(tool: Tool, json: &[u8]) -> Result<Self, String> {
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let json: Value =
+            serde_json::from_slice(json).map_err(|error| format!("is not JSON: {error}"))?;
+        match tool {
+            Tool::GreatExpectations => expectations::import(&json),
+            Tool::Evidently => evidently::import(&json),
+        }
+    }
+
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// What stands on standard error: a line for each thing that is left out, or means something else here.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        let notes = self.notes.iter().map(|note| format!("note: {note}"));
+        notes.chain(self.skipped.iter().map(|skipped| format!("not imported: {skipped}")))
+    }
+
     fn skip(&mut self, what: &str, column: Option<&str>, why: &str) {
-        self.skipped.push(format!("{}: {why}", of(what, column)));
+        self.skipped.push(printable(&format!("{}: {why}", of(what, column))));
     }
 
     fn note(&mut self, what: &str, column: Option<&str>, why: &str) {
-        self.notes.push(format!("{}: {why}", of(what, column)));
+        self.notes.push(printable(&format!("{}: {why}", of(what, column))));
     }
 
     /// Takes in a check, by a name that no other has.
@@ -112,17 +146,18 @@ impl Imported {
         let name = check.to_string();
         let is_taken = |name: &str| self.checks.iter().any(|check| check.to_string() == name);
         if is_taken(&name) {
-            let free = (2..).map(|n| format!("{name} {n}")).find(|name| !is_taken(name));
+            let short: String = name.chars().take(SHORT).collect();
+            let free = (2..).map(|n| format!("{short} {n}")).find(|name| !is_taken(name));
             check.name = free;
         }
         self.checks.push(check);
     }
 
-    /// What stands on a model.
-    fn yaml(&self, file: &Path) -> String {
-        let of = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    /// What stands on a model; `from` is what the file is called.
+    pub fn yaml(&self, from: &str) -> String {
         let name = self.name.as_ref().map(|name| format!(" ({})", quote(name))).unwrap_or_default();
-        let mut out = format!("# For a model, beside its topic; from {}{name}.\n", quote(&of));
+        let head = format!("# For a model, beside its topic; from {}{name}.", quote(from));
+        let mut out = printable(&head) + "\n";
         if !self.drift_config.is_empty() {
             out.push_str("drift_config:\n");
             self.drift_config.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
@@ -135,16 +170,19 @@ impl Imported {
 
     #[expect(clippy::print_stderr, reason = "what is left out is for people, on standard error")]
     fn print(&self, file: &Path) -> io::Result<()> {
-        cli::print(&self.yaml(file))?;
-        for note in &self.notes {
-            eprintln!("note: {note}");
-        }
-        for skipped in &self.skipped {
-            eprintln!("not imported: {skipped}");
+        let from = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+        cli::print(&self.yaml(&from))?;
+        for remark in self.remarks() {
+            eprintln!("{remark}");
         }
         eprintln!("imported {} checks, left out {}", self.checks.len(), self.skipped.len());
         Ok(())
     }
+}
+
+/// On one line, and without what could drive a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn of(what: &str, column: Option<&str>) -> String {
@@ -246,12 +284,16 @@ fn list(value: &Value, key: &str) -> Result<Vec<String>, String> {
     Ok(texts)
 }
 
-/// The range with its ends left out where they are strict.
-fn open([low, high]: Range, [above, below]: [bool; 2]) -> Range {
-    [
+/// The range with its ends left out where they are strict; else why nothing is left of it.
+fn open([low, high]: Range, [above, below]: [bool; 2]) -> Result<Range, String> {
+    let range = [
         low.map(|low| if above { low.next_up() } else { low }),
         high.map(|high| if below { high.next_down() } else { high }),
-    ]
+    ];
+    if range.into_iter().flatten().all(f64::is_finite) {
+        return Ok(range);
+    }
+    Err("no number lies beyond its strict end".to_owned())
 }
 
 #[cfg(test)]

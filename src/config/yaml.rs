@@ -74,6 +74,10 @@ pub fn quote(text: &str) -> String {
     if word && text.chars().all(safe) && !reserved.contains(&text.to_lowercase().as_str()) {
         return text;
     }
-    // JSON's escapes are all YAML's too.
-    Value::String(text).to_string()
+    // JSON's escapes are all YAML's too. It leaves those of C1 as they are, which drive terminals as well.
+    let json = Value::String(text).to_string();
+    let escaped = |c: char| {
+        if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    if json.contains(char::is_control) { json.chars().map(escaped).collect() } else { json }
 }

@@ -81,3 +81,8 @@ fn configurations_of_the_corpus_are_faulted_or_shown() {
 fn settings_of_the_corpus_are_shown_as_they_are_read() {
     replay("settings", checks::settings::check);
 }
+
+#[test]
+fn files_of_other_tools_of_the_corpus_become_configurations() {
+    replay("import", checks::import::check);
+}

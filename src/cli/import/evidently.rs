@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::cli::import::{Imported, kind, list, number, rest, shown};
-use crate::compare::Statistic;
+use crate::baseline::Convention;
+use crate::cli::import::{Imported, kind, list, number, open, rest, shown};
+use crate::compare::{Statistic, unit};
+use crate::decide::DEFAULT_PSI_TOLERANCE;
 use crate::decide::check::{Check, Range, Severity};
 
 const METRIC: &str = "evidently:metric_v2:";
@@ -39,8 +41,15 @@ pub(super) fn import(report: &Value) -> Result<Imported, String> {
         match metric {
             "ValueDrift" => drift(&mut out, &mut lines, config),
             "DriftedColumnsCount" => {
-                let share = number(config, "drift_share").ok().flatten();
-                min_share = min_share.into_iter().chain(share).reduce(f64::min);
+                match number(config, "drift_share") {
+                    Ok(Some(share)) if (0.0..=1.0).contains(&share) => {
+                        min_share = min_share.into_iter().chain([share]).reduce(f64::min);
+                    }
+                    Ok(None) => {}
+                    Ok(Some(_)) | Err(_) => {
+                        out.skip(metric, None, "its `drift_share` is no share of columns");
+                    }
+                }
                 tests(&mut out, metric, config, "tests", None);
             }
             metric => tested(&mut out, metric, config),
@@ -66,6 +75,10 @@ fn drift(out: &mut Imported, lines: &mut Lines, config: &Value) {
     let column = config["column"].as_str();
     let method = config["method"].as_str().unwrap_or("?");
     match (statistic(method), number(config, "threshold")) {
+        (Some(statistic), Ok(Some(line))) if !is_reachable(statistic, line) => {
+            let why = format!("{statistic} is never above its line of {}", shown(line));
+            out.skip("ValueDrift", column, &why);
+        }
         (Some(statistic), Ok(Some(line))) if line > 0.0 => {
             lines.entry(statistic).or_default().push((line, column.unwrap_or("?").to_owned()));
         }
@@ -78,6 +91,12 @@ fn drift(out: &mut Imported, lines: &mut Lines, config: &Value) {
         }
     }
     tests(out, "ValueDrift", config, "tests", None);
+}
+
+/// Whether a value of it can lie above the line.
+fn is_reachable(statistic: Statistic, line: f64) -> bool {
+    let bounded = matches!(statistic, Statistic::JsDistance | Statistic::Hellinger);
+    !bounded || line < unit(Convention::Evidently, statistic)
 }
 
 /// One line a statistic, for all features.
@@ -101,6 +120,9 @@ fn thresholds(out: &mut Imported, lines: Lines) {
         match statistic {
             Statistic::Psi => {
                 written.push(format!("psi_alert: {}", shown(line)));
+                if line < DEFAULT_PSI_TOLERANCE {
+                    written.push(format!("psi_tolerance: {}", shown(line)));
+                }
                 if line > PSI_RETRAIN {
                     written.push(format!("psi_retrain: {}", shown(line)));
                 }
@@ -231,9 +253,9 @@ fn range(name: &str, test: &Value) -> Result<Range, String> {
     let end = number(test, key)?.ok_or_else(|| format!("`{key}` is {}", kind(&test[key])))?;
     match name {
         "LessOrEqualMetricTest" => Ok([None, Some(end)]),
-        "LessThanMetricTest" => Ok([None, Some(end.next_down())]),
+        "LessThanMetricTest" => open([None, Some(end)], [false, true]),
         "GreaterOrEqualMetricTest" => Ok([Some(end), None]),
-        "GreaterThanMetricTest" => Ok([Some(end.next_up()), None]),
+        "GreaterThanMetricTest" => open([Some(end), None], [true, false]),
         "EqualMetricTest" => Ok([Some(end), Some(end)]),
         _ => Err("there is no such check".to_owned()),
     }

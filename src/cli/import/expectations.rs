@@ -63,7 +63,11 @@ fn expectation(out: &mut Imported, kind: &str, one: &Value) {
     if !kwargs["row_condition"].is_null() {
         return out.skip(kind, column, "has a `row_condition`: checks are about all records");
     }
+    let half = half_mapped(kind, kwargs);
     match checks(kind, kwargs) {
+        Ok(found) if found.is_empty() && half.is_none() => {
+            out.skip(kind, column, "both ends are open: it asks nothing");
+        }
         Ok(found) => {
             for (check, note) in found {
                 if let Some(note) = note {
@@ -75,7 +79,7 @@ fn expectation(out: &mut Imported, kind: &str, one: &Value) {
         }
         Err(why) => out.skip(kind, column, &why),
     }
-    if let Some(end) = half_mapped(kind, kwargs) {
+    if let Some(end) = half {
         let why =
             format!("`{end}` is left out: no check asks that a value as far out as that comes");
         out.skip(kind, column, &why);
@@ -172,5 +176,5 @@ fn checks(kind: &str, kwargs: &Value) -> Result<Found, String> {
 fn range(kwargs: &Value) -> Result<Range, String> {
     let strict = |key: &str| kwargs[key] == Value::Bool(true);
     let ends = [number(kwargs, "min_value")?, number(kwargs, "max_value")?];
-    Ok(open(ends, [strict("strict_min"), strict("strict_max")]))
+    open(ends, [strict("strict_min"), strict("strict_max")])
 }
