@@ -1,7 +1,9 @@
 //! The command line: one file per command, and the exit codes that scripts rely on.
 
+use std::fs;
 use std::io;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -150,6 +152,23 @@ fn print(text: &str) -> io::Result<()> {
         Err(error) if is_closed(&error) => Ok(()),
         written => written,
     }
+}
+
+/// Text from files and records on one line, and without what could drive a terminal or end a comment.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Refuses to write the page over one of the `inputs`; they may be places that are no files.
+#[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
+fn spares<'a>(page: Option<&Path>, inputs: impl IntoIterator<Item = &'a Path>) -> Result<(), u8> {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let Some(page) = page.filter(|page| real(page).is_some()) else { return Ok(()) };
+    if inputs.into_iter().any(|input| real(input) == real(page)) {
+        eprintln!("driftd: --html {}: is read by this command; name another file", page.display());
+        return Err(USAGE);
+    }
+    Ok(())
 }
 
 fn is_closed(error: &io::Error) -> bool {

@@ -18,7 +18,10 @@ use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Storage};
 /// Why a file is no profile that can be used.
 #[derive(Debug, Error)]
 pub enum ProfileError {
-    #[error("not a baseline profile: {0}")]
+    #[error(
+        "not a baseline profile: {0}; data are Parquet files, and profiles are what `driftd baseline build` \
+         writes of them"
+    )]
     Json(#[from] serde_json::Error),
     #[error(
         "the profile has format {found}, this driftd reads up to {FORMAT}; \

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,6 +16,7 @@ use crate::baseline::Convention;
 use crate::baseline::Overrides;
 use crate::cli;
 use crate::cli::config::Source;
+use crate::cli::printable;
 use crate::cli::profiles;
 use crate::cli::replay::load;
 use crate::compare::FLOOR_ALPHA;
@@ -185,7 +186,7 @@ impl Asked {
             let at = format!("models.{}.{}", self.at, misfit.key);
             let fault = self.loaded.fault_at(&at, misfit.message);
             let kind = if misfit.fatal { "" } else { "warning: " };
-            eprintln!("{kind}{}", fault.shown(&self.file));
+            eprintln!("{kind}{}", printable(&fault.shown(&self.file).to_string()));
             fits &= !misfit.fatal;
         }
         fits.then_some(model.checks.as_slice()).ok_or(cli::BAD_INPUT)
@@ -194,6 +195,12 @@ impl Asked {
 
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments whole")]
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    let inputs = [Path::new(&args.reference), Path::new(&args.live)];
+    if let Err(code) =
+        cli::spares(args.html.as_deref(), inputs.into_iter().chain(args.config.as_deref()))
+    {
+        return Ok(code);
+    }
     let mut settings = match settings(&args) {
         Ok(settings) => settings,
         Err(code) => return Ok(code),
@@ -310,7 +317,7 @@ fn refuse_strangers(args: &Args, reference: &Baseline) -> u8 {
             "driftd: {reference}: no column can be compared; `driftd baseline show` says why"
         );
     } else {
-        let names = names.join(", ");
+        let names = printable(&names.join(", "));
         eprintln!("driftd: {live}: has none of the columns of {reference} ({names}, ...)");
     }
     cli::BAD_INPUT

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::cli::{self, BAD_INPUT, FAILURE, OK, report_error};
+use crate::cli::{self, BAD_INPUT, FAILURE, OK, printable, report_error};
 use crate::config::quote;
 use crate::decide::check::{CHECKS_MAX, Check, NUMBERS_MAX, Range, Severity, numbers};
 use crate::feature::{canonical_boolean, canonical_number};
@@ -178,11 +178,6 @@ impl Imported {
         eprintln!("imported {} checks, left out {}", self.checks.len(), self.skipped.len());
         Ok(())
     }
-}
-
-/// On one line, and without what could drive a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn of(what: &str, column: Option<&str>) -> String {

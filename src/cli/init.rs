@@ -5,9 +5,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
 
+use crate::baseline::Baseline;
 use crate::baseline::Overrides;
 use crate::cli;
+use crate::cli::printable;
 use crate::config::quote;
 use crate::fetch;
 use crate::kafka;
@@ -24,10 +27,10 @@ use write::Given;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// `host:port` of some brokers, with commas.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = NonEmptyStringValueParser::new())]
     brokers: String,
     /// The topic of the inference records.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     topic: String,
     /// The training data: a Parquet file or folder, a profile, or s3://bucket/key.
     #[arg(long, value_name = "LOCATION")]
@@ -71,7 +74,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         None => (sample::from_topic(&brokers, &args.topic)?, args.topic.clone()),
     };
     let proposal = infer::infer(&sample.records, &baseline);
-    tell(&sample, &proposal);
+    tell(&sample, &proposal, &baseline);
     let given = Given {
         brokers: &args.brokers,
         topic: &args.topic,
@@ -94,21 +97,25 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
             .create_new(true)
             .open(file)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .with_context(|| format!("cannot write {}", file.display()))?,
+            .with_context(|| format!("cannot write {} (never over a file)", file.display()))?,
     }
     Ok(cli::OK)
 }
 
 /// The file says it too; but a file that is written and accepted looks like one that is right.
 #[expect(clippy::print_stderr, reason = "a warning is for people, on standard error")]
-fn tell(sample: &Sample, proposal: &Proposal) {
+fn tell(sample: &Sample, proposal: &Proposal, baseline: &Baseline) {
     if let Some(remark) = sample.remark() {
         eprintln!("warning: {remark}");
+    }
+    if baseline.features.iter().all(|feature| feature.unusable.is_some()) {
+        let source = &baseline.source;
+        eprintln!("warning: no column of {source} can be watched; the file says why of each");
     }
     if !proposal.place.found.is_empty() {
         return;
     }
-    let few = |names: &[String]| names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+    let few = |names: &[String]| printable(&names[..names.len().min(8)].join(", "));
     eprintln!(
         "warning: none of the {} records carries a column of the baseline ({}); they have: {}. Say under \
          `fields.features` where the features are",

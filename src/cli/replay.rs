@@ -1,9 +1,11 @@
 //! `driftd replay`: what a policy would have done about records that are already there.
 
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -39,12 +41,14 @@ use crate::source::file::FileSource;
 
 /// How long brokers may take to say where the topic's records lie.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What of a file is looked at for how it begins.
+const HEAD: u64 = 4096;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").required(true))]
 #[command(
     after_help = "Exit codes: 0 no trigger, 3 a retraining would have been triggered, 2 usage, 78 \
-                  unreadable input."
+                  unreadable input, or too little of it for any decision."
 )]
 pub(super) struct Args {
     /// Records: an NDJSON or Parquet file, or a folder of them
@@ -115,6 +119,10 @@ fn moment(text: &str) -> Result<i64, String> {
 
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments whole")]
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    let configs = args.config.iter().chain(&args.policies).map(PathBuf::as_path);
+    if let Err(code) = cli::spares(args.html.as_deref(), configs.chain(args.records.as_deref())) {
+        return Ok(code);
+    }
     let bar = bar();
     let (policies, kafka) = match policies(&args, &bar)? {
         Ok(found) => found,
@@ -137,10 +145,27 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let replayed = replay::replay(request, &|read| bar.set_position(read))?;
     bar.finish_and_clear();
     print(&args, &replayed)?;
-    if let Some(unusable) = text::nothing_counted(&replayed) {
-        return Err(BadInput(anyhow::anyhow!("{told}: {unusable}")).into());
+    if let Some(unusable) = text::nothing_decided(&replayed) {
+        let hint = if args.records.as_deref().is_some_and(is_one_document) {
+            "; it begins like one JSON document and not like records: write one record a line, as `jq -c . FILE` \
+             does, or `jq -c '.[]' FILE` of an array"
+        } else {
+            ""
+        };
+        return Err(BadInput(anyhow::anyhow!("{told}: {unusable}{hint}")).into());
     }
     Ok(if replayed.triggered() { cli::DRIFT } else { cli::OK })
+}
+
+/// A file that begins with an array, or with a brace that stands alone. What is no file can't be read twice.
+fn is_one_document(records: &Path) -> bool {
+    if !records.is_file() {
+        return false;
+    }
+    let mut head = Vec::new();
+    let read = File::open(records).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+    read.is_ok() && (first == b"{" || first.starts_with(b"["))
 }
 
 #[expect(

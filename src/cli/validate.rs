@@ -5,12 +5,14 @@ use std::io;
 use std::io::Write as _;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::cli;
 use crate::cli::config::Source;
+use crate::cli::printable;
 use crate::config;
 use crate::config::fit;
 use crate::config::fit::Rate;
@@ -82,7 +84,17 @@ struct Findings {
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let mut findings = Findings::default();
     match config::load(&args.source.config, &|name| env::var(name).ok()) {
-        Ok(loaded) => look(&args, &loaded, &mut findings)?,
+        Ok(loaded) => {
+            let models = &loaded.config.models;
+            let strange = |name: &&String| !models.iter().any(|model| model.name == name.as_str());
+            if let Some(name) = args.model.as_ref().filter(strange) {
+                let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+                let (file, names) = (args.source.config.display(), names.join(", "));
+                cli::report_error(&anyhow!("{file}: has no model `{name}`; it has {names}"));
+                return Ok(cli::USAGE);
+            }
+            look(&args, &loaded, &mut findings)?;
+        }
         Err(config::Error::Faults(found)) => findings.faults = found.faults,
         Err(error @ config::Error::Read { .. }) => {
             cli::report_error(&error.into());
@@ -107,10 +119,6 @@ fn look(args: &Args, loaded: &Loaded, findings: &mut Findings) -> anyhow::Result
     findings.reading_limit_bytes = config.baselines.memory_limit.0;
     findings.max_series = config.max_series;
     let wanted = |model: &Model| args.model.as_ref().is_none_or(|name| *name == model.name);
-    if !config.models.iter().any(wanted) {
-        let names: Vec<&str> = config.models.iter().map(|model| model.name.as_str()).collect();
-        anyhow::bail!("there is no such model; the configuration has: {}", names.join(", "));
-    }
     for (i, model) in config.models.iter().enumerate().filter(|(_, model)| wanted(model)) {
         let location = &model.drift_config.reference_dataset;
         if args.offline && fetch::is_remote(location) {
@@ -246,10 +254,10 @@ impl Findings {
         let file = &args.source.config;
         cli::print(&self.as_text())?;
         for warning in &self.warnings {
-            eprintln!("warning: {}", warning.shown(file));
+            eprintln!("warning: {}", printable(&warning.shown(file).to_string()));
         }
         for fault in &self.faults {
-            eprintln!("{}", fault.shown(file));
+            eprintln!("{}", printable(&fault.shown(file).to_string()));
         }
         for what in &self.unreachable {
             eprintln!("cannot check now: {what}");

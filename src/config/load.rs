@@ -1,6 +1,7 @@
 //! From a file to a `Config`, or to every fault in it.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -39,7 +40,15 @@ pub struct Loaded {
 ///
 /// The file cannot be read, or every fault in it.
 pub fn load(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    // One byte more than it may have: what never ends, such as a device, is too large and takes no memory.
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(document::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > document::MAX_BYTES {
+        // It is told as too large, whatever letter it was cut in.
+        bytes.fill(b' ');
+    }
     let faults = |faults| Faults { file: path.to_owned(), faults };
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];

@@ -45,7 +45,7 @@ pub enum Error {
     DeltaTable { location: String, cause: String },
     #[error("{location}: the file is empty; write the baseline again")]
     Empty { location: String },
-    #[error("{location}: has no rows; a baseline needs the rows that the model was trained on")]
+    #[error("{location}: has no rows; there is nothing to learn from it, or to compare with")]
     NoRows { location: String },
     #[error("{location}: not a Parquet file and not a profile (it begins with {found})")]
     NotParquet { location: String, found: String },

@@ -142,6 +142,11 @@ impl Table {
         self.columns.iter().position(|(column, _)| column == name)
     }
 
+    /// Whether more than one column has the name.
+    pub(super) fn has_twice(&self, name: &str) -> bool {
+        self.columns.iter().filter(|(column, _)| column == name).count() > 1
+    }
+
     /// Calls `visit` with all rows of a column, in order, some thousand at a time.
     pub(super) fn for_each(
         &self,

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{Baseline, FeatureBaseline, Layout, Overrides, SeasonRule, cap};
+use crate::baseline::{Baseline, FeatureBaseline, Layout, LayoutError, Overrides, SeasonRule, cap};
 use crate::client::ClientConfig;
 use crate::histogram::Counts;
 use crate::setting::Secret;
@@ -180,7 +180,14 @@ fn read(request: &Request, source: &Origin) -> Result<Reply, Error> {
             });
             Reply::Baseline(Box::new(Baseline { digest: digest?, ..built? }))
         }
-        Job::Count { reference } => Reply::Counts(columns::count_into(&table, reference)?),
+        Job::Count { reference } => {
+            let mut features = reference.features.iter();
+            if let Some(twice) = features.find(|feature| table.has_twice(&feature.name)) {
+                let fault = LayoutError::DuplicateColumn { column: twice.name.clone() };
+                return Err(Error::Columns { location: request.location.clone(), fault });
+            }
+            Reply::Counts(columns::count_into(&table, reference)?)
+        }
         Job::Digest => Reply::Digest(source.digest(&request.location)?),
     };
     table.check_unchanged()?;

@@ -575,3 +575,23 @@ fn categories_that_are_floats_are_compared_as_what_the_reference_stores() {
     let unseen = unseen("other.parquet", Arc::new(other.collect::<Float64Array>()));
     assert!((unseen - 0.25).abs() < 1e-3, "{unseen}");
 }
+
+#[test]
+fn a_column_that_live_has_twice_is_refused_and_no_input_is_written_over() {
+    let folder = TempDir::new().unwrap();
+    let reference = rows(1, 1_000, 0.0).write(&folder, "r.parquet");
+    let amount: ArrayRef = Arc::new(Float64Array::from(rows(2, 300, 0.0).amount));
+    let twice = folder.path().join("twice.parquet");
+    write(&twice, vec![("amount", amount.clone()), ("amount", amount)]);
+    let output = compare(&reference, &twice, &[]);
+    assert_eq!(code(&output), 78, "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains("twice.parquet") && said.contains("`amount` appears twice"), "{said}");
+
+    let live = rows(2, 300, 0.0).write(&folder, "l.parquet");
+    let before = fs::read(&reference).unwrap();
+    let output = compare(&reference, &live, &["--html", reference.to_str().unwrap()]);
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(stderr(&output).contains("is read by this command"), "{output:?}");
+    assert_eq!(fs::read(&reference).unwrap(), before);
+}

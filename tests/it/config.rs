@@ -376,3 +376,35 @@ fn validate_tells_every_fault_of_the_baseline_and_the_size_of_the_whole() {
     let report: Value = serde_json::from_slice(&broken.stdout).unwrap();
     assert_eq!(report["faults"][0]["path"], "reference_dataset");
 }
+
+#[test]
+fn a_configuration_without_end_a_strange_model_and_hostile_names_are_answered_in_words() {
+    let output = driftd(&["validate", "--offline", "-c", "/dev/zero"], &[]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("is larger than 1048576 bytes"), "{output:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let numbers: ArrayRef =
+        Arc::new(Float64Array::from_iter_values((0..1_000).map(|i| f64::from(i) / 1e3)));
+    let baseline = baseline_with(folder.path(), vec![("a\u{1b}[2J\n# b", numbers)]);
+    let file = folder.path().join("driftd.yaml");
+    let yaml =
+        format!("kafka: {{brokers: 'k:9092'}}\ntopic: fraud\nreference_dataset: {baseline}\n");
+    fs::write(&file, yaml).unwrap();
+    let validate = |more: &[&str]| {
+        let args = ["validate", "--offline", "-c", file.to_str().unwrap()];
+        driftd(&[&args[..], more].concat(), &[])
+    };
+    let good = validate(&[]);
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    let said = text(&good.stdout);
+    assert!(said.contains("  a [2J # b") && !said.contains('\u{1b}'), "{said}");
+    let strange = validate(&["--model", "nope"]);
+    assert_eq!(strange.status.code(), Some(2), "{strange:?}");
+    assert!(text(&strange.stderr).contains("has no model `nope`; it has fraud"), "{strange:?}");
+    for nothing in [["--topic", ""], ["--brokers", ""], ["--kafka-option", "x"]] {
+        let all = ["--topic", "t", "--brokers", "k:9092", "--baseline", &baseline];
+        let kept = all.chunks(2).filter(|pair| pair[0] != nothing[0]).flatten().copied();
+        let args: Vec<&str> = ["init"].into_iter().chain(kept).chain(nothing).collect();
+        assert_eq!(driftd(&args, &[]).status.code(), Some(2), "{args:?}");
+    }
+}

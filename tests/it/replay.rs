@@ -614,3 +614,30 @@ fn what_cannot_be_replayed_is_refused_with_what_to_do() {
     let (code, _) = refused(&[&old]);
     assert_eq!(code, 2);
 }
+
+#[test]
+fn records_that_decide_no_pane_are_no_answer_of_a_policy() {
+    let world = World::new();
+    let config = world.write_config("driftd.yaml", &world.config("k:9092"));
+    let lines: Vec<String> = rows(&mut Random(5), 0, 20, 0.0).iter().map(Row::json).collect();
+    let array = format!("[\n{}\n]", lines.join(",\n"));
+    let array = world.write_lines("array.json", &[array]);
+    let records = world.write_lines("records.ndjson", &lines);
+    let refused = |args: &[&str]| {
+        let output = replay(&[args, &["-c", &config]].concat());
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = refused(&[&array]);
+    assert!(
+        said.contains("no pane was decided: 1 records were counted and 1201 rejected"),
+        "{said}"
+    );
+    assert!(said.contains("jq -c '.[]' FILE"), "{said}");
+    let said = refused(&[&records, "--rows-per-pane", "18446744073709551615"]);
+    assert!(said.contains("none lies beyond a pane of 1m"), "{said}");
+    // A page is not written over what it tells of.
+    let output = replay(&[&records, "-c", &config, "--html", &records]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(fs::read_to_string(&records).unwrap().lines().count(), lines.len());
+}

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a record that an error shows: what tells one format from another, and no more.
 const SHOWN: usize = 5;
 /// Of a file, no more than its beginning is read.
-const BYTES_MAX: u64 = 64 << 20;
+const BYTES_MAX: u64 = 16 << 20;
 /// How Python writes what is no number; the longer first.
 const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
 

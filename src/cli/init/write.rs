@@ -4,6 +4,7 @@ use crate::baseline::Baseline;
 use crate::baseline::FeatureBaseline;
 use crate::cli::init::infer::{EventTime, Proposal};
 use crate::cli::init::sample::Sample;
+use crate::cli::printable;
 use crate::config::quote;
 use crate::decode::TimeUnit;
 use crate::feature::{Kind, Role};
@@ -241,8 +242,4 @@ fn ignore(proposal: &Proposal, baseline: &Baseline) -> String {
 /// Text from records and columns must not end a comment, nor fill it.
 fn one_line(text: &str) -> String {
     printable(text).chars().take(80).collect()
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

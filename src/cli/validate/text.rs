@@ -1,10 +1,14 @@
 //! What `validate` found, for people.
 
+use crate::cli::printable;
 use crate::cli::validate::plan::{FeaturePlan, Need, Plan};
 use crate::compare::Statistic;
 use crate::decide::Level;
 use crate::feature::Kind;
 use crate::setting::ByteSize;
+
+/// Longer names are cut: a table that wraps can't be read.
+const NAME_MAX: usize = 60;
 
 /// A model's plan for people.
 pub(super) fn model_text(plan: &Plan) -> String {
@@ -12,18 +16,19 @@ pub(super) fn model_text(plan: &Plan) -> String {
         "model {}, topic {}\nbaseline {}: {} rows, sha256 {}\n",
         plan.model,
         plan.topic,
-        plan.baseline,
+        printable(&plan.baseline),
         plan.rows,
         plan.digest.get(..12).unwrap_or(&plan.digest)
     );
     if let Some(rate) = &plan.rate {
         out.push_str(&format!("records: {rate}\n"));
     }
-    let width = plan.features.iter().map(|f| f.feature.chars().count()).max().unwrap_or(0).max(7);
-    let names = ["feature", "kind", "bins", "cells", "a window needs, for psi"];
-    let [feature, kind, bins, cells, needs] = names;
+    let names: Vec<String> = plan.features.iter().map(|f| short(&f.feature)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(7);
+    let [feature, kind, bins, cells, needs] =
+        ["feature", "kind", "bins", "cells", "a window needs, for psi"];
     out.push_str(&format!("  {feature:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}\n"));
-    for feature in &plan.features {
+    for (feature, name) in plan.features.iter().zip(&names) {
         let kind = match feature.kind {
             Kind::Numeric => "numeric",
             Kind::Categorical => "categorical",
@@ -36,7 +41,6 @@ pub(super) fn model_text(plan: &Plan) -> String {
             Some(season) => format!("{needs}; season: {season}"),
             None => needs,
         };
-        let name = &feature.feature;
         let (bins, cells) = (feature.bins, feature.cells);
         let line = format!("  {name:width$}  {kind:11}  {bins:>4}  {cells:>5}  {needs}");
         out.push_str(line.trim_end());
@@ -60,6 +64,15 @@ pub(super) fn model_text(plan: &Plan) -> String {
         plan.series
     ));
     out
+}
+
+/// A column's name, which a file may have filled with anything.
+fn short(name: &str) -> String {
+    let name = printable(name);
+    if name.chars().count() <= NAME_MAX {
+        return name;
+    }
+    name.chars().take(NAME_MAX - 1).chain(['…']).collect()
 }
 
 /// `500 records for warning 0.1, 250 for retrain 0.2`.

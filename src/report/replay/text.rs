@@ -173,9 +173,9 @@ fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why a policy had nothing to decide about, if no record at all could be counted.
-pub fn nothing_counted(replay: &Replay) -> Option<String> {
-    let run = replay.runs.iter().find(|run| run.records == 0)?;
+/// Why a policy had nothing to decide about, if no record at all could be counted, or no pane closed.
+pub fn nothing_decided(replay: &Replay) -> Option<String> {
+    let run = replay.runs.iter().find(|run| run.records == 0 || run.panes == 0)?;
     let mut why = rejects(run);
     if run.rejects.contains_key(Reason::BadTime.as_str()) {
         why.push_str("; a time must be readable in its unit and not before 2000");
@@ -183,7 +183,15 @@ pub fn nothing_counted(replay: &Replay) -> Option<String> {
     if run.other_models > 0 {
         why.push_str(&format!("; {} are of other models", run.other_models));
     }
-    Some(format!("no record could be used{why}"))
+    if run.records == 0 {
+        return Some(format!("no record could be used{why}"));
+    }
+    let Run { records, rejected, .. } = run;
+    let pane = span(run.settings.pane_ms);
+    Some(format!(
+        "no pane was decided: {records} records were counted and {rejected} rejected{why}, and none lies beyond a \
+         pane of {pane}; give more records, or shorter panes"
+    ))
 }
 
 /// In brackets, by reason, with what they may be about.
@@ -361,8 +369,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_counted_is_no_answer() {
-        let said = nothing_counted(&replay(Vec::new())).unwrap();
+    fn nothing_decided_is_no_answer() {
+        let said = nothing_decided(&replay(Vec::new())).unwrap();
         assert_eq!(
             said,
             "no record could be used (bad_time 2 (looks like s)); a time must be readable in its unit \
