@@ -74,10 +74,11 @@ pub fn quote(text: &str) -> String {
     if word && text.chars().all(safe) && !reserved.contains(&text.to_lowercase().as_str()) {
         return text;
     }
-    // JSON's escapes are all YAML's too. It leaves those of C1 as they are, which drive terminals as well.
+    // JSON's escapes are all YAML's too. It leaves what drives terminals in C1, what may end a line, and a byte
+    // order mark, which not even a comment may have.
+    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     let json = Value::String(text).to_string();
-    let escaped = |c: char| {
-        if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
-    };
-    if json.contains(char::is_control) { json.chars().map(escaped).collect() } else { json }
+    let escaped =
+        |c: char| if is_odd(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    if json.contains(is_odd) { json.chars().map(escaped).collect() } else { json }
 }
