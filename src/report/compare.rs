@@ -1,5 +1,6 @@
 //! The result of `compare`: one word, and every feature's verdict.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,8 +127,9 @@ impl Comparison {
 
     /// `; 1 of 3 checks is violated (amount mean)`; nothing where none was asked.
     pub(super) fn checked(&self) -> String {
-        let violated: Vec<&str> =
-            self.checks.iter().filter(|c| is_violated(c)).map(|c| c.check.as_str()).collect();
+        let mut worst: Vec<&CheckView> = self.checks.iter().filter(|c| is_violated(c)).collect();
+        worst.sort_by_key(|check| Reverse(check.severity));
+        let violated: Vec<&str> = worst.into_iter().map(|check| check.check.as_str()).collect();
         let unknown = self.checks.iter().filter(|c| c.state == CheckState::Unknown).count();
         let mut text = match (self.checks.len(), violated.as_slice()) {
             (0, _) => return String::new(),
