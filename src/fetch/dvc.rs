@@ -12,7 +12,10 @@ use crate::fetch::config::{Config, S3Config};
 use crate::fetch::error::Error;
 use crate::fetch::local::{self, is_part};
 
+mod content;
 mod lock;
+
+pub(super) use content::Content;
 
 const SCHEME: &str = "dvc:";
 /// No `.dvc` file and no configuration comes near it.
@@ -76,6 +79,11 @@ impl Tracked {
         Ok(Self { name, hash: hash.to_owned(), size, in_files, remote })
     }
 
+    /// What a baseline says of where it is from: the content, too, for a place has one after the other.
+    pub(super) fn source(&self, location: &str) -> String {
+        format!("{location} (md5 {})", self.hash)
+    }
+
     pub(super) fn is_folder(&self) -> bool {
         self.hash.ends_with(".dir")
     }
@@ -101,12 +109,19 @@ impl Tracked {
         format!("{folder}{first}/{rest}")
     }
 
-    /// The Parquet files of a folder, by name and key.
-    pub(super) fn parts(
-        &self,
-        location: &str,
-        listing: &[u8],
-    ) -> Result<Vec<(String, String)>, Error> {
+    /// The file of that name, where it is not a folder.
+    pub(super) fn file(&self) -> Content {
+        self.content(self.name.clone(), &self.hash)
+    }
+
+    fn content(&self, name: String, hash: &str) -> Content {
+        let (key, md5) = (self.key(hash), hash.to_ascii_lowercase());
+        Content { name, key, md5, may_be_text: !self.in_files }
+    }
+
+    /// The Parquet files of a folder.
+    pub(super) fn parts(&self, location: &str, listing: &[u8]) -> Result<Vec<Content>, Error> {
+        content::check_listing(location, (&self.hash, &self.key(&self.hash)), listing)?;
         let entries: Vec<Entry> = serde_json::from_slice(listing).map_err(|error| {
             fault(location, format!("the listing {} is damaged: {error}", self.hash))
         })?;
@@ -116,13 +131,13 @@ impl Tracked {
                 return Err(fault(location, format!("the listing {} is damaged", self.hash)));
             }
             if is_part(&relpath) {
-                parts.push((relpath, self.key(&md5)));
+                parts.push(self.content(relpath, &md5));
             }
         }
         match parts.len() {
             0 => Err(Error::NoParts { location: location.to_owned() }),
             1..=local::PARTS_MAX => {
-                parts.sort();
+                parts.sort_by(|a, b| a.name.cmp(&b.name));
                 Ok(parts)
             }
             _ => Err(Error::TooManyParts { location: location.to_owned(), max: local::PARTS_MAX }),

@@ -9,7 +9,7 @@ use crate::baseline::{Trained, TrainedBy};
 use crate::fetch::config::Config;
 use crate::fetch::delta::{self, Table};
 use crate::fetch::digest::{Look, of_list, of_local, of_objects, of_profile};
-use crate::fetch::dvc::{self, LISTING_MAX, Tracked};
+use crate::fetch::dvc::{self, Content, LISTING_MAX, Tracked};
 use crate::fetch::error::Error;
 use crate::fetch::folder::{Files, Folder};
 use crate::fetch::local::{self, Opened, PARTS_MAX, is_part};
@@ -95,7 +95,8 @@ impl Origin {
         if dvc::is_tracked(location) {
             let tracked = Tracked::read(config, location)?;
             let known = of_list(&[("dvc", tracked.hash.as_bytes())]);
-            return Ok(Self::new(location, Some(known), Kind::Tracked(tracked)));
+            let source = tracked.source(location);
+            return Ok(Self::new(&source, Some(known), Kind::Tracked(tracked)));
         }
         if let Some(origin) = Self::find_table(config, location)? {
             return Ok(origin);
@@ -200,7 +201,12 @@ impl Origin {
                 Kind::Remote { shelf, parts }
             }
             Kind::Tracked(tracked) => {
-                open_tracked(config, location, &tracked).map_err(|error| error.within(location))?
+                let within = |error: Error| error.within(location);
+                let (kind, contents) = open_tracked(config, location, &tracked).map_err(within)?;
+                let found = Self { kind, ..found };
+                let mut inputs = contents.iter().zip(found.inputs());
+                inputs.try_for_each(|(content, input)| content.check(location, &input))?;
+                return Ok(found);
             }
             opened => opened,
         };
@@ -350,7 +356,12 @@ fn open_files(place: &Folder, location: &str, files: Vec<String>) -> Result<Kind
     place.open(files).map(|files| Kind::of(files, true))
 }
 
-fn open_tracked(config: &Config, location: &str, tracked: &Tracked) -> Result<Kind, Error> {
+/// The files that DVC knows by their hash, and what each of them has to be, in the same order.
+fn open_tracked(
+    config: &Config,
+    location: &str,
+    tracked: &Tracked,
+) -> Result<(Kind, Vec<Content>), Error> {
     let place = match &tracked.remote {
         dvc::Remote::Folder(path) => {
             Folder::Local { path: path.clone(), root: config.baseline_root.clone() }
@@ -359,17 +370,18 @@ fn open_tracked(config: &Config, location: &str, tracked: &Tracked) -> Result<Ki
             Folder::Remote(Shelf::open_folder(&tracked.config(config), &format!("{url}/"))?)
         }
     };
-    let files = if tracked.is_folder() {
+    let contents = if tracked.is_folder() {
         let listing = place.read(&tracked.key(&tracked.hash), LISTING_MAX)?;
         tracked.parts(location, &listing)?
     } else {
-        vec![(tracked.name.clone(), tracked.key(&tracked.hash))]
+        vec![tracked.file()]
     };
-    let files = place.open(files)?;
+    let named = contents.iter().map(|content| (content.name.clone(), content.key.clone()));
+    let files = place.open(named.collect())?;
     let size = match &files {
         Files::Local(parts) => parts.iter().map(|(_, part)| part.stamp.size).sum(),
         Files::Remote(_, parts) => parts.iter().map(|part| part.meta.size).sum(),
     };
     tracked.check_size(location, size)?;
-    Ok(Kind::of(files, tracked.is_folder()))
+    Ok((Kind::of(files, tracked.is_folder()), contents))
 }

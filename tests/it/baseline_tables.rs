@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use md5::{Digest, Md5};
+
 use crate::baseline_stores::{Tag, Web, body, build, fixture, read, refused};
 use crate::servers::Moto;
 
@@ -185,6 +187,102 @@ fn push(put: &dyn Fn(&str, &[u8])) {
     put("files/md5/47/2ebb345e5d278df4e2f51ee842e747", &body("parts/part-00001.parquet"));
 }
 
+/// Where content of a hash lies, and what it is after a bit of it has turned over.
+fn damaged(md5: &str, fixture: &str) -> (String, Vec<u8>) {
+    let mut bytes = body(fixture);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    (format!("files/md5/{}/{}", &md5[..2], &md5[2..]), bytes)
+}
+
+fn md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn content_that_has_another_md5_than_dvc_knows_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (repo, store) = (folder.path().join("repo"), folder.path().join("store"));
+    repository(&repo, "../../store");
+    let put = |key: &str, bytes: &[u8]| {
+        fs::create_dir_all(store.join(key).parent().unwrap()).unwrap();
+        fs::write(store.join(key), bytes).unwrap();
+    };
+    push(&put);
+    let file = format!("dvc:{}/data/reference.parquet", repo.display());
+    let parts = format!("dvc:{}/data/parts.dvc", repo.display());
+    let check = |location: &str, name: &str, key: &str, bytes: &[u8], expected: &str| {
+        let (whole, found) = (fs::read(store.join(key)).unwrap(), md5(bytes));
+        put(key, bytes);
+        let (said, code) = refused(&[], location);
+        assert_eq!(code, Some(78), "{said}");
+        for part in [location, name, key, &found, expected, "`dvc push` again"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        put(key, &whole);
+        assert_eq!(build(&[], location).rows, 1200);
+    };
+    let md5_of_file = "bda5865b2e750db46cbef37f1d834edf";
+    let (key, bytes) = damaged(md5_of_file, "pandas_zstd.parquet");
+    check(&file, "reference.parquet is damaged", &key, &bytes, md5_of_file);
+    let md5_of_part = "472ebb345e5d278df4e2f51ee842e747";
+    let (key, bytes) = damaged(md5_of_part, "parts/part-00001.parquet");
+    check(&parts, "part-00001.parquet is damaged", &key, &bytes, md5_of_part);
+    // A listing of other files that are there and whole.
+    let other = concat!(
+        r#"[{"md5": "472ebb345e5d278df4e2f51ee842e747", "relpath": "part-00000.parquet"}, "#,
+        r#"{"md5": "472ebb345e5d278df4e2f51ee842e747", "relpath": "part-00001.parquet"}]"#
+    );
+    let key = "files/md5/da/91b62af332aaf3c779a4ef307ae100.dir";
+    let expected = "by da91b62af332aaf3c779a4ef307ae100;";
+    check(&parts, "the listing of the folder", key, other.as_bytes(), expected);
+    // What is compared once is held to it, too.
+    let (key, bytes) = damaged(md5_of_file, "pandas_zstd.parquet");
+    put(&key, &bytes);
+    let reference = fixture("pandas_zstd.parquet");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_driftd"))
+        .args(["compare", &reference, &file])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("has the MD5"), "{said}");
+}
+
+#[test]
+fn dvc_2_hashes_text_as_if_its_lines_ended_as_on_unix() {
+    let folder = tempfile::tempdir().unwrap();
+    let (repo, store) = (folder.path().join("repo"), folder.path().join("store"));
+    repository(&repo, "../../store");
+    let profile = driftd::baseline::Baseline {
+        source: "elsewhere".to_owned(),
+        ..build(&[], &fixture("pandas_zstd.parquet"))
+    };
+    let unix = profile.to_json().replace(",\"", ",\n\"");
+    let windows = unix.replace('\n', "\r\n");
+    let hash = md5(unix.as_bytes());
+    let track = |more: &str, folder: &str, bytes: &[u8]| {
+        let text = format!("outs:\n- md5: {hash}\n{more}  path: profile.json\n");
+        fs::write(repo.join("data/profile.json.dvc"), text).unwrap();
+        let place = store.join(folder).join(&hash[..2]);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join(&hash[2..]), bytes).unwrap();
+        format!("dvc:{}/data/profile.json", repo.display())
+    };
+    // Without `hash:` it is of DVC 2, which has no folder `files/md5` either.
+    for text in [&unix, &windows] {
+        let location = track("", "", text.as_bytes());
+        assert_eq!(build(&[], &location).rows, 1200);
+    }
+    let location = track("", "", windows.replacen("elsewhere", "elsewhErE", 1).as_bytes());
+    let (said, _) = refused(&[], &location);
+    assert!(said.contains("profile.json is damaged"), "{said}");
+    let location = track("  hash: md5\n", "files/md5", windows.as_bytes());
+    let (said, _) = refused(&[], &location);
+    assert!(said.contains("profile.json is damaged"), "{said}");
+    let location = track("  hash: md5\n", "files/md5", unix.as_bytes());
+    assert_eq!(build(&[], &location).rows, 1200);
+}
+
 #[test]
 fn data_under_dvc_are_found_by_their_hash() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,9 +297,12 @@ fn data_under_dvc_are_found_by_their_hash() {
     let parts = format!("dvc:{}/data/parts", repo.display());
     let local = build(&[], &fixture("pandas_zstd.parquet"));
     let tracked = build(&[], &file);
-    assert_eq!((&tracked.features, &tracked.source), (&local.features, &file));
-    assert_eq!(build(&[], &parts).features, local.features);
-    assert!(read(&[], &parts, "{}").contains("parts: 1200 rows"));
+    let source = format!("{file} (md5 bda5865b2e750db46cbef37f1d834edf)");
+    assert_eq!((&tracked.features, &tracked.source), (&local.features, &source));
+    let folder_of_parts = build(&[], &parts);
+    assert_eq!(folder_of_parts.features, local.features);
+    assert!(folder_of_parts.source.ends_with("(md5 da91b62af332aaf3c779a4ef307ae100.dir)"));
+    assert!(read(&[], &parts, "{}").contains("/parts (md5 da91b62a"));
     let limits = format!(r#"{{"baseline_root": "{}"}}"#, repo.display());
     let said = read(&[], &file, &limits);
     assert!(said.contains("lies outside baseline_root"), "{said}");
@@ -277,7 +378,8 @@ fn outputs_of_a_pipeline_are_found_in_its_lock() {
     let local = build(&[], &fixture("pandas_zstd.parquet"));
     let file = at("model/reference.parquet");
     let found = build(&[], &file);
-    assert_eq!((&found.features, &found.source), (&local.features, &file));
+    let source = format!("{file} (md5 bda5865b2e750db46cbef37f1d834edf)");
+    assert_eq!((&found.features, &found.source), (&local.features, &source));
     // A stage that runs in a folder of its own names what it makes from there.
     let (said, _) = refused(&[], &at("data/eu/parts"));
     assert!(said.contains("dvc.lock has no output") && said.contains("/repo/parts"), "{said}");
@@ -328,8 +430,17 @@ fn a_remote_of_dvc_and_a_repository_of_lakefs_are_read_from_s3() {
     for name in ["reference.parquet", "parts"] {
         let location = format!("dvc:{}/data/{name}.dvc", folder.path().display());
         let tracked = build(env, &location);
-        assert_eq!((&tracked.features, &tracked.source), (&local.features, &location));
+        assert_eq!(tracked.features, local.features);
+        assert!(tracked.source.starts_with(&format!("{location} (md5 ")), "{}", tracked.source);
     }
+    // What lies there under its name is another file of the same size.
+    let (key, damaged) = damaged("bda5865b2e750db46cbef37f1d834edf", "pandas_zstd.parquet");
+    moto.put("ml-data", &format!("dvc/{key}"), &damaged);
+    let location = format!("dvc:{}/data/reference.parquet.dvc", folder.path().display());
+    let (said, code) = refused(env, &location);
+    assert_eq!(code, Some(78), "{said}");
+    let place = format!("s3://ml-data/dvc/{key} has the MD5 ");
+    assert!(said.contains(&place) && said.contains("bda5865b2e750db4"), "{said}");
 
     // A whole bucket, and a folder of a web server.
     moto.create_bucket("dvc-store");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use super::harness::{Daemon, until};
@@ -168,6 +169,57 @@ fn a_folder_that_changes_is_taken_up_when_it_has_stayed_the_same_or_by_a_command
     let daemon = Daemon::start(&config);
     train(&folder.join("part-2.parquet"), true);
     digest(&daemon, &second);
+}
+
+/// Pushes what `path` holds as DVC 3 does, and names it in `reference.parquet.dvc`; its MD5, and where it is.
+fn push(world: &World, path: &Path) -> (String, PathBuf) {
+    let bytes = fs::read(path).unwrap();
+    let md5: String = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = world.path("store/files/md5").join(&md5[..2]).join(&md5[2..]);
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(&place, bytes).unwrap();
+    (md5, place)
+}
+
+#[test]
+fn content_that_is_not_what_dvc_knows_leaves_the_baseline_in_force() {
+    let world = World::new();
+    let repo = world.path("repo");
+    fs::create_dir_all(repo.join(".dvc")).unwrap();
+    let config = "[core]\n    remote = store\n['remote \"store\"']\n    url = ../../store\n";
+    fs::write(repo.join(".dvc/config"), config).unwrap();
+    let name = |md5: &str| {
+        let text = format!("outs:\n- md5: {md5}\n  hash: md5\n  path: reference.parquet\n");
+        fs::write(repo.join("unfinished"), text).unwrap();
+        fs::rename(repo.join("unfinished"), repo.join("reference.parquet.dvc")).unwrap();
+    };
+    let (first, _) = push(&world, &world.reference());
+    name(&first);
+    let location = format!("dvc:{}/reference.parquet.dvc", repo.display());
+    let model = world.model("fraud", "");
+    let model = model.replace(&world.reference().display().to_string(), &location);
+    let config = world.write_config(
+        "state",
+        "one",
+        &format!("{model}baselines: {{refresh_interval: 1s}}\n"),
+    );
+    let daemon = Daemon::start(&config);
+    let of = |md5: &str| format!("{location} (md5 {md5})");
+    daemon.until("fraud", "a baseline", |m| m["baseline"]["source"] == of(&first));
+
+    train(&world.path("next.parquet"), true);
+    let (second, place) = push(&world, &world.path("next.parquet"));
+    let whole = fs::read(&place).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&place, damaged).unwrap();
+    name(&second);
+    let said = daemon.says(&["has the MD5", "DVC knows it by"]);
+    assert!(said.contains(&second) && said.contains("reference.parquet is damaged"), "{said}");
+    assert_eq!(daemon.model("fraud")["baseline"]["source"], of(&first));
+    fs::write(&place, whole).unwrap();
+    daemon.until("fraud", "the next baseline", |m| m["baseline"]["source"] == of(&second));
 }
 
 #[test]
