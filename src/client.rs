@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Proxy;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -248,6 +248,7 @@ impl Client {
             retry_after: header(RETRY_AFTER.as_str()),
             location: header(LOCATION.as_str()),
             rate_limit_reset: header("x-ratelimit-reset").filter(|_| is_spent),
+            date: header(DATE.as_str()),
             body: body.freeze(),
         })
     }

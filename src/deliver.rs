@@ -21,10 +21,12 @@ use crate::decide::RunState;
 use crate::deliver::lane::Lane;
 use crate::deliver::lane::Runner;
 
+mod access;
 mod alertmanager;
 mod answer;
 mod credential;
 mod follow;
+mod github_app;
 mod lane;
 mod message;
 mod notifiers;
@@ -45,6 +47,7 @@ mod template;
 mod trigger;
 mod webhook;
 
+pub use github_app::GithubApp;
 pub use notifiers::{ACCEPTED, Alertmanager, Notifiers, Reader, Receiver, Slack, SlackChannel};
 pub use preset::Preset;
 pub use retry::Schedule;

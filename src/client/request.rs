@@ -34,6 +34,8 @@ pub struct Response {
     pub location: Option<String>,
     /// The text of `X-RateLimit-Reset`, where `X-RateLimit-Remaining` is 0: seconds since the epoch.
     pub rate_limit_reset: Option<String>,
+    /// The text of `Date`: the server's clock.
+    pub date: Option<String>,
     /// At most `MAX_BODY` bytes, and fewer if the body stalled: the status is the answer.
     pub body: Bytes,
 }

@@ -101,6 +101,7 @@ fn default_token_file(value: &mut Value, file: &str) {
         if trigger.is_object()
             && trigger.get("token").is_none()
             && trigger.get("token_file").is_none()
+            && trigger.get("github_app").is_none()
         {
             trigger["token_file"] = json!(file);
         }
@@ -388,6 +389,9 @@ mod tests {
         assert_eq!(token_file("").unwrap().to_str(), Some("/run/token"));
         assert_eq!(token_file("  token_file: /own\n").unwrap().to_str(), Some("/own"));
         assert_eq!(token_file("  token: abc\n"), None);
+        let app = "  preset: github-repository-dispatch\n  with: {repository: a/b}\n  github_app: {app_id: 1, \
+                   installation_id: 2, private_key_file: /k}\n";
+        assert_eq!(token_file(app), None);
         assert!(load_with("", &variables).is_ok());
     }
 

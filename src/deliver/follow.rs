@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::client::with_causes;
 use crate::decide::Delivery;
 use crate::decide::RunState;
+use crate::deliver::access::Caller;
 use crate::deliver::plan;
 use crate::deliver::retry::Schedule;
 use crate::deliver::webhook::Webhook;
@@ -75,16 +76,17 @@ impl Runs {
         self.lock().iter().map(|followed| followed.due_ms).min()
     }
 
-    /// Asks after the run that is due; what is new of it.
+    /// Asks after the run that is due by the first clock; what is new of it. The second is the machine's.
     pub(crate) async fn ask(
         &self,
         webhook: &Webhook,
         client: &Client,
         schedule: &Schedule,
-        now_ms: i64,
+        (now_ms, wall_ms): (i64, i64),
     ) -> Option<News> {
         let due = self.lock().iter().find(|followed| followed.due_ms <= now_ms).cloned()?;
-        let asked = webhook.ask(client, &due.delivery, &due.run).await;
+        let caller = webhook.caller(client, wall_ms);
+        let asked = webhook.ask(caller, &due.delivery, &due.run).await;
         let id = due.delivery.id;
         let mut runs = self.lock();
         // It may have been closed while we waited.
@@ -148,7 +150,7 @@ impl Webhook {
     /// It can't be asked, or gives no answer that can be understood.
     async fn ask(
         &self,
-        client: &Client,
+        caller: Caller<'_>,
         delivery: &Delivery,
         run: &str,
     ) -> Result<Option<Said>, String> {
@@ -157,7 +159,7 @@ impl Webhook {
             let (state, word, page) = (RunState::Missing, String::new(), None);
             Ok(Some(Said { state, word, page, run: run.to_owned() }))
         };
-        let Some(mut found) = self.get_json(client, delivery, confirm.url, run).await? else {
+        let Some(mut found) = self.get_json(caller, delivery, confirm.url, run).await? else {
             return missing();
         };
         if let Some(list) = confirm.first_of {
@@ -170,7 +172,7 @@ impl Webhook {
         let mut called = run.to_owned();
         if let Some(then) = confirm.then.and_then(|at| found.pointer(at)).and_then(plan::word) {
             called = then;
-            let Some(next) = self.get_json(client, delivery, confirm.url, &called).await? else {
+            let Some(next) = self.get_json(caller, delivery, confirm.url, &called).await? else {
                 return missing();
             };
             found = next;
@@ -195,7 +197,7 @@ impl Webhook {
     /// `None` where there is nothing.
     async fn get_json(
         &self,
-        client: &Client,
+        caller: Caller<'_>,
         delivery: &Delivery,
         url: &str,
         run: &str,
@@ -203,7 +205,7 @@ impl Webhook {
         let url = self.plan.url(url, &delivery.announcement, Some(run))?;
         let mut request = self.get(url);
         request.headers.extend(self.confirm_headers().await?);
-        let sent = self.with_access(client, request).await.map_err(|answer| answer.detail)?;
+        let sent = self.access.send(caller, request).await.map_err(|answer| answer.detail)?;
         let response = sent.0.map_err(|why| with_causes(&why))?;
         match response.status {
             200..=299 => serde_json::from_slice(&response.body)

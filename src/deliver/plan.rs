@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
+use crate::client::Response;
 use crate::decide::Announcement;
 use crate::deliver::preset::Preset;
 use crate::deliver::provider::{Encoding, Provider, RunFrom};
@@ -158,6 +159,16 @@ impl Plan {
         self.encode(&short).into()
     }
 
+    /// A body without what an older server has just refused in it.
+    pub(crate) fn for_older(&self, response: &Response, body: &[u8]) -> Option<Bytes> {
+        let (status, key) = self.provider.lately?;
+        let is_refused =
+            response.status == status && String::from_utf8_lossy(&response.body).contains(key);
+        let mut sent: Value = serde_json::from_slice(body).ok().filter(|_| is_refused)?;
+        sent.as_object_mut()?.remove(key)?;
+        Some(sent.to_string().into())
+    }
+
     fn encode(&self, announcement: &Announcement) -> String {
         let json = self.body.render(announcement);
         match self.provider.encoding {
@@ -190,6 +201,11 @@ impl Plan {
                 word(answer.pointer(pointer)?)
             }
         }
+    }
+
+    /// One of the preset's own settings, where it has a value.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        self.with.get(name).map(|value| value.trim())
     }
 
     fn value(&self, name: &str, announcement: &Announcement) -> Option<String> {

@@ -21,11 +21,15 @@ pub(crate) struct Provider {
     /// value, and a key whose setting is not given is left out.
     pub(crate) body: &'static str,
     pub(crate) encoding: Encoding,
+    /// A key of the body that older servers refuse by this status, naming it: they are asked again without.
+    pub(crate) lately: Option<(u16, &'static str)>,
     /// Above so many bytes the report is left out of the body, and the body says so.
     pub(crate) most: Option<usize>,
     pub(crate) settings: &'static [Setting],
     /// What the pipeline is given, unless the configuration says otherwise.
     pub(crate) parameters: &'static [(&'static str, &'static str)],
+    /// It takes so many of them.
+    pub(crate) most_parameters: Option<usize>,
     /// Values are texts: structures go as JSON in a string.
     pub(crate) texts_only: bool,
     pub(crate) auth: Auth,
@@ -46,9 +50,11 @@ impl Provider {
         standard_headers: true,
         body: "\"{{announcement}}\"",
         encoding: Encoding::Json,
+        lately: None,
         most: None,
         settings: &[],
         parameters: &[],
+        most_parameters: None,
         texts_only: false,
         auth: Auth::Optional,
         rules: &Rules::PLAIN,
@@ -129,6 +135,8 @@ pub(crate) enum Auth {
     Field(&'static str),
     /// A bearer token; with `user`, it is fetched from this path of the same server by name and password.
     Login(&'static str),
+    /// A bearer token, or one of a GitHub App's installation, which needs to write this.
+    Installation(&'static str),
 }
 
 /// Asks for recent runs before an attempt is repeated: one that carries the id is ours.

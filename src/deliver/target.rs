@@ -271,7 +271,7 @@ impl Target {
     pub(crate) async fn see_to(&self, now_ms: i64, wall_ms: i64) -> Option<News> {
         match &self.service {
             Service::Webhook(webhook, runs) => {
-                runs.ask(webhook, &self.client, &self.schedule, now_ms).await
+                runs.ask(webhook, &self.client, &self.schedule, (now_ms, wall_ms)).await
             }
             Service::Slack(_) | Service::Bot(_) => None,
             Service::Post(poster) => {

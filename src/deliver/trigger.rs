@@ -12,6 +12,7 @@ use url::Url;
 use crate::client;
 use crate::client::Client;
 use crate::deliver::credential::Credential;
+use crate::deliver::github_app::GithubApp;
 use crate::deliver::preset::Preset;
 use crate::deliver::preset::argo;
 use crate::deliver::rules::Overrides;
@@ -46,6 +47,9 @@ pub struct Trigger {
     /// File with the bearer token, read again at every attempt.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// A GitHub App that asks in place of a token, for the two presets of GitHub Actions.
+    #[serde(default)]
+    pub github_app: Option<GithubApp>,
     /// Standard Webhooks signing secret (`whsec_` and base64 of 24 to 64 bytes), or several while one replaces
     /// the other.
     #[serde(default)]
@@ -204,6 +208,7 @@ impl Trigger {
             user: None,
             token: None,
             token_file: None,
+            github_app: None,
             secret: None,
             secret_file: None,
             include_drift_report: false,

@@ -3,29 +3,23 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use serde_json::Value;
 use url::Url;
-use url::form_urlencoded;
 
 use crate::client;
 use crate::client::Client;
 use crate::client::Request;
-use crate::client::Response;
 use crate::client::with_causes;
 use crate::decide::Announcement;
 use crate::decide::Delivery;
+use crate::deliver::access::{Access, Caller};
 use crate::deliver::answer::Answer;
 use crate::deliver::credential::Credential;
 use crate::deliver::plan::Plan;
 use crate::deliver::preset::Preset;
-use crate::deliver::provider::Auth;
 use crate::deliver::rules::{Judgement, Overrides};
 use crate::deliver::sign::Keys;
-use crate::deliver::template;
 use crate::deliver::trigger::Address;
 use crate::deliver::trigger::Fault;
 use crate::deliver::trigger::Trigger;
@@ -38,8 +32,7 @@ const MOST: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Webhook {
     pub(crate) plan: Plan,
-    user: Option<String>,
-    token: Credential,
+    pub(crate) access: Access,
     signing: Credential,
     confirm_token: Credential,
     include_drift_report: bool,
@@ -47,8 +40,6 @@ pub(crate) struct Webhook {
     pub(crate) timeout: Duration,
     dry_run: bool,
     confirm: Option<bool>,
-    /// The token that a log-in has given, until it is refused.
-    session: Mutex<Option<Secret>>,
 }
 
 /// What an attempt needs beside the configuration.
@@ -70,8 +61,7 @@ impl Webhook {
         let home = trigger.address().expect("`check` parsed it");
         Ok(Self {
             plan: Plan::new(trigger, &home)?,
-            user: trigger.user.clone(),
-            token: trigger.token(),
+            access: Access::of(trigger),
             signing: trigger.signing(),
             confirm_token: trigger.confirm_token(),
             include_drift_report: trigger.include_drift_report,
@@ -79,7 +69,6 @@ impl Webhook {
             timeout: trigger.timeout.0,
             dry_run: trigger.dry_run,
             confirm: trigger.confirm,
-            session: Mutex::default(),
         })
     }
 
@@ -121,7 +110,42 @@ impl Webhook {
         }
         let url = self.plan.target(announcement).map_err(Answer::misconfigured)?;
         let keys = self.keys().await.map_err(Answer::misconfigured)?;
-        let timestamp = attempt.now_ms.div_euclid(1000);
+        let request = |body| self.request(delivery, (&url, body), keys.as_ref(), attempt.now_ms);
+        let caller = self.caller(client, attempt.now_ms);
+        let (mut result, mut secrets) = self.access.send(caller, request(body.clone())).await?;
+        let refused = result.as_ref().ok();
+        if let Some(older) = refused.and_then(|response| self.plan.for_older(response, &body)) {
+            (result, secrets) = self.access.send(caller, request(older)).await?;
+        }
+        let reference = match &result {
+            Ok(response) => {
+                self.plan.run(&response.body, response.location.as_deref(), &delivery.id)
+            }
+            Err(_) => None,
+        };
+        let own = self.plan.own_headers(announcement);
+        let own = own.iter().map(|(_, value)| value.as_str()).chain(client::hidden(&url));
+        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).chain(own).collect();
+        let answer = Answer::of(result, self.plan.provider.rules, &self.own, &secrets);
+        let taken = matches!(answer.judgement, Judgement::Accepted | Judgement::AlreadyThere);
+        let is_refused = !taken && answer.status.is_some();
+        let detail = match self.access.name().filter(|_| is_refused) {
+            Some(name) => format!("{}; asked as {name}", answer.detail),
+            None => answer.detail,
+        };
+        Ok(Answer { detail, reference: reference.filter(|_| taken), ..answer })
+    }
+
+    /// The request that starts a run, but for what says who asks.
+    fn request(
+        &self,
+        delivery: &Delivery,
+        (url, body): (&Url, Bytes),
+        keys: Option<&Keys>,
+        now_ms: i64,
+    ) -> Request {
+        let announcement = &delivery.announcement;
+        let timestamp = now_ms.div_euclid(1000);
         let mut headers = self.plan.headers(announcement);
         if self.plan.provider.standard_headers {
             headers.push(("webhook-timestamp".to_owned(), timestamp.to_string()));
@@ -132,28 +156,15 @@ impl Webhook {
             headers.push(("webhook-id".to_owned(), delivery.id.clone()));
             headers.push(("webhook-timestamp".to_owned(), timestamp.to_string()));
         }
-        let own = self.plan.own_headers(announcement);
-        headers.extend(own.iter().cloned());
-        let request = Request {
+        headers.extend(self.plan.own_headers(announcement));
+        Request {
             method: self.plan.method.clone(),
             url: url.clone(),
             headers,
             body,
             timeout: self.timeout,
             most: client::MAX_BODY,
-        };
-        let (result, secrets) = self.with_access(client, request).await?;
-        let reference = match &result {
-            Ok(response) => {
-                self.plan.run(&response.body, response.location.as_deref(), &delivery.id)
-            }
-            Err(_) => None,
-        };
-        let own = own.iter().map(|(_, value)| value.as_str()).chain(client::hidden(&url));
-        let secrets: Vec<&str> = secrets.iter().map(Secret::expose).chain(own).collect();
-        let answer = Answer::of(result, self.plan.provider.rules, &self.own, &secrets);
-        let taken = matches!(answer.judgement, Judgement::Accepted | Judgement::AlreadyThere);
-        Ok(Answer { reference: reference.filter(|_| taken), ..answer })
+        }
     }
 
     /// The run that an earlier attempt has started although its answer was lost.
@@ -168,7 +179,8 @@ impl Webhook {
             return Ok(None);
         }
         let url = self.plan.url(lookup.url, announcement, None).map_err(Answer::misconfigured)?;
-        let (result, secrets) = self.with_access(client, self.get(url)).await?;
+        let caller = self.caller(client, attempt.now_ms);
+        let (result, secrets) = self.access.send(caller, self.get(url)).await?;
         let response = match result {
             Ok(response) if (200..300).contains(&response.status) => response,
             // Who may start a run may not always list them.
@@ -204,95 +216,8 @@ impl Webhook {
         }
     }
 
-    /// Sends with what says who asks; a token that a log-in has given is fetched anew once it is refused.
-    pub(crate) async fn with_access(
-        &self,
-        client: &Client,
-        request: Request,
-    ) -> Result<(Result<Response, client::Error>, Vec<Secret>), Answer> {
-        let unreadable = |why| Answer::misconfigured(format!("token_file: {}", with_causes(&why)));
-        let Some(token) = self.token.read().await.map_err(unreadable)? else {
-            return Ok((client.request(request).await, Vec::new()));
-        };
-        let mut secrets = vec![token.clone()];
-        if let (Auth::Login(path), Some(user)) = (self.plan.provider.auth, &self.user) {
-            let mut session = self.session.lock().await;
-            for is_last in [false, true] {
-                let fresh = session.is_none();
-                if session.is_none() {
-                    *session = Some(self.log_in(client, path, (user, &token)).await?);
-                }
-                let bearer = session.clone().expect("it was just filled");
-                let sent = authorized(request.clone(), format!("Bearer {}", bearer.expose()));
-                let result = client.request(sent).await;
-                // Airflow says 403 of a token that has expired.
-                let is_refusal = |response: &Response| matches!(response.status, 401 | 403);
-                let refused = result.as_ref().is_ok_and(is_refusal);
-                if refused {
-                    *session = None;
-                }
-                if !refused || fresh || is_last {
-                    secrets.push(bearer);
-                    return Ok((result, secrets));
-                }
-            }
-        }
-        let result = match (self.plan.provider.auth, &self.user) {
-            (Auth::Field(field), _) if request.method == "POST" => {
-                let pair = form_urlencoded::Serializer::new(String::new())
-                    .append_pair(field, token.expose())
-                    .finish();
-                let rest = String::from_utf8_lossy(&request.body);
-                let body = Bytes::from(format!("{pair}&{rest}"));
-                client.request(Request { body, ..request }).await
-            }
-            (Auth::Field(_), _) => client.request(request).await,
-            (_, Some(user)) => {
-                let pair = STANDARD.encode(format!("{user}:{}", token.expose()));
-                secrets.push(Secret::new(pair.clone()));
-                client.request(authorized(request, format!("Basic {pair}"))).await
-            }
-            (_, None) => {
-                client.request(authorized(request, format!("Bearer {}", token.expose()))).await
-            }
-        };
-        Ok((result, secrets))
-    }
-
-    async fn log_in(
-        &self,
-        client: &Client,
-        path: &str,
-        (user, password): (&str, &Secret),
-    ) -> Result<Secret, Answer> {
-        let announcement = template::sample();
-        let url = self.plan.url(&format!("{{{{webhook}}}}{path}"), &announcement, None);
-        let body = json!({ "username": user, "password": password.expose() });
-        let request = Request {
-            method: "POST".to_owned(),
-            url: url.map_err(Answer::misconfigured)?,
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: body.to_string().into(),
-            timeout: self.timeout,
-            most: client::MAX_BODY,
-        };
-        let result = client.request(request).await;
-        let token = result.as_ref().ok().filter(|response| response.status < 300);
-        let token = token.and_then(|response| {
-            let answer: Value = serde_json::from_slice(&response.body).ok()?;
-            let known = ["access_token", "jwt_token"].into_iter();
-            let found = known.filter_map(|key| answer.get(key)?.as_str()).next();
-            found.map(Secret::new)
-        });
-        token.ok_or_else(|| {
-            let own = Overrides::default();
-            let answer = Answer::of(result, self.plan.provider.rules, &own, &[password.expose()]);
-            let judgement = match answer.judgement {
-                Judgement::Retry => Judgement::Retry,
-                _ => Judgement::Slow,
-            };
-            Answer { judgement, detail: format!("logging in: {}", answer.detail), ..answer }
-        })
+    pub(crate) fn caller<'a>(&'a self, client: &'a Client, now_ms: i64) -> Caller<'a> {
+        Caller { client, plan: &self.plan, timeout: self.timeout, now_ms }
     }
 
     /// The token for asking how the run went, where that is another one.
@@ -346,19 +271,11 @@ impl Webhook {
             line("webhook-signature", "v1,***");
         }
         let body = String::from_utf8_lossy(&self.render(delivery)).into_owned();
-        let body = match (self.token.is_set(), self.plan.provider.auth, &self.user) {
-            (true, Auth::Field(field), _) => format!("{field}=***&{body}"),
-            (true, Auth::Login(_), _) | (true, _, None) => {
-                line("authorization", "Bearer ***");
-                body
-            }
-            (true, _, Some(_)) => {
-                line("authorization", "Basic ***");
-                body
-            }
-            (false, _, _) => body,
-        };
-        format!("{shown}\n{body}\n")
+        let (before, who, body) = self.access.show(&self.plan, body);
+        if let Some(who) = who {
+            line("authorization", who);
+        }
+        format!("{before}{shown}\n{body}\n")
     }
 
     async fn keys(&self) -> Result<Option<Keys>, String> {
@@ -367,9 +284,4 @@ impl Webhook {
         let keys = text.map(|text| Keys::parse(text.expose())).transpose();
         keys.map_err(|why| format!("signing secret: {why}"))
     }
-}
-
-fn authorized(mut request: Request, value: String) -> Request {
-    request.headers.push(("authorization".to_owned(), value));
-    request
 }

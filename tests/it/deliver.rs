@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use url::Url;
 
-const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 pub(crate) const ID: &str = "4f7b3c1e-5d2a-5a37-9d2b-0d8a5e0b7c11";
 
@@ -302,7 +302,7 @@ async fn trigger_against(replies: Vec<Reply>) -> (Vec<Told>, Vec<Seen>) {
     (outbox.until_final().await, receiver.seen())
 }
 
-fn verify(key: &str, seen: &Seen) {
+pub(crate) fn verify(key: &str, seen: &Seen) {
     let mut headers = HeaderMap::new();
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         headers.insert(name, seen.headers[name].parse().unwrap());

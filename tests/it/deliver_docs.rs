@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::deliver_github_app::app_key;
 use crate::deliver_presets::{Fake, Said, body};
 
-fn driftd(args: &[&str]) -> Output {
+pub(crate) fn driftd(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_driftd"))
         .env_remove("DRIFTD_CONFIG")
         .env_remove("DRIFTD_WEBHOOK_TOKEN_FILE")
@@ -16,7 +17,7 @@ fn driftd(args: &[&str]) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -35,12 +36,14 @@ fn with_secrets(yaml: &str, folder: &Path) -> String {
         if let Some(name) = word.strip_prefix("/run/secrets/") {
             let is_url = name.ends_with("url") || name.ends_with("webhook");
             let is_key = name.contains("signing");
+            let is_pem = name.ends_with(".pem");
             file(
                 name,
-                match (is_url, is_key) {
-                    (true, _) => "https://hooks.example/SECRET",
-                    (_, true) => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-                    (false, false) => "tok-123",
+                match (is_url, is_key, is_pem) {
+                    (true, _, _) => "https://hooks.example/SECRET",
+                    (_, true, _) => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                    (_, _, true) => &app_key().pkcs1,
+                    (false, false, false) => "tok-123",
                 },
             );
         }

@@ -5,14 +5,17 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use driftd::deliver::{AlreadyThere, Outcome, Preset, Target, Trigger, dry_render};
+use driftd::deliver::{AlreadyThere, Outcome, Preset, SigningSecret, Target, Trigger, dry_render};
 use driftd::setting::Secret;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::deliver::{
-    ID, Outbox, Seen, Told, allowing_http, client, quick, read_request, results, trigger_of,
+    ID, KEY as SIGNING_KEY, Outbox, Seen, Told, allowing_http, client, quick, read_request,
+    results, trigger_of, verify,
 };
 
 /// What a server says to one request.
@@ -20,6 +23,8 @@ pub(crate) enum Said {
     Json(u16, Value),
     Text(u16, &'static str),
     With(u16, &'static str, String),
+    /// At a time by its own clock, in seconds since the epoch.
+    At(i64, u16, Value),
     /// It does what it was asked, and its answer is lost.
     Lost,
 }
@@ -47,6 +52,12 @@ impl Fake {
                     Said::Text(status, body) => (status, String::new(), body.to_owned()),
                     Said::With(status, name, value) => {
                         (status, format!("{name}: {value}\r\n"), String::new())
+                    }
+                    Said::At(now_s, status, body) => {
+                        let now = Timestamp::from_second(now_s).unwrap();
+                        let printer = rfc2822::DateTimePrinter::new();
+                        let date = printer.timestamp_to_rfc9110_string(&now).unwrap();
+                        (status, format!("date: {date}\r\n"), body.to_string())
                     }
                     Said::Lost => {
                         stream.set_zero_linger().unwrap();
@@ -306,6 +317,49 @@ async fn github_says_when_its_limit_ends_and_what_it_does_not_know() {
     let told = outbox.outcome().await;
     assert_eq!(told.result, Outcome::SlowRetry);
     assert!(told.detail.contains("list them under `parameters`"), "{}", told.detail);
+}
+
+/// A key that it does not know is refused by name, as GitHub's API does with all of them.
+#[tokio::test]
+async fn github_is_asked_again_without_what_an_older_server_does_not_know() {
+    let github = Fake::start(|seen| match body(seen).get("return_run_details") {
+        Some(_) => {
+            let message = "Invalid request.\n\n\"return_run_details\" is not a permitted key.";
+            Said::Json(422, json!({"message": message}))
+        }
+        None => Said::Text(204, ""),
+    })
+    .await;
+    let trigger = Trigger {
+        secret: Some(SigningSecret::One(Secret::new(SIGNING_KEY))),
+        ..preset(Preset::GithubWorkflowDispatch, github.url(""), &WORKFLOW)
+    };
+    let told = sent(&trigger).await;
+    assert_eq!(results(&told), [Outcome::Accepted]);
+    assert_eq!(told[0].reference, None, "it does not tell the run");
+    let seen = github.seen();
+    assert_eq!(seen.len(), 2);
+    let mut first = body(&seen[0]);
+    first.as_object_mut().unwrap().remove("return_run_details");
+    assert_eq!(body(&seen[1]), first);
+    verify(SIGNING_KEY, &seen[1]);
+}
+
+#[test]
+fn github_takes_so_many_parameters_and_no_more() {
+    for (of, most) in [(Preset::GithubWorkflowDispatch, 25), (Preset::GithubRepositoryDispatch, 10)]
+    {
+        let with: &[_] = if most == 25 { &WORKFLOW } else { &WORKFLOW[..1] };
+        let check = |n: usize| {
+            let parameters = (0..n).map(|n| (format!("p{n}"), "{{id}}".to_owned())).collect();
+            let trigger = preset(of, "https://github.example/api/v3".to_owned(), with);
+            Trigger { parameters: Some(parameters), ..trigger }.check()
+        };
+        assert_eq!(check(most), []);
+        let faults = check(most + 1);
+        let expected = format!("takes at most {most}, and these are {}", most + 1);
+        assert!(faults[0].to_string().contains(&expected), "{faults:?}");
+    }
 }
 
 #[tokio::test]

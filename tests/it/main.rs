@@ -16,6 +16,7 @@ mod daemon;
 mod deliver;
 mod deliver_confirm;
 mod deliver_docs;
+mod deliver_github_app;
 mod deliver_notifiers;
 mod deliver_presets;
 mod docs;

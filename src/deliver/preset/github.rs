@@ -33,6 +33,7 @@ pub(super) static WORKFLOW: Provider = Provider {
         "inputs": "{{parameters}}",
         "return_run_details": "{{with.return_run_details}}"
     }"#,
+    lately: Some((422, "return_run_details")),
     settings: &[
         REPOSITORY_NAME,
         Setting::required("workflow", "retrain.yml", "the workflow's file name or id"),
@@ -40,7 +41,7 @@ pub(super) static WORKFLOW: Provider = Provider {
         Setting::or(
             "return_run_details",
             "true",
-            "ask for the run's id; `false` for a GitHub Enterprise Server that does not know it",
+            "ask for the run's id; a GitHub Enterprise Server that does not know that is asked again without",
         ),
     ],
     parameters: &[
@@ -50,18 +51,20 @@ pub(super) static WORKFLOW: Provider = Provider {
         ("train_to", "{{training_window.to}}"),
         ("report_url", "{{report_url}}"),
     ],
+    // Ten on older GitHub Enterprise Servers, which say so.
+    most_parameters: Some(25),
     texts_only: true,
-    auth: Auth::Token,
+    auth: Auth::Installation("actions"),
     rules: &Rules {
         passing: PASSING,
         hints: &[
+            (
+                403..=403,
+                "by integration",
+                "the app needs the permission Actions: write, accepted by the owner of its installation",
+            ),
             (403..=403, "", "the token needs the permission Actions: write"),
             NOT_FOUND,
-            (
-                422..=422,
-                "return_run_details",
-                "this server does not know `return_run_details`; set `with.return_run_details: false`",
-            ),
             (
                 422..=422,
                 "",
@@ -116,10 +119,16 @@ pub(super) static REPOSITORY: Provider = Provider {
         ("report_url", "{{report_url}}"),
         ("driftd", "{{data}}"),
     ],
-    auth: Auth::Token,
+    most_parameters: Some(10),
+    auth: Auth::Installation("contents"),
     rules: &Rules {
         passing: PASSING,
         hints: &[
+            (
+                403..=403,
+                "by integration",
+                "the app needs the permission Contents: write, accepted by the owner of its installation",
+            ),
             (403..=403, "", "the token needs the permission Contents: write"),
             NOT_FOUND,
             (422..=422, "", "GitHub does not take the body: at most 10 parameters and 64 KB"),

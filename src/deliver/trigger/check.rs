@@ -5,6 +5,7 @@ use url::Url;
 use crate::client;
 use crate::client::Client;
 use crate::client::with_causes;
+use crate::deliver::github_app::GithubApp;
 use crate::deliver::plan::Plan;
 use crate::deliver::preset::Preset;
 use crate::deliver::preset::argo;
@@ -119,6 +120,13 @@ impl Trigger {
             let message = format!("`preset: {name}` sends the event itself; use `body`");
             faults.push(Fault::new("parameters", message));
         }
+        if let (Some(given), Some(most)) = (&self.parameters, provider.most_parameters)
+            && given.len() > most
+        {
+            let message =
+                format!("`preset: {name}` takes at most {most}, and these are {}", given.len());
+            faults.push(Fault::new("parameters", message));
+        }
         if faults.is_empty()
             && let Err(found) = Plan::new(self, url)
         {
@@ -132,11 +140,17 @@ impl Trigger {
         let needs_token = match provider.auth {
             Auth::Optional => self.user.is_some(),
             Auth::Token | Auth::Basic | Auth::Field(_) | Auth::Login(_) => true,
+            Auth::Installation(_) => self.github_app.is_none(),
         };
         if needs_token && !self.token().is_set() {
-            let message = format!("`preset: {name}` needs `token_file` (or `token`)");
+            let or = match provider.auth {
+                Auth::Installation(_) => "`token`, or `github_app`",
+                _ => "`token`",
+            };
+            let message = format!("`preset: {name}` needs `token_file` (or {or})");
             faults.push(Fault::new("token_file", message));
         }
+        faults.extend(self.check_app(name, provider));
         match (provider.auth, &self.user) {
             (Auth::Basic, None) => {
                 let message = format!("`preset: {name}` needs `user`: whose API token is it?");
@@ -166,6 +180,29 @@ impl Trigger {
         if self.confirm_token.is_some() && self.confirm_token_file.is_some() {
             let message = "set either `confirm_token` or `confirm_token_file`";
             faults.push(Fault::new("confirm_token_file", message));
+        }
+        faults
+    }
+
+    fn check_app(&self, name: &str, provider: &Provider) -> Vec<Fault> {
+        let Some(app) = &self.github_app else { return Vec::new() };
+        let mut faults = app.check();
+        if !matches!(provider.auth, Auth::Installation(_)) {
+            let message = format!(
+                "`preset: {name}` knows no GitHub App; `github-workflow-dispatch` and \
+                 `github-repository-dispatch` do"
+            );
+            faults.push(Fault::new("github_app", message));
+        }
+        for (key, is_set) in [
+            ("token", self.token.is_some()),
+            ("token_file", self.token_file.is_some()),
+            ("user", self.user.is_some()),
+        ] {
+            if is_set {
+                let message = format!("a GitHub App is handed its token: set it or `{key}`");
+                faults.push(Fault::new(key, message));
+            }
         }
         faults
     }
@@ -204,6 +241,7 @@ impl Trigger {
         {
             faults.push(Fault::new("confirm_token_file", with_causes(&why)));
         }
+        faults.extend(self.github_app.as_ref().and_then(GithubApp::check_file));
         if self.secret_file.is_some() {
             match self.signing().read_blocking() {
                 Ok(Some(text)) => {
