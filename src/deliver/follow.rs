@@ -11,6 +11,7 @@ use crate::decide::Delivery;
 use crate::decide::RunState;
 use crate::deliver::access::Caller;
 use crate::deliver::plan;
+use crate::deliver::provider::Of;
 use crate::deliver::retry::Schedule;
 use crate::deliver::webhook::Webhook;
 
@@ -162,12 +163,18 @@ impl Webhook {
         let Some(mut found) = self.get_json(caller, delivery, confirm.url, run).await? else {
             return missing();
         };
-        if let Some(list) = confirm.first_of {
-            let first = found.pointer(list).and_then(|list| list.get(0)).cloned();
-            match first {
-                Some(first) => found = first,
-                None => return missing(),
-            }
+        let listed = |list: &str| found.pointer(list).and_then(Value::as_array).cloned();
+        let in_list = match confirm.of {
+            Of::Itself => None,
+            Of::First(list) => Some(listed(list).and_then(|runs| runs.into_iter().next())),
+            Of::Ours(list) => Some(listed(list).and_then(|runs| {
+                runs.into_iter().find(|run| run.to_string().contains(&delivery.announcement.id))
+            })),
+        };
+        match in_list {
+            None => {}
+            Some(Some(run)) => found = run,
+            Some(None) => return missing(),
         }
         let mut called = run.to_owned();
         if let Some(then) = confirm.then.and_then(|at| found.pointer(at)).and_then(plan::word) {

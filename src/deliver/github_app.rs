@@ -26,6 +26,8 @@ use crate::setting::Secret;
 
 mod jwt;
 
+const ACTIONS: &str = "actions";
+
 /// A clock that is off by less is no reason for a refusal: what we sign was issued a minute ago, and is good
 /// for nine more.
 const CLOCK_OFF_S: i64 = 30;
@@ -80,7 +82,7 @@ static RULES: Rules = Rules {
         (
             422..=422,
             "permission",
-            "the app lacks this permission: set it in the app's settings, and have the owner \
+            "the app lacks this permission (or, with `confirm: true`, Actions: read): set it in the app's settings, and have the owner \
              of the installation accept it",
         ),
         (
@@ -327,15 +329,16 @@ fn needed(plan: &Plan) -> Option<(&'static str, &str)> {
     }
 }
 
-/// The same as a request says it: the repository without its owner, who is the installation's.
+/// The same as a request says it: the repository without its owner, who is the installation's. Runs are
+/// Actions, whatever has started them.
 fn wanted(plan: &Plan) -> Value {
-    needed(plan).map_or_else(
-        || json!({}),
-        |(permission, repository)| {
-            let name = repository.rsplit('/').next().unwrap_or_default();
-            json!({"repositories": [name], "permissions": {permission: "write"}})
-        },
-    )
+    let Some((permission, repository)) = needed(plan) else { return json!({}) };
+    let name = repository.rsplit('/').next().unwrap_or_default();
+    let mut wanted = json!({"repositories": [name], "permissions": {permission: "write"}});
+    if plan.asks && permission != ACTIONS {
+        wanted["permissions"][ACTIONS] = "read".into();
+    }
+    wanted
 }
 
 /// How far the receiver's clock is ahead of ours, where that is enough to be refused.

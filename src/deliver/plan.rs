@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// Those of the configuration; their values may be secrets.
     headers: Vec<(String, Secret)>,
     body: Template,
+    /// It is asked how runs go by the configuration's own word.
+    pub(crate) asks: bool,
 }
 
 impl Plan {
@@ -60,6 +62,7 @@ impl Plan {
             with,
             headers: headers.map(|(name, value)| (name.to_lowercase(), value.clone())).collect(),
             body,
+            asks: trigger.confirm == Some(true),
         };
         match plan.url(provider.url, &template::sample(), None) {
             Ok(_) => Ok(plan),

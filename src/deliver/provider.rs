@@ -162,8 +162,7 @@ pub(crate) struct Confirm {
     pub(crate) own_token: Option<&'static str>,
     pub(crate) url: &'static str,
     pub(crate) run: RunFrom,
-    /// JSON pointer to the first of a list of runs, where the answer is one; an empty list is no run.
-    pub(crate) first_of: Option<&'static str>,
+    pub(crate) of: Of,
     /// JSON pointer to the URL of the run itself, where the answer is only its place in a queue.
     pub(crate) then: Option<&'static str>,
     /// JSON pointers to its state; the first text found counts.
@@ -172,6 +171,15 @@ pub(crate) struct Confirm {
     pub(crate) failed: &'static [&'static str],
     /// JSON pointer to a page for people.
     pub(crate) page: Option<&'static str>,
+}
+
+/// What of an answer is the run; pointers lead to lists, and none in a list is no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Itself,
+    First(&'static str),
+    /// The first that holds our id somewhere.
+    Ours(&'static str),
 }
 
 /// Where the receiver says what it calls the run.

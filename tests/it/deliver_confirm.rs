@@ -210,6 +210,40 @@ async fn an_argo_workflow_that_never_comes_is_missed() {
     assert_eq!(told_of, expected);
 }
 
+/// A 204 names no run: those of the event are asked for one whose `run-name` holds our id.
+#[tokio::test]
+async fn a_run_that_listens_to_a_repository_dispatch_is_known_by_its_name() {
+    let mut n = 0;
+    let github = Fake::start(move |seen| {
+        if seen.method == "POST" {
+            return Said::Text(204, "");
+        }
+        let path = "/repos/acme/fraud/actions/runs?event=repository_dispatch&per_page=50";
+        assert_eq!(seen.path, path);
+        n += 1;
+        let run = |title: String, conclusion: Option<&str>| {
+            json!({"display_title": title, "status": "x", "conclusion": conclusion, "html_url": "page"})
+        };
+        let other = run("retrain of another id".to_owned(), Some("failure"));
+        let ours = |conclusion| run(format!("retrain {ID}"), conclusion);
+        let runs = match n {
+            1 => json!([other]),
+            2 => json!([other, ours(None)]),
+            _ => json!([other, ours(Some("success"))]),
+        };
+        Said::Json(200, json!({"total_count": 2, "workflow_runs": runs}))
+    })
+    .await;
+    let with = [("repository", "acme/fraud")];
+    let of = preset(Preset::GithubRepositoryDispatch, github.url(""), &with);
+    let mut told_of = run_of(&Trigger { confirm: Some(true), ..of }).await;
+    // Whether it was missed at first is a matter of how busy the machine is.
+    told_of.retain(|(state, ..)| *state != RunState::Missing);
+    let page = Some("page");
+    let expected = [told(RunState::Running, "x", page), told(RunState::Succeeded, "success", page)];
+    assert_eq!(told_of, expected);
+}
+
 #[tokio::test]
 async fn a_run_is_followed_on_after_a_restart_and_not_once_its_incident_is_closed() {
     let airflow = Fake::start(|seen| {

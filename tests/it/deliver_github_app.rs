@@ -298,11 +298,12 @@ async fn a_token_that_ends_within_a_minute_is_not_used_again() {
     let github = GitHub::new();
     github.set(|state| (state.lasts_s, state.may_write) = (30, "contents"));
     let server = github.start().await;
-    let mut outbox = Outbox::for_trigger(&Trigger {
+    let of = |server: &Fake| Trigger {
         preset: Some(Preset::GithubRepositoryDispatch),
         with: [("repository".to_owned(), "acme/fraud".to_owned())].into(),
-        ..trigger(&server, app())
-    });
+        ..trigger(server, app())
+    };
+    let mut outbox = Outbox::for_trigger(&of(&server));
     for n in 1..=2 {
         outbox.send(trigger_of(&format!("event-{n}"), "fraud"));
         assert_eq!(results(&outbox.until_final().await), [Outcome::Accepted]);
@@ -310,6 +311,12 @@ async fn a_token_that_ends_within_a_minute_is_not_used_again() {
     }
     let asked = body(&of_tokens(&server)[1]);
     assert_eq!(asked["permissions"], json!({"contents": "write"}));
+    // Who asks how runs go has to read them.
+    let told = first(&Trigger { confirm: Some(true), ..of(&server) }).await;
+    assert_eq!((told.result, told.status), (Outcome::SlowRetry, Some(422)));
+    assert!(told.detail.contains("with `confirm: true`, Actions: read"), "{}", told.detail);
+    let asked = body(of_tokens(&server).last().unwrap());
+    assert_eq!(asked["permissions"], json!({"contents": "write", "actions": "read"}));
 }
 
 #[tokio::test]

@@ -319,6 +319,30 @@ async fn github_says_when_its_limit_ends_and_what_it_does_not_know() {
     assert!(told.detail.contains("list them under `parameters`"), "{}", told.detail);
 }
 
+#[tokio::test]
+async fn a_repository_dispatch_is_repeated_only_where_no_run_has_its_id() {
+    for may_read in [true, false] {
+        let mut n = 0;
+        let github = Fake::start(move |seen| match &*seen.method {
+            "GET" if may_read => {
+                let run = json!({"display_title": format!("retrain {ID}"), "url": "u"});
+                Said::Json(200, json!({"workflow_runs": [run]}))
+            }
+            "GET" => Said::Json(403, json!({"message": "Resource not accessible"})),
+            _ => {
+                n += 1;
+                if n == 1 { Said::Lost } else { Said::Text(204, "") }
+            }
+        })
+        .await;
+        let with = &WORKFLOW[..1];
+        let told = sent(&preset(Preset::GithubRepositoryDispatch, github.url(""), with)).await;
+        let last = if may_read { Outcome::AlreadyThere } else { Outcome::Accepted };
+        assert_eq!(results(&told), [Outcome::Retry, last]);
+        assert_eq!(github.asked("POST").len(), if may_read { 1 } else { 2 });
+    }
+}
+
 /// A key that it does not know is refused by name, as GitHub's API does with all of them.
 #[tokio::test]
 async fn github_is_asked_again_without_what_an_older_server_does_not_know() {

@@ -1,6 +1,6 @@
 //! Airflow: a run of a DAG whose id is ours, so that a repeat is a 409.
 
-use crate::deliver::provider::{Auth, Confirm, Provider, RunFrom, Setting};
+use crate::deliver::provider::{Auth, Confirm, Of, Provider, RunFrom, Setting};
 use crate::deliver::rules::Rules;
 
 const SETTINGS: &[Setting] = &[Setting::required("dag_id", "retrain_fraud", "the DAG to run")];
@@ -41,7 +41,7 @@ const STATES: Confirm = Confirm {
     own_token: None,
     url: "",
     run: RunFrom::Id,
-    first_of: None,
+    of: Of::Itself,
     then: None,
     state: &["/state"],
     succeeded: &["success"],

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::deliver::provider::{Auth, Confirm, Provider, RunFrom};
+use crate::deliver::provider::{Auth, Confirm, Of, Provider, RunFrom};
 use crate::deliver::rules::Rules;
 
 /// What precedes namespace and discriminator; a server may live under a base path.
@@ -65,7 +65,7 @@ pub(super) static WORKFLOWS: Provider = Provider {
               driftd.io/event-id={{id}}&fields=items.metadata.name,items.status.phase,\
               items.status.message",
         run: RunFrom::Id,
-        first_of: Some("/items"),
+        of: Of::First("/items"),
         then: None,
         state: &["/status/phase"],
         succeeded: &["Succeeded"],

@@ -1,6 +1,6 @@
 //! GitHub Actions: one workflow by `workflow_dispatch`, or whichever listens to `repository_dispatch`.
 
-use crate::deliver::provider::{Auth, Confirm, Lookup, Provider, RunFrom, Setting};
+use crate::deliver::provider::{Auth, Confirm, Lookup, Of, Provider, RunFrom, Setting};
 use crate::deliver::rules::{Hint, Rules};
 
 const HOME: Option<&str> = Some("https://api.github.com");
@@ -22,6 +22,27 @@ const NOT_FOUND: Hint = (
     "",
     "no such repository or workflow, or the token may not see it: a private one is not found then",
 );
+
+/// Runs of workflows whose `run-name` holds the id.
+const LOOKUP: Lookup =
+    Lookup { url: "", always: false, items: "/workflow_runs", run: "/url", equals: None };
+
+const STATES: Confirm = Confirm {
+    by_default: true,
+    own_token: None,
+    url: "{{run}}",
+    run: RunFrom::Body("/run_url"),
+    of: Of::Itself,
+    then: None,
+    state: &["/conclusion", "/status"],
+    succeeded: &["success"],
+    failed: &["failure", "cancelled", "timed_out", "startup_failure", "stale", "skipped"],
+    page: Some("/html_url"),
+};
+
+/// Where runs of all workflows that listen are.
+const LISTENERS: &str = "{{webhook}}/repos/{{with.repository}}/actions/runs?event=repository_dispatch&\
+                         per_page=50";
 
 pub(super) static WORKFLOW: Provider = Provider {
     home: HOME,
@@ -74,27 +95,12 @@ pub(super) static WORKFLOW: Provider = Provider {
         ],
         ..Rules::PLAIN
     },
-    // A workflow whose `run-name` holds the id can be found again.
     lookup: Some(Lookup {
         url: "{{webhook}}/repos/{{with.repository}}/actions/workflows/{{with.workflow}}/runs?event=\
               workflow_dispatch&per_page=30",
-        always: false,
-        items: "/workflow_runs",
-        run: "/url",
-        equals: None,
+        ..LOOKUP
     }),
-    confirm: Some(Confirm {
-        by_default: true,
-        own_token: None,
-        url: "{{run}}",
-        run: RunFrom::Body("/run_url"),
-        first_of: None,
-        then: None,
-        state: &["/conclusion", "/status"],
-        succeeded: &["success"],
-        failed: &["failure", "cancelled", "timed_out", "startup_failure", "stale", "skipped"],
-        page: Some("/html_url"),
-    }),
+    confirm: Some(STATES),
     ..Provider::PLAIN
 };
 
@@ -135,5 +141,14 @@ pub(super) static REPOSITORY: Provider = Provider {
         ],
         ..Rules::PLAIN
     },
+    // Nothing is found where the token may not read Actions, or no `run-name` holds the id.
+    lookup: Some(Lookup { url: LISTENERS, ..LOOKUP }),
+    confirm: Some(Confirm {
+        by_default: false,
+        url: LISTENERS,
+        run: RunFrom::Id,
+        of: Of::Ours("/workflow_runs"),
+        ..STATES
+    }),
     ..Provider::PLAIN
 };

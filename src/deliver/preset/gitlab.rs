@@ -1,6 +1,6 @@
 //! GitLab CI: a pipeline by its trigger token.
 
-use crate::deliver::provider::{Auth, Confirm, Encoding, Provider, RunFrom, Setting};
+use crate::deliver::provider::{Auth, Confirm, Encoding, Of, Provider, RunFrom, Setting};
 use crate::deliver::rules::Rules;
 
 /// A bad token looks like a project that is not there.
@@ -47,7 +47,7 @@ pub(super) static TRIGGER: Provider = Provider {
         own_token: Some("private-token"),
         url: "{{webhook}}/api/v4/projects/{{with.project}}/pipelines/{{run}}",
         run: RunFrom::Body("/id"),
-        first_of: None,
+        of: Of::Itself,
         then: None,
         state: &["/status"],
         succeeded: &["success"],

@@ -1,6 +1,6 @@
 //! Jenkins: a build with parameters, asked after from its place in the queue on.
 
-use crate::deliver::provider::{Auth, Confirm, Encoding, Lookup, Provider, RunFrom};
+use crate::deliver::provider::{Auth, Confirm, Encoding, Lookup, Of, Provider, RunFrom};
 use crate::deliver::rules::Rules;
 
 /// API tokens need no crumb. A redirect leads to the page for logging in.
@@ -54,7 +54,7 @@ pub(super) static BUILD: Provider = Provider {
         own_token: None,
         url: "{{run}}api/json",
         run: RunFrom::Location,
-        first_of: None,
+        of: Of::Itself,
         then: Some("/executable/url"),
         state: &["/result"],
         succeeded: &["SUCCESS"],

@@ -1,6 +1,6 @@
 //! Kubeflow Pipelines v2: a run, found again by its display name.
 
-use crate::deliver::provider::{Auth, Confirm, Lookup, Provider, RunFrom, Setting};
+use crate::deliver::provider::{Auth, Confirm, Lookup, Of, Provider, RunFrom, Setting};
 use crate::deliver::rules::Rules;
 
 /// It keeps no key of ours, so runs of that name are asked for before one is made. Its columns take 255
@@ -71,7 +71,7 @@ pub(super) static PIPELINES: Provider = Provider {
         own_token: None,
         url: "{{webhook}}/apis/v2beta1/runs/{{run}}",
         run: RunFrom::Body("/run_id"),
-        first_of: None,
+        of: Of::Itself,
         then: None,
         state: &["/state"],
         succeeded: &["SUCCEEDED"],
