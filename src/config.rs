@@ -29,7 +29,6 @@ mod schema;
 mod typing;
 mod yaml;
 
-pub use crate::baseline::FeatureOverride as FeatureSettings;
 pub use drift::{DriftConfig, Threshold, Thresholds};
 pub use fault::{Error, Fault, Faults, Mark};
 pub use importance::Importance;

@@ -202,12 +202,6 @@ impl Loaded {
         failed.into_iter().map(at).collect()
     }
 
-    /// Whether the key `path` is written in the file, and not only in force by default.
-    pub fn is_written(&self, path: &str) -> bool {
-        let (node, _, _) = Checker::new(&self.root, &[]).find(path);
-        node.is_some_and(|node| !node.is_null())
-    }
-
     /// A fault at the key `path` (`models.0.topic`), for what is found out later.
     pub fn fault_at(&self, path: &str, message: impl Into<String>) -> Fault {
         let (_, mark, path) = Checker::new(&self.root, &[]).find(path);
