@@ -4,7 +4,9 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
-use driftd::decode::{Batch, Decoder, Fields, Format, JsonOptions, Message, Options};
+use driftd::decode::{
+    Batch, Decoder, Fields, Format, JsonOptions, Message, Options, every_way_agrees,
+};
 use driftd::feature::{Absent, Column, Feature, Kind, Role};
 
 use super::input::Input;
@@ -88,7 +90,8 @@ fn features(schema: u8) -> Vec<Feature> {
     features
 }
 
-/// Decodes the records together, three times over with the same decoder, and each one alone.
+/// Reads the records in every way that this CPU has, and decodes them together, three times over with
+/// the same decoder, and each one alone.
 pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
     let fields = FIELDS[usize::from(input.byte()) % FIELDS.len()];
@@ -109,6 +112,10 @@ pub fn check(data: &[u8]) {
             payload: (flags & 8 == 0 || i > 0).then_some(record),
         })
         .collect();
+    let payloads: Vec<&[u8]> = messages.iter().filter_map(|message| message.payload).collect();
+    if let Err(difference) = every_way_agrees(&fields, &options, &features, &payloads) {
+        panic!("{fields:?}, {options:?}: {difference}");
+    }
     let expected: Option<Vec<Expected>> = messages.iter().map(|m| model.expect(m)).collect();
     let Some(expected) = expected else { return };
     let decoder = || Decoder::new(Format::Json, &fields, &options, "fraud", &features);
