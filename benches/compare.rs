@@ -15,12 +15,10 @@ use std::f64::consts::LN_2;
 use std::hint::black_box;
 
 use driftd::baseline::Baseline;
-use driftd::baseline::Convention;
 use driftd::baseline::FeatureBaseline;
 use driftd::compare;
 use driftd::compare::Statistic;
 use driftd::feature::Kind;
-use driftd::feature::Role;
 use driftd::histogram::Bins;
 use driftd::histogram::CategoricalCells;
 use driftd::histogram::Cells;
@@ -134,16 +132,9 @@ fn check(baseline: &Baseline, live: &[Counts]) {
 
 fn baseline(features: usize) -> Baseline {
     Baseline {
-        format: 1,
-        digest: String::new(),
         source: "bench".to_owned(),
         rows: 100_000,
-        features: (0..features).map(feature).collect(),
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
+        ..Baseline::of((0..features).map(feature).collect())
     }
 }
 
@@ -152,35 +143,24 @@ fn is_categorical(i: usize) -> bool {
 }
 
 fn feature(i: usize) -> FeatureBaseline {
-    let (cells, bins, kind) = if is_categorical(i) {
+    let (cells, starts) = if is_categorical(i) {
         let categories = (1..CATEGORIES).map(|c| c.to_string()).collect();
         let cells = Cells::Categorical(CategoricalCells::new(categories, vec![1], false));
-        (cells, (0..CATEGORIES).collect(), Kind::Categorical)
+        (cells, (0..CATEGORIES).collect())
     } else {
         let edges = (1..CELLS).map(f64::from).collect();
         let scale = Scale { center: 120.0, unit: 120.0 };
         let cells = NumericCells::new(edges, 0.0, f64::from(CELLS), scale, Storage::F64);
         let tenth = usize::try_from(CELLS / 10).unwrap_or(1);
-        (Cells::Numeric(cells), (0..CELLS).step_by(tenth).collect(), Kind::Numeric)
+        (Cells::Numeric(cells), (0..CELLS).step_by(tenth).collect())
     };
     let reference = Counts { cells: vec![410; cells.len()], ..Counts::default() };
     FeatureBaseline {
-        name: format!("feature_{i}"),
-        role: Role::Feature,
-        kind,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells,
-        bins: Bins { starts: bins },
-        reference,
         singletons: 3,
         mean: Some(120.0),
         sd: Some(69.0),
         distinct: 1000,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts(format!("feature_{i}"), cells, Bins { starts }, reference)
     }
 }
 

@@ -176,6 +176,22 @@ pub struct FeatureBaseline {
 }
 
 impl Baseline {
+    /// These features and nothing else that is known; its rows are those of the first.
+    pub fn of(features: Vec<FeatureBaseline>) -> Self {
+        Self {
+            format: Self::lowest_format(&features),
+            digest: String::new(),
+            source: String::new(),
+            rows: features.first().map_or(0, |feature| feature.reference.records()),
+            features,
+            time_column: None,
+            ignored: Vec::new(),
+            sampled: false,
+            season: None,
+            trained: None,
+        }
+    }
+
     /// The lowest version of the format that tells all of it: older programs know no slots.
     pub(crate) fn lowest_format(features: &[FeatureBaseline]) -> u32 {
         let used = |feature: &FeatureBaseline| feature.season.as_ref().is_some_and(|s| s.is_used());
@@ -184,6 +200,32 @@ impl Baseline {
 }
 
 impl FeatureBaseline {
+    /// A usable feature of which these counts are all that is known.
+    pub fn of_counts(name: impl Into<String>, cells: Cells, bins: Bins, reference: Counts) -> Self {
+        let (kind, column_type) = match cells {
+            Cells::Numeric(_) => (Kind::Numeric, "Float64"),
+            Cells::Categorical(_) => (Kind::Categorical, "Utf8"),
+        };
+        Self {
+            name: name.into(),
+            role: Role::Feature,
+            kind,
+            column_type: column_type.to_owned(),
+            unusable: None,
+            cells,
+            bins,
+            reference,
+            singletons: 0,
+            mean: None,
+            sd: None,
+            distinct: 0,
+            design_effect: None,
+            season: None,
+            sample: None,
+            convention: Convention::default(),
+        }
+    }
+
     /// The feature as decoders and counters see it.
     pub fn feature(&self) -> Feature {
         let boolean = match &self.cells {

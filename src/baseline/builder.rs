@@ -204,23 +204,18 @@ impl Counter {
 }
 
 fn blank(planned: &Planned) -> FeatureBaseline {
+    let cells = Cells::Categorical(CategoricalCells::new(Vec::new(), Vec::new(), false));
     FeatureBaseline {
-        name: planned.name.clone(),
         role: planned.role,
         kind: planned.kind,
         column_type: planned.data_type.to_string(),
-        unusable: None,
-        cells: Cells::Categorical(CategoricalCells::new(Vec::new(), Vec::new(), false)),
-        bins: Bins { starts: vec![0] },
-        reference: Counts::default(),
-        singletons: 0,
-        mean: None,
-        sd: None,
-        distinct: 0,
-        design_effect: None,
-        season: None,
-        sample: None,
         convention: planned.convention,
+        ..FeatureBaseline::of_counts(
+            &planned.name,
+            cells,
+            Bins { starts: vec![0] },
+            Counts::default(),
+        )
     }
 }
 

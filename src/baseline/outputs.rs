@@ -1,7 +1,7 @@
 //! Outputs of a model that its training data has not: counted into a grid that suits any number.
 
-use crate::baseline::{Baseline, Convention, FeatureBaseline, Overrides, Unusable};
-use crate::feature::{Kind, Role};
+use crate::baseline::{Baseline, FeatureBaseline, Overrides, Unusable};
+use crate::feature::Role;
 use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
 
 /// Even cells between 0 and 1, where probabilities are.
@@ -39,24 +39,17 @@ fn unreferenced(role: Role) -> FeatureBaseline {
     let edges = edges();
     let n = edges.len() + 1;
     let scale = Scale { center: 0.0, unit: 1.0 };
-    let cells = NumericCells::new(edges, f64::MIN, f64::MAX, scale, Storage::F64);
+    let cells = Cells::Numeric(NumericCells::new(edges, f64::MIN, f64::MAX, scale, Storage::F64));
     FeatureBaseline {
-        name: role.as_str().to_owned(),
         role,
-        kind: Kind::Numeric,
         column_type: "none".to_owned(),
         unusable: Some(Unusable::NoReference),
-        cells: Cells::Numeric(cells),
-        bins: Bins { starts: vec![0] },
-        reference: Counts::zero(n),
-        singletons: 0,
-        mean: None,
-        sd: None,
-        distinct: 0,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts(
+            role.as_str(),
+            cells,
+            Bins { starts: vec![0] },
+            Counts::zero(n),
+        )
     }
 }
 

@@ -314,12 +314,9 @@ mod tests {
             digest: "00".to_owned(),
             source: "test".to_owned(),
             rows,
-            features: layout.columns.iter().map(feature).collect(),
             time_column: layout.time_column,
             ignored: layout.ignored,
-            sampled: false,
-            trained: None,
-            season: None,
+            ..Baseline::of(layout.columns.iter().map(feature).collect())
         }
     }
 

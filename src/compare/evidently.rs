@@ -330,7 +330,6 @@ pub(crate) fn deviation(sd: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::baseline::Convention;
-    use crate::feature::Role;
     use crate::histogram::Scale;
     use crate::histogram::Storage;
 
@@ -350,23 +349,12 @@ mod tests {
     fn feature(edges: Vec<f64>, range: (f64, f64), counts: Vec<u64>) -> FeatureBaseline {
         let scale = Scale { center: 0.0, unit: 1.0 };
         let cells = NumericCells::new(edges, range.0, range.1, scale, Storage::F64);
+        let bins = Bins { starts: vec![0] };
+        let reference = Counts { cells: counts, ..Counts::default() };
         FeatureBaseline {
-            name: "x".to_owned(),
-            role: Role::Feature,
-            kind: Kind::Numeric,
-            column_type: "Float64".to_owned(),
-            unusable: None,
-            bins: Bins { starts: vec![0] },
-            cells: Cells::Numeric(cells),
-            reference: Counts { cells: counts, ..Counts::default() },
-            singletons: 0,
-            mean: None,
-            sd: None,
             distinct: 100,
-            design_effect: None,
-            season: None,
-            sample: None,
             convention: Convention::Evidently,
+            ..FeatureBaseline::of_counts("x", Cells::Numeric(cells), bins, reference)
         }
     }
 

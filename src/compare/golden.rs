@@ -4,7 +4,6 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
 use crate::compare::FLOOR_ALPHA;
 use crate::compare::Input;
@@ -21,7 +20,6 @@ use crate::compare::scores;
 use crate::compare::wasserstein;
 use crate::compare::{chi_square, supported_threshold};
 use crate::feature::Kind;
-use crate::feature::Role;
 use crate::histogram::Bins;
 use crate::histogram::CategoricalCells;
 use crate::histogram::Cells;
@@ -75,23 +73,12 @@ fn fixed(sum: f64) -> i128 {
 /// A numeric feature whose bins are its cells, between whole numbers.
 fn feature(reference: Vec<u64>) -> FeatureBaseline {
     let edges: Vec<f64> = (1..reference.len()).map(|edge| edge as f64).collect();
+    let cells = NumericCells::new(edges, 0.0, 10.0, UNIT, Storage::F64);
+    let bins = Bins { starts: (0..u32::try_from(reference.len()).unwrap()).collect() };
+    let reference = Counts { cells: reference, ..Counts::default() };
     FeatureBaseline {
-        name: "x".to_owned(),
-        role: Role::Feature,
-        kind: Kind::Numeric,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        bins: Bins { starts: (0..u32::try_from(reference.len()).unwrap()).collect() },
-        cells: Cells::Numeric(NumericCells::new(edges, 0.0, 10.0, UNIT, Storage::F64)),
-        reference: Counts { cells: reference, ..Counts::default() },
-        singletons: 0,
-        mean: None,
         sd: Some(1.0),
-        distinct: 0,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts("x", Cells::Numeric(cells), bins, reference)
     }
 }
 

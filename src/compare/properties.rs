@@ -11,7 +11,6 @@ use crate::compare::Statistic;
 use crate::compare::WINDOW_ALPHA;
 use crate::compare::scores;
 use crate::feature::Kind;
-use crate::feature::Role;
 use crate::histogram::Bins;
 use crate::histogram::CategoricalCells;
 use crate::histogram::Cells;
@@ -76,22 +75,9 @@ fn feature(reference: Counts, bins: Bins, kind: Kind) -> FeatureBaseline {
         }
     };
     FeatureBaseline {
-        name: "x".to_owned(),
-        role: Role::Feature,
-        kind,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells,
-        bins,
         singletons: reference.cells[CELLS - 1].min(9),
-        reference,
-        mean: None,
         sd: Some(700.0),
-        distinct: 0,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts("x", cells, bins, reference)
     }
 }
 

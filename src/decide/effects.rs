@@ -132,9 +132,8 @@ pub fn of_window(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{Convention, FeatureSeason, SeasonRule};
+    use crate::baseline::{FeatureSeason, SeasonRule};
     use crate::decide::policy::tests::policy;
-    use crate::feature::{Kind, Role};
     use crate::histogram::{Bins, Cells, Counts, NumericCells, Scale, Storage};
     use crate::setting::season::{Cycle, Period};
     use crate::window::Pane;
@@ -143,37 +142,14 @@ mod tests {
 
     fn baseline() -> Baseline {
         let scale = Scale { center: 0.0, unit: 1.0 };
-        let edges = vec![1.0, 2.0, 3.0];
+        let cells = NumericCells::new(vec![1.0, 2.0, 3.0], 0.0, 4.0, scale, Storage::F64);
+        let bins = Bins { starts: vec![0, 1, 2, 3] };
+        let reference = Counts { cells: vec![250; 4], ..Counts::default() };
         let feature = FeatureBaseline {
-            name: "amount".to_owned(),
-            role: Role::Feature,
-            kind: Kind::Numeric,
-            column_type: "Float64".to_owned(),
-            unusable: None,
-            cells: Cells::Numeric(NumericCells::new(edges, 0.0, 4.0, scale, Storage::F64)),
-            bins: Bins { starts: vec![0, 1, 2, 3] },
-            reference: Counts { cells: vec![250; 4], ..Counts::default() },
-            singletons: 0,
-            mean: None,
-            sd: None,
             distinct: 500,
-            design_effect: None,
-            season: None,
-            sample: None,
-            convention: Convention::Driftd,
+            ..FeatureBaseline::of_counts("amount", Cells::Numeric(cells), bins, reference)
         };
-        Baseline {
-            format: 1,
-            digest: String::new(),
-            source: String::new(),
-            rows: 1000,
-            features: vec![feature],
-            time_column: None,
-            ignored: Vec::new(),
-            sampled: false,
-            trained: None,
-            season: None,
-        }
+        Baseline::of(vec![feature])
     }
 
     /// Panes of an hour in which all records are alike; which value they have changes by the hour.

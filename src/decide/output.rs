@@ -219,7 +219,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::baseline::Convention;
     use crate::decide::policy::tests::policy;
     use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Scale, Storage};
 
@@ -235,23 +234,14 @@ mod tests {
                 Cells::Categorical(CategoricalCells::new(names, Vec::new(), false))
             }
         };
+        let bins = Bins { starts: vec![0, 1, 2, 3] };
+        let reference = Counts { cells: vec![5_000; 4], ..Counts::default() };
         FeatureBaseline {
-            name: role.as_str().to_owned(),
             role,
-            kind,
-            column_type: String::new(),
-            unusable: None,
-            cells,
-            bins: Bins { starts: vec![0, 1, 2, 3] },
-            reference: Counts { cells: vec![5_000; 4], ..Counts::default() },
-            singletons: 0,
             mean: Some(0.5),
             sd: Some(0.3),
             distinct: 500,
-            design_effect: None,
-            sample: None,
-            convention: Convention::Driftd,
-            season: None,
+            ..FeatureBaseline::of_counts(role.as_str(), cells, bins, reference)
         }
     }
 

@@ -151,8 +151,6 @@ fn whole(x: f64) -> u64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::baseline::Convention;
-    use crate::feature::Role;
     use crate::histogram::{Bins, CategoricalCells, Cells, NumericCells, Scale, Storage};
 
     /// A standard normal in 240 cells of equal mass, or ten categories of shares 1 to 10.
@@ -175,23 +173,12 @@ pub(crate) mod tests {
                 (cells, counts, starts)
             }
         };
+        let reference = Counts { cells: reference, ..Counts::default() };
         FeatureBaseline {
-            name: "x".to_owned(),
-            role: Role::Feature,
-            kind,
-            column_type: String::new(),
-            unusable: None,
-            cells,
-            bins: Bins { starts },
-            reference: Counts { cells: reference, ..Counts::default() },
-            singletons: 0,
             mean: Some(0.0),
             sd: Some(1.0),
             distinct: 10_000,
-            design_effect: None,
-            season: None,
-            sample: None,
-            convention: Convention::Driftd,
+            ..FeatureBaseline::of_counts("x", cells, Bins { starts }, reference)
         }
     }
 

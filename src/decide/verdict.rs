@@ -220,12 +220,9 @@ fn bins_in_use(feature: &FeatureBaseline, live: &Counts) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Convention;
     use crate::baseline::Unusable;
     use crate::compare::FLOOR_ALPHA;
     use crate::decide::policy::default_thresholds;
-    use crate::feature::Kind;
-    use crate::feature::Role;
     use crate::histogram::Bins;
     use crate::histogram::Cells;
     use crate::histogram::NumericCells;
@@ -235,23 +232,14 @@ mod tests {
     fn feature(per_bin: u64) -> FeatureBaseline {
         let scale = Scale { center: 5.0, unit: 5.0 };
         let edges = (1..10).map(f64::from).collect();
+        let cells = NumericCells::new(edges, 0.0, 10.0, scale, Storage::F64);
+        let bins = Bins { starts: (0..10).collect() };
+        let reference = Counts { cells: vec![per_bin; 10], ..Counts::default() };
         FeatureBaseline {
-            name: "amount".to_owned(),
-            role: Role::Feature,
-            kind: Kind::Numeric,
-            column_type: "Float64".to_owned(),
-            unusable: None,
-            cells: Cells::Numeric(NumericCells::new(edges, 0.0, 10.0, scale, Storage::F64)),
-            bins: Bins { starts: (0..10).collect() },
-            reference: Counts { cells: vec![per_bin; 10], ..Counts::default() },
-            singletons: 0,
             mean: Some(5.0),
             sd: Some(2.9),
             distinct: 1000,
-            design_effect: None,
-            season: None,
-            sample: None,
-            convention: Convention::Driftd,
+            ..FeatureBaseline::of_counts("amount", Cells::Numeric(cells), bins, reference)
         }
     }
 

@@ -15,7 +15,7 @@ use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftd::baseline::{Baseline, Convention, FeatureBaseline, Trained, TrainedBy, Unusable};
+use driftd::baseline::{Baseline, FeatureBaseline, Trained, TrainedBy, Unusable};
 use driftd::compare::Statistic;
 use driftd::decide::Kind as Told;
 use driftd::decide::check::{CheckState, CheckView, Severity};
@@ -67,27 +67,10 @@ fn counts(cells: [u64; 4]) -> Counts {
 }
 
 fn feature(name: &str, cells: Cells) -> FeatureBaseline {
-    let kind = match cells {
-        Cells::Numeric(_) => Kind::Numeric,
-        Cells::Categorical(_) => Kind::Categorical,
-    };
+    let reference = Counts { missing: 10, ..counts([10, 20, 30, 40]) };
     FeatureBaseline {
-        name: name.to_owned(),
-        role: Role::Feature,
-        kind,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells,
-        bins: Bins { starts: vec![0, 2] },
-        reference: Counts { missing: 10, ..counts([10, 20, 30, 40]) },
-        singletons: 0,
-        mean: None,
-        sd: None,
         distinct: 4,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts(name, cells, Bins { starts: vec![0, 2] }, reference)
     }
 }
 
@@ -181,16 +164,10 @@ fn violated() -> CheckView {
 
 fn baseline(features: Vec<FeatureBaseline>) -> Baseline {
     Baseline {
-        format: 1,
         digest: "d1".to_owned(),
         source: "s3://bucket/\"reference\".parquet".to_owned(),
-        rows: 110,
-        features,
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
         trained: Some(Trained { at_ms: START - MINUTE, by: TrainedBy::TimeColumn }),
-        season: None,
+        ..Baseline::of(features)
     }
 }
 

@@ -6,7 +6,6 @@ use super::rule::PANE_MS;
 use super::*;
 use crate::baseline::design_effect::Effects;
 use crate::baseline::{FORMAT, Trained};
-use crate::feature::{Kind, Role};
 use crate::histogram::{Bins, Cells, NumericCells, Scale, Storage};
 
 const CELLS: usize = 12;
@@ -21,23 +20,13 @@ fn feature(slots: Vec<Counts>) -> FeatureBaseline {
     let scale = Scale { center: 0.0, unit: 1.0 };
     let mut reference = Counts::zero(CELLS);
     slots.iter().for_each(|slot| reference.add(slot));
+    let cells = NumericCells::new(edges, 0.0, 12.0, scale, Storage::F64);
+    let bins = Bins { starts: (0..6).map(|bin| bin * 2).collect() };
     FeatureBaseline {
-        name: "amount".to_owned(),
-        role: Role::Feature,
-        kind: Kind::Numeric,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells: Cells::Numeric(NumericCells::new(edges, 0.0, 12.0, scale, Storage::F64)),
-        bins: Bins { starts: (0..6).map(|bin| bin * 2).collect() },
-        reference,
-        singletons: 0,
-        mean: None,
-        sd: None,
         distinct: 500,
         design_effect: Some(effect(1.5)),
         season: Some(FeatureSeason { cycle: Cycle::Day, other: Some(effect(9.0)), slots }),
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts("amount", Cells::Numeric(cells), bins, reference)
     }
 }
 
@@ -60,14 +49,8 @@ fn hourly(n: u64) -> Vec<Counts> {
 fn baseline(feature: FeatureBaseline, period: Period) -> Baseline {
     Baseline {
         format: FORMAT,
-        digest: String::new(),
         source: "reference.parquet".to_owned(),
-        rows: feature.reference.records(),
-        features: vec![feature],
         time_column: Some("ts".to_owned()),
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
         season: Some(SeasonRule {
             period,
             time_zone: "UTC".to_owned(),
@@ -76,6 +59,7 @@ fn baseline(feature: FeatureBaseline, period: Period) -> Baseline {
             days: 7,
             hours: Hours { day: 24, week: 168 },
         }),
+        ..Baseline::of(vec![feature])
     }
 }
 

@@ -1,7 +1,6 @@
 //! Policies that can't work are refused with the number that would.
 
 use super::*;
-use crate::baseline::Convention;
 use crate::baseline::Unusable;
 use crate::baseline::design_effect::DesignEffect;
 use crate::config;
@@ -21,43 +20,18 @@ fn feature(name: &str, kind: Kind, per_cell: u64) -> FeatureBaseline {
         }
     };
     let n = cells.len();
+    let bins = Bins { starts: (0..n).map(|cell| u32::try_from(cell).unwrap()).collect() };
+    let reference = Counts { cells: vec![per_cell; n], ..Counts::default() };
     FeatureBaseline {
-        name: name.to_owned(),
-        role: Role::Feature,
-        kind,
-        column_type: String::new(),
-        unusable: None,
-        bins: Bins { starts: (0..n).map(|cell| u32::try_from(cell).unwrap()).collect() },
-        reference: Counts { cells: vec![per_cell; n], ..Counts::default() },
-        cells,
-        singletons: 0,
         mean: Some(5.0),
         sd: Some(2.9),
         distinct: 1000,
-        design_effect: None,
-        sample: None,
-        convention: Convention::Driftd,
-        season: None,
-    }
-}
-
-fn baseline(features: Vec<FeatureBaseline>) -> Baseline {
-    Baseline {
-        format: 1,
-        digest: String::new(),
-        source: String::new(),
-        rows: features[0].reference.records(),
-        features,
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
+        ..FeatureBaseline::of_counts(name, cells, bins, reference)
     }
 }
 
 fn two() -> Baseline {
-    baseline(vec![
+    Baseline::of(vec![
         feature("amount", Kind::Numeric, 20_000),
         feature("country", Kind::Categorical, 20_000),
     ])
@@ -140,7 +114,7 @@ fn records_that_no_window_ever_holds_are_refused() {
 
 #[test]
 fn a_baseline_that_is_too_small_says_what_it_supports() {
-    let small = baseline(vec![feature("amount", Kind::Numeric, 30)]);
+    let small = Baseline::of(vec![feature("amount", Kind::Numeric, 30)]);
     let lines = "design_effect: 3\nthresholds: {psi_tolerance: 0.02}\n";
     let all = found(lines, &small, None);
     let of = |key: &str| all.iter().find(|misfit| misfit.key.ends_with(key)).unwrap();
@@ -164,7 +138,7 @@ fn more_features_than_there_are_cannot_agree() {
     assert!(message.contains("at most 0.50"), "{message}");
     // What is advised works: two thirds are 0.666, and 0.67 of three features would be all of them.
     let features = ["a", "b", "c"].map(|name| feature(name, Kind::Numeric, 20_000));
-    let three = baseline(features.to_vec());
+    let three = Baseline::of(features.to_vec());
     let of_three =
         |share: &str| format!("design_effect: 1\nmin_share: {share}\nimportance: {{c: 0}}\n");
     let (_, message, fatal) = only(&of_three("0.9"), &three, None);
@@ -202,7 +176,7 @@ fn weights_of_nothing_are_refused() {
 
 #[test]
 fn a_line_on_a_statistic_that_no_feature_has_is_refused() {
-    let categories = baseline(vec![feature("country", Kind::Categorical, 20_000)]);
+    let categories = Baseline::of(vec![feature("country", Kind::Categorical, 20_000)]);
     let (key, message, fatal) =
         only("design_effect: 1\nthresholds: {ks: 0.1}\n", &categories, None);
     assert_eq!((key.as_str(), fatal), ("drift_config.thresholds.ks", true));

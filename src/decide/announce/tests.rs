@@ -29,16 +29,10 @@ fn verdict(name: &str, verdict: Verdict, psi: f64) -> FeatureVerdict {
 
 fn told(kind: Kind, verdicts: &[FeatureVerdict]) -> Announcement {
     let baseline = Baseline {
-        format: 1,
         digest: "abc".to_owned(),
         source: "s3://training/reference.parquet".to_owned(),
         rows: 20_000,
-        features: Vec::new(),
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
+        ..Baseline::of(Vec::new())
     };
     announce(Occasion {
         kind,

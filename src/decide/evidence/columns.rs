@@ -224,36 +224,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::baseline::Convention;
-    use crate::feature::{Kind, Role};
     use crate::histogram::{Bins, CategoricalCells, NumericCells, Scale, Storage};
 
     fn numeric(reference: Vec<u64>, starts: Vec<u32>) -> FeatureBaseline {
         let edges = (1..reference.len()).map(|edge| edge as f64).collect();
         let scale = Scale { center: 0.0, unit: 1.0 };
         let cells = NumericCells::new(edges, 0.0, reference.len() as f64, scale, Storage::F64);
-        feature(Kind::Numeric, Cells::Numeric(cells), reference, starts)
+        feature(Cells::Numeric(cells), reference, starts)
     }
 
-    fn feature(kind: Kind, cells: Cells, reference: Vec<u64>, starts: Vec<u32>) -> FeatureBaseline {
-        FeatureBaseline {
-            name: "amount".to_owned(),
-            role: Role::Feature,
-            kind,
-            column_type: "Float64".to_owned(),
-            unusable: None,
-            cells,
-            bins: Bins { starts },
-            reference: Counts { cells: reference, ..Counts::default() },
-            singletons: 0,
-            mean: None,
-            sd: None,
-            distinct: 0,
-            design_effect: None,
-            season: None,
-            sample: None,
-            convention: Convention::Driftd,
-        }
+    fn feature(cells: Cells, reference: Vec<u64>, starts: Vec<u32>) -> FeatureBaseline {
+        let reference = Counts { cells: reference, ..Counts::default() };
+        FeatureBaseline::of_counts("amount", cells, Bins { starts }, reference)
     }
 
     #[test]
@@ -299,7 +281,7 @@ mod tests {
         let names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
         let cells = Cells::Categorical(CategoricalCells::new(names, Vec::new(), false));
         let n_cells = cells.len();
-        let feature = feature(Kind::Categorical, cells, vec![100; n_cells], vec![0, 1, 2]);
+        let feature = feature(cells, vec![100; n_cells], vec![0, 1, 2]);
         let columns = Columns::new(&feature);
         let live = Counts { cells: vec![10; n_cells], unseen: 4, missing: 2, ..Counts::default() };
         let mapped = columns.map(&live);

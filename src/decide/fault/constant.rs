@@ -60,10 +60,7 @@ pub(super) fn value(feature: &FeatureBaseline, live: &Counts) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::Convention;
     use crate::baseline::FeatureSeason;
-    use crate::feature::Kind;
-    use crate::feature::Role;
     use crate::histogram::Bins;
     use crate::histogram::CategoricalCells;
     use crate::setting::season::Cycle;
@@ -76,23 +73,16 @@ mod tests {
         let mut reference = of([0; 3]);
         slots.iter().for_each(|slot| reference.add(slot));
         let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let cells = Cells::Categorical(CategoricalCells::new(names, Vec::new(), false));
         FeatureBaseline {
-            name: "category".to_owned(),
-            role: Role::Feature,
-            kind: Kind::Categorical,
-            column_type: String::new(),
-            unusable: None,
-            cells: Cells::Categorical(CategoricalCells::new(names, Vec::new(), false)),
-            bins: Bins { starts: vec![0, 1, 2] },
-            reference,
-            singletons: 0,
-            mean: None,
-            sd: None,
             distinct: 3,
-            design_effect: None,
             season: Some(FeatureSeason { cycle: Cycle::Day, other: None, slots }),
-            sample: None,
-            convention: Convention::Driftd,
+            ..FeatureBaseline::of_counts(
+                "category",
+                cells,
+                Bins { starts: vec![0, 1, 2] },
+                reference,
+            )
         }
     }
 

@@ -1,10 +1,7 @@
 //! Each kind of fault begins, is named, ends; noise and real drift are none.
 
 use super::*;
-use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
-use crate::feature::Kind;
-use crate::feature::Role;
 use crate::histogram::Bins;
 use crate::histogram::CategoricalCells;
 use crate::histogram::Cells;
@@ -89,23 +86,12 @@ fn numeric(name: &str, mut sample: Vec<f64>) -> FeatureBaseline {
     sample.iter().for_each(|value| put(&cells, &mut reference, *value));
     let (mean, sd) = (scale.mean(&reference), scale.sd(&reference));
     let step = cells.len().div_ceil(10);
+    let bins = Bins { starts: (0..).take(cells.len()).step_by(step).collect() };
     FeatureBaseline {
-        name: name.to_owned(),
-        role: Role::Feature,
-        kind: Kind::Numeric,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        bins: Bins { starts: (0..).take(cells.len()).step_by(step).collect() },
-        cells: Cells::Numeric(cells),
-        reference,
-        singletons: 0,
         mean,
         sd,
         distinct: n as u64,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts(name, Cells::Numeric(cells), bins, reference)
     }
 }
 
@@ -113,23 +99,10 @@ fn categorical() -> FeatureBaseline {
     let categories = ["a", "b", "c"].map(str::to_owned).to_vec();
     let mut reference = Counts::zero(4);
     reference.cells = vec![12_000, 6_000, 2_000, 0];
+    let cells = Cells::Categorical(CategoricalCells::new(categories, Vec::new(), false));
     FeatureBaseline {
-        name: "country".to_owned(),
-        role: Role::Feature,
-        kind: Kind::Categorical,
-        column_type: "Utf8".to_owned(),
-        unusable: None,
-        cells: Cells::Categorical(CategoricalCells::new(categories, Vec::new(), false)),
-        bins: Bins { starts: vec![0, 1, 2, 3] },
-        reference,
-        singletons: 0,
-        mean: None,
-        sd: None,
         distinct: 3,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts("country", cells, Bins { starts: vec![0, 1, 2, 3] }, reference)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::baseline::Convention;
 use crate::codec::{Reader, Writer};
 use crate::decide::evidence::log_panes_allowed;
 use crate::decide::policy::{Rule, default_thresholds};
@@ -46,39 +45,19 @@ fn policy() -> Policy {
 fn feature(name: &str) -> FeatureBaseline {
     let edges = (1..CELLS).map(|edge| edge as f64 / CELLS as f64).collect();
     let scale = Scale { center: 0.5, unit: 0.5 };
+    let cells = NumericCells::new(edges, 0.0, 1.0, scale, Storage::F64);
+    let bins = Bins { starts: (0..10).map(|bin| bin * 24).collect() };
+    let reference = Counts { cells: vec![REFERENCE; CELLS], ..Counts::default() };
     FeatureBaseline {
-        name: name.to_owned(),
-        role: Role::Feature,
-        kind: Kind::Numeric,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells: Cells::Numeric(NumericCells::new(edges, 0.0, 1.0, scale, Storage::F64)),
-        bins: Bins { starts: (0..10).map(|bin| bin * 24).collect() },
-        reference: Counts { cells: vec![REFERENCE; CELLS], ..Counts::default() },
-        singletons: 0,
         mean: Some(0.5),
         sd: Some(0.29),
         distinct: 96_000,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts(name, Cells::Numeric(cells), bins, reference)
     }
 }
 
 fn baseline(names: &[&str]) -> Baseline {
-    Baseline {
-        format: 1,
-        digest: "digest".to_owned(),
-        source: "reference.parquet".to_owned(),
-        rows: REFERENCE * CELLS as u64,
-        features: names.iter().map(|name| feature(name)).collect(),
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
-    }
+    Baseline::of(names.iter().map(|name| feature(name)).collect())
 }
 
 /// SplitMix64.

@@ -26,19 +26,7 @@ fn spec() -> Spec {
 }
 
 fn watched(spec: &Spec) -> Watched {
-    let baseline = Baseline {
-        format: 0,
-        digest: String::new(),
-        source: String::new(),
-        rows: 0,
-        features: Vec::new(),
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
-    };
-    Watched::new(spec, Arc::new(baseline), i64::MIN)
+    Watched::new(spec, Arc::new(Baseline::of(Vec::new())), i64::MIN)
 }
 
 fn partition(n: i32) -> TopicPartition {

@@ -6,7 +6,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::baseline::Baseline;
-use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
 use crate::client::Client;
 use crate::client::ClientConfig;
@@ -18,7 +17,6 @@ use crate::decide::Quality;
 use crate::decide::Suppression;
 use crate::deliver::Reader;
 use crate::deliver::Target;
-use crate::feature::Kind;
 use crate::histogram::Bins;
 use crate::histogram::Cells;
 use crate::histogram::Counts;
@@ -85,35 +83,20 @@ fn spec_of(config: &str) -> Spec {
 fn watched(spec: &Spec, digest: &str, active_from_ms: i64) -> Watched {
     let scale = Scale { center: 5.0, unit: 5.0 };
     let edges = (1..10).map(f64::from).collect();
+    let cells = NumericCells::new(edges, 0.0, 10.0, scale, Storage::F64);
+    let bins = Bins { starts: (0..10).collect() };
+    let reference = Counts { cells: vec![2_000; 10], ..Counts::default() };
     let feature = FeatureBaseline {
-        name: "amount".to_owned(),
         role: spec.model.features.get("amount").and_then(|f| f.role).unwrap_or_default(),
-        kind: Kind::Numeric,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells: Cells::Numeric(NumericCells::new(edges, 0.0, 10.0, scale, Storage::F64)),
-        bins: Bins { starts: (0..10).collect() },
-        reference: Counts { cells: vec![2_000; 10], ..Counts::default() },
-        singletons: 0,
         mean: Some(5.0),
         sd: Some(2.9),
         distinct: 1_000,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts("amount", Cells::Numeric(cells), bins, reference)
     };
     let mut baseline = Baseline {
-        format: 1,
         digest: digest.to_owned(),
         source: "/reference.parquet".to_owned(),
-        rows: 20_000,
-        features: vec![feature],
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
+        ..Baseline::of(vec![feature])
     };
     season::add(&mut baseline, spec);
     baseline.watch_outputs(&spec.model.overrides());

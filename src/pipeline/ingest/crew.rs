@@ -277,19 +277,7 @@ mod tests {
     }
 
     fn adoption() -> Adoption {
-        let baseline = Baseline {
-            format: 0,
-            digest: String::new(),
-            source: String::new(),
-            rows: 0,
-            features: Vec::new(),
-            time_column: None,
-            ignored: Vec::new(),
-            sampled: false,
-            trained: None,
-            season: None,
-        };
-        Adoption::new(0, Arc::new(baseline), None)
+        Adoption::new(0, Arc::new(Baseline::of(Vec::new())), None)
     }
 
     #[test]

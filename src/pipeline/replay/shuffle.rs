@@ -183,8 +183,7 @@ impl Random {
 mod tests {
     use super::*;
     use crate::baseline::design_effect::{DesignEffect, Effects};
-    use crate::baseline::{Convention, FeatureBaseline, FeatureSeason, SeasonRule};
-    use crate::feature::{Kind, Role};
+    use crate::baseline::{FeatureBaseline, FeatureSeason, SeasonRule};
     use crate::histogram::{Bins, Cells, NumericCells, Scale, Storage};
     use crate::setting::season::Period;
     use crate::window::Pane;
@@ -219,23 +218,13 @@ mod tests {
         let scale = Scale { center: 0.0, unit: 1.0 };
         let cells = NumericCells::new(Vec::new(), 0.0, 1.0, scale, Storage::F64);
         let slots = vec![Counts { cells: vec![1], ..Counts::default() }; Cycle::Week.slots()];
+        let bins = Bins { starts: vec![0] };
+        let reference = Counts { cells: vec![168], ..Counts::default() };
         let feature = FeatureBaseline {
-            name: "amount".to_owned(),
-            role: Role::Feature,
-            kind: Kind::Numeric,
-            column_type: "Float64".to_owned(),
-            unusable: None,
-            cells: Cells::Numeric(cells),
-            bins: Bins { starts: vec![0] },
-            reference: Counts { cells: vec![168], ..Counts::default() },
-            singletons: 0,
-            mean: None,
-            sd: None,
             distinct: 168,
             design_effect: Some(effect(1.5)),
             season: Some(FeatureSeason { cycle: Cycle::Week, other: Some(effect(7.0)), slots }),
-            sample: None,
-            convention: Convention::Driftd,
+            ..FeatureBaseline::of_counts("amount", Cells::Numeric(cells), bins, reference)
         };
         let rule = SeasonRule {
             period: Period::Week,
@@ -245,18 +234,7 @@ mod tests {
             days: 7,
             hours: Default::default(),
         };
-        let baseline = Baseline {
-            format: 2,
-            digest: String::new(),
-            source: String::new(),
-            rows: 168,
-            features: vec![feature],
-            time_column: None,
-            ignored: Vec::new(),
-            sampled: false,
-            trained: None,
-            season: Some(rule),
-        };
+        let baseline = Baseline { season: Some(rule), ..Baseline::of(vec![feature]) };
         // Two days with 100 + h and 200 + h records in hour h.
         let day = |day: i64| {
             let hours = (0..24).map(|h| hour(24 * day + h, (100 * day + h).unsigned_abs()));

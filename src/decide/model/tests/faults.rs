@@ -1,7 +1,6 @@
 //! What faults of the feed keep from being decided.
 
 use super::*;
-use crate::baseline::Convention;
 use crate::baseline::FeatureBaseline;
 use crate::codec::Writer;
 use crate::decide::fault::PaneCounts;
@@ -15,23 +14,18 @@ use crate::histogram::Storage;
 /// Faults of a model of `features` features, the first `faulty` of which have gone null.
 fn faults(features: usize, faulty: usize) -> Faults {
     let scale = Scale { center: 5.0, unit: 5.0 };
+    let cells = NumericCells::new(vec![5.0], 0.0, 10.0, scale, Storage::F64);
+    let reference = Counts { cells: vec![5000, 5000], ..Counts::default() };
     let feature = FeatureBaseline {
-        name: "x".to_owned(),
-        role: Role::Feature,
-        kind: Kind::Numeric,
-        column_type: "Float64".to_owned(),
-        unusable: None,
-        cells: Cells::Numeric(NumericCells::new(vec![5.0], 0.0, 10.0, scale, Storage::F64)),
-        bins: Bins { starts: vec![0, 1] },
-        reference: Counts { cells: vec![5000, 5000], ..Counts::default() },
-        singletons: 0,
         mean: Some(5.0),
         sd: Some(2.9),
         distinct: 1000,
-        design_effect: None,
-        season: None,
-        sample: None,
-        convention: Convention::Driftd,
+        ..FeatureBaseline::of_counts(
+            "x",
+            Cells::Numeric(cells),
+            Bins { starts: vec![0, 1] },
+            reference,
+        )
     };
     let all = vec![feature; features];
     let mut faults = Faults::default();

@@ -10,23 +10,9 @@ use crate::histogram::{Cells, Counts};
 
 const PER_PANE: usize = 40;
 
-fn baseline(feature: &FeatureBaseline) -> Baseline {
-    Baseline {
-        format: 1,
-        digest: String::new(),
-        source: String::new(),
-        rows: feature.reference.records(),
-        features: vec![feature.clone()],
-        time_column: None,
-        ignored: Vec::new(),
-        sampled: false,
-        trained: None,
-        season: None,
-    }
-}
-
 fn rule(feature: &FeatureBaseline, effect: f64) -> Sequential {
-    Sequential::new(&baseline(feature), &policy(), &[Effects::all(effect)]).unwrap()
+    Sequential::new(&Baseline::of(vec![feature.clone()]), &policy(), &[Effects::all(effect)])
+        .unwrap()
 }
 
 fn power(feature: &FeatureBaseline, shift: Shift, effect: f64, per_pane: f64) -> Power {
