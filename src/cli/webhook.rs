@@ -5,7 +5,6 @@ use std::io::Write;
 
 use anyhow::Context;
 use anyhow::bail;
-use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli;
@@ -14,6 +13,7 @@ use crate::client::Client;
 use crate::compare::Statistic;
 use crate::config::Config;
 use crate::decide::announcement::{BaselineRef, Data, Span, TopFeature, TrainingWindow};
+use crate::decide::time::rfc3339;
 use crate::decide::{Announcement, Audience, Delivery, Kind};
 use crate::deliver::{Target, dry_render, parse_channel};
 use crate::pipeline;
@@ -160,8 +160,7 @@ fn announcement(
     summary: &str,
     verdict: &str,
 ) -> Announcement {
-    let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or_default().to_string();
-    let (from, to) = (at(now_ms - 24 * 3_600_000), at(now_ms));
+    let (from, to) = (rfc3339(now_ms - 24 * 3_600_000), rfc3339(now_ms));
     Announcement {
         event_type: "driftd.test".to_owned(),
         id: id.to_owned(),

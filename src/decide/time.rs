@@ -2,13 +2,11 @@
 
 use jiff::Timestamp;
 
-/// Milliseconds since the epoch as RFC 3339 in UTC, to the second where that is exact.
+/// Milliseconds since the epoch as RFC 3339 in UTC, to the second where that is exact. Before the first time
+/// and after the last that can be written it is that one, as no record can have it.
 pub fn rfc3339(ms: i64) -> String {
-    match Timestamp::from_millisecond(ms) {
-        Ok(time) => time.to_string(),
-        // Only times that no record can have come here.
-        Err(_) => format!("{ms}ms"),
-    }
+    let end = |_| if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_millisecond(ms).unwrap_or_else(end).to_string()
 }
 
 /// What `rfc3339` or any other program wrote, in milliseconds since the epoch.
@@ -42,6 +40,13 @@ mod tests {
     fn times_are_utc() {
         assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
         assert_eq!(rfc3339(1_700_000_000_250), "2023-11-14T22:13:20.25Z");
-        assert_eq!(rfc3339(i64::MAX), "9223372036854775807ms");
+    }
+
+    #[test]
+    fn times_that_cannot_be_written_are_the_last_that_can() {
+        for (ms, end) in [(i64::MIN, Timestamp::MIN), (i64::MAX, Timestamp::MAX)] {
+            assert_eq!(rfc3339(ms), end.to_string());
+            assert_eq!(millis(&rfc3339(ms)), Some(end.as_millisecond()));
+        }
     }
 }

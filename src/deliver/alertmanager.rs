@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::decide::Act;
 use crate::decide::Delivery;
 use crate::decide::Kind;
-use crate::decide::time::millis;
+use crate::decide::time::{millis, rfc3339};
 use crate::deliver::message;
 use crate::deliver::message::cut;
 use crate::deliver::rules::Rules;
@@ -132,10 +131,6 @@ fn lasting(mut alert: Value, now_ms: i64, end_ms: i64) -> Value {
     }
     alert["endsAt"] = rfc3339(end_ms).into();
     alert
-}
-
-fn rfc3339(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
 }
 
 fn alert(delivery: &Delivery, labels: &BTreeMap<String, String>) -> Value {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::baseline::{FeatureBaseline, Unusable};
@@ -13,6 +12,7 @@ use crate::decide::fault::Fault;
 use crate::decide::incident::Incident;
 use crate::decide::output::OutputDrift;
 use crate::decide::policy::Level;
+use crate::decide::time::rfc3339;
 use crate::decide::view::{
     DriftState, FeatureVerdict, ModelView, Quality, Suppression, VerdictScore, View,
 };
@@ -206,12 +206,12 @@ pub fn model(model: &ModelView) -> Model<'_> {
     let threshold = |&(statistic, level, threshold): &_| Threshold { statistic, level, threshold };
     Model {
         summary: summary(model),
-        evaluated: model.evaluated_ms.map(time),
+        evaluated: model.evaluated_ms.map(rfc3339),
         baseline: model.baseline.as_ref().map(|baseline| BaselineSummary {
             source: &baseline.source,
             digest: &baseline.digest,
             rows: baseline.rows,
-            loaded: model.baseline_loaded_ms.map(time),
+            loaded: model.baseline_loaded_ms.map(rfc3339),
             trained: baseline.trained.map(trained_at),
         }),
         min_records: model.min_records,
@@ -280,18 +280,12 @@ pub fn report<'a>(view: &View, of: &'a ModelView, now_ms: i64) -> Report<'a> {
     let mut incidents = incidents(view);
     incidents.incidents.retain(|incident| incident.model == of.model);
     Report {
-        generated: time(now_ms),
+        generated: rfc3339(now_ms),
         model: model(of),
         history: history(of, &[]),
         distributions: names.filter_map(|named| feature(of, &named.name)).collect(),
         incidents,
     }
-}
-
-/// Milliseconds since the epoch as RFC 3339 in UTC.
-pub fn time(ms: i64) -> String {
-    let unbounded = |_| if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Timestamp::from_millisecond(ms).unwrap_or_else(unbounded).to_string()
 }
 
 fn summary(model: &ModelView) -> ModelSummary<'_> {
@@ -306,8 +300,8 @@ fn summary(model: &ModelView) -> ModelSummary<'_> {
         incident_id: model.incident_id.as_deref(),
         evaluated_by: model.elsewhere.as_deref(),
         window: Window {
-            start: begun.then(|| time(window.start_ms)),
-            end: begun.then(|| time(window.end_ms)),
+            start: begun.then(|| rfc3339(window.start_ms)),
+            end: begun.then(|| rfc3339(window.end_ms)),
             records: window.records,
             complete: window.complete,
         },

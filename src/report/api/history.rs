@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::compare::Statistic;
 use crate::decide::DriftState;
 use crate::decide::history::{History, Point};
+use crate::decide::time::rfc3339;
 use crate::decide::view::ModelView;
-use crate::report::api::time;
 
 /// `GET /api/v1/models/{model}/history`. Every array has an entry for each point, oldest first.
 #[derive(Debug, Serialize)]
@@ -54,8 +54,8 @@ pub fn history<'a>(model: &'a ModelView, wanted: &[String]) -> Past<'a> {
         model: &model.model,
         pane_ms: model.pane_ms,
         panes_per_point: history.panes_per_point(),
-        start: points.iter().map(|point| time(point.start_ms)).collect(),
-        end: points.iter().map(|point| time(point.end_ms)).collect(),
+        start: points.iter().map(|point| rfc3339(point.start_ms)).collect(),
+        end: points.iter().map(|point| rfc3339(point.end_ms)).collect(),
         records: points.iter().map(|point| point.records).collect(),
         rejects: points.iter().map(|point| point.rejects).collect(),
         drift: points.iter().map(|point| point.drift).collect(),

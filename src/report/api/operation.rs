@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::baseline::{Trained, TrainedBy};
 use crate::decide::ledger::{self, Runs};
+use crate::decide::time::rfc3339;
 use crate::decide::view::ModelView;
-use crate::report::api::time;
 
 /// How the model is doing, over all incidents that it has ever had.
 #[derive(Debug, Serialize)]
@@ -48,7 +48,7 @@ pub(super) fn operation(model: &ModelView) -> Operation {
 }
 
 pub(super) fn trained_at(trained: Trained) -> TrainedAt {
-    TrainedAt { at: time(trained.at_ms), by: trained.by }
+    TrainedAt { at: rfc3339(trained.at_ms), by: trained.by }
 }
 
 fn durations(of: &ledger::Durations) -> Durations {

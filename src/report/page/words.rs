@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use crate::compare::Statistic;
 use crate::decide::Kind;
 use crate::decide::check::CheckState;
-use crate::decide::time::millis;
+use crate::decide::time::{millis, rfc3339};
 use crate::decide::{
     CloseReason, DriftState, FeatureVerdict, Incident, IncidentState, Quality, Suppression, Verdict,
 };
@@ -60,11 +60,7 @@ pub(super) fn percent(share: f64) -> String {
 
 /// `2026-01-31 12:05`, to the minute, for people; the exact time for programs.
 pub(super) fn when(ms: i64) -> Markup {
-    html! { time.nowrap datetime=(exact(ms)) { (minute(ms)) } }
-}
-
-fn exact(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+    html! { time.nowrap datetime=(rfc3339(ms)) { (minute(ms)) } }
 }
 
 /// `2026-01-31 12:05`.
