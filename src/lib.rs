@@ -13,6 +13,7 @@ pub mod deliver;
 pub mod http;
 pub mod kafka;
 pub mod client;
+pub mod clock;
 pub mod metrics;
 pub mod report;
 // Core: functions of their arguments.

@@ -21,6 +21,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::client::Client;
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::config::Model;
 use crate::decide::View;
@@ -36,7 +37,6 @@ use crate::http::Servers;
 use crate::http::Shared;
 use crate::kafka::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
-pub use clock::now_ms;
 
 use crate::pipeline::breaker::Breaker;
 use crate::pipeline::configured::Configured;
@@ -57,7 +57,6 @@ use crate::store::Store;
 mod baselines;
 mod beats;
 mod breaker;
-mod clock;
 mod configured;
 mod control;
 mod counted;

@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["compare"],                                //
     &["decide"],                                 //
     &["metrics", "report"],                      // what is shown
-    &["client"],                                 // the one HTTP client
+    &["client", "clock"],                        // the one HTTP client, the one clock
     &["kafka"],                                  // the one Kafka client; its tokens come by HTTP
     &["source", "store", "fetch", "deliver", "http"], // edges: all I/O lives here
     &["config"],                                 // gathers each stage's own Config
@@ -33,6 +33,8 @@ const OUTSIDE: &[&str] = &[
     "std::process",
     "std::thread",
     "SystemTime::now",
+    "Timestamp::now",
+    "Zoned::now",
     "tokio::",
     "tracing::",
     "use metrics",

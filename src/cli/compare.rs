@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 
 use crate::baseline::Baseline;
 use crate::baseline::Convention;
@@ -19,6 +18,7 @@ use crate::cli::config::Source;
 use crate::cli::printable;
 use crate::cli::profiles;
 use crate::cli::replay::load;
+use crate::clock::now_ms;
 use crate::compare::FLOOR_ALPHA;
 use crate::compare::Statistic;
 use crate::config::Config;
@@ -235,7 +235,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     let mut comparison = comparison.with_checks(checks);
     if let Some(file) = &args.html {
         let view = comparison.as_view(reference, live, &settings.thresholds, &args.live);
-        let page = page::comparison(&view, Timestamp::now().as_millisecond());
+        let page = page::comparison(&view, now_ms());
         fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let shown: &[Statistic] = if args.statistics.is_empty() { &SHOWN } else { &args.statistics };

@@ -30,6 +30,7 @@ use crate::cli::run::log_to_standard_error;
 use crate::cli::run::stop_on_signal;
 use crate::client::Client;
 use crate::client::ClientConfig;
+use crate::clock::now_ms;
 use crate::config;
 use crate::config::Log;
 use crate::config::LogFormat;
@@ -39,7 +40,6 @@ use crate::fetch::WorkerCommand;
 use crate::kafka::mock::MockBroker;
 use crate::pipeline;
 use crate::pipeline::Addresses;
-use crate::pipeline::now_ms;
 
 mod receiver;
 mod screen;

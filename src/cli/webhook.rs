@@ -10,13 +10,13 @@ use serde_json::json;
 use crate::cli;
 use crate::cli::config::Source;
 use crate::client::Client;
+use crate::clock::now_ms;
 use crate::compare::Statistic;
 use crate::config::Config;
 use crate::decide::announcement::{BaselineRef, Data, Span, TopFeature, TrainingWindow};
 use crate::decide::time::rfc3339;
 use crate::decide::{Announcement, Audience, Delivery, Kind};
 use crate::deliver::{Target, dry_render, parse_channel};
-use crate::pipeline;
 use crate::pipeline::BadInput;
 use crate::report::page::encode;
 
@@ -47,7 +47,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<u8> {
     };
     let places = places(&loaded.config)?;
     let place = choose(&places, &args.target)?;
-    let now_ms = pipeline::now_ms();
+    let now_ms = now_ms();
     let messages = messages(place, now_ms);
     let mut out = io::stdout().lock();
     if args.dry_run {

@@ -13,9 +13,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::clock::now_ms;
 use crate::decide::view::{ModelView, View};
 use crate::http::{App, admin, answer};
 use crate::metrics;
@@ -215,8 +215,4 @@ pub(super) async fn configuration(State(app): State<App>) -> Response {
 
 fn find<'a>(view: &'a View, name: &str) -> Option<&'a Arc<ModelView>> {
     view.models.iter().find(|model| model.model == name)
-}
-
-fn now_ms() -> i64 {
-    Timestamp::now().as_millisecond()
 }

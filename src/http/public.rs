@@ -6,8 +6,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 
+use crate::clock::now_ms;
 use crate::http::App;
 use crate::metrics;
 
@@ -65,8 +65,4 @@ fn is_verbose(query: Option<&str>) -> bool {
 fn probe(good: bool, text: String) -> Response {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
-}
-
-fn now_ms() -> i64 {
-    Timestamp::now().as_millisecond()
 }

@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 
+use crate::clock::now_ms;
 use crate::kafka::Config;
 use crate::kafka::OAuth;
 
@@ -64,15 +63,6 @@ fn read(path: &Path) -> Result<OAuthToken, String> {
 /// A token that an endpoint gave, which says that it lives for so many seconds.
 pub(super) fn of(token: &str, expires_in: Option<f64>) -> OAuthToken {
     understood(token, expires_in, now_ms())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a token's life is wall-clock time, asked once a refresh"
-)]
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A JWT tells whose it is and when it ends; any other token is taken as it is.

@@ -22,6 +22,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::decide::CloseReason;
 use crate::fetch;
@@ -32,7 +33,6 @@ use crate::metrics::Metrics;
 use crate::pipeline::baselines::check;
 use crate::pipeline::baselines::location;
 use crate::pipeline::baselines::tell_misfits;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::configured::Configured;
 use crate::pipeline::evaluate::Accepting;
 use crate::pipeline::evaluate::Closing;

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use tracing::error;
 use tracing::warn;
 
+use crate::clock::now_ms;
+use crate::clock::since_epoch_ms;
 use crate::metrics::Metrics;
 use crate::offsets::TopicPartition;
-use crate::pipeline::clock::now_ms;
-use crate::pipeline::clock::since_epoch_ms;
 use crate::pipeline::snapshot;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;

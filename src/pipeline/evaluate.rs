@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tracing::warn;
 
+use crate::clock::now_ms;
 use crate::decide::CloseReason;
 use crate::decide::View;
 use crate::decide::record::Record;
@@ -21,7 +22,6 @@ use crate::deliver;
 use crate::deliver::Deliverer;
 use crate::http::Health;
 use crate::metrics::Metrics;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::evaluate::model::ModelEvaluator;

@@ -15,6 +15,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::clock::now_ms;
 use crate::fetch;
 use crate::fetch::WorkerCommand;
 use crate::kafka;
@@ -23,7 +24,6 @@ use crate::pipeline::BadInput;
 use crate::pipeline::baselines::check;
 use crate::pipeline::baselines::location;
 use crate::pipeline::baselines::tell_misfits;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Order;

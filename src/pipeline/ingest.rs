@@ -17,6 +17,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::clock::now_ms;
 use crate::decode::Decoder;
 use crate::decode::Reason;
 use crate::http::Health;
@@ -26,7 +27,6 @@ use crate::kafka::message::Group;
 use crate::offsets::TopicId;
 use crate::offsets::TopicPartition;
 use crate::pipeline::breaker::Breaker;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::desk::Desk;
 use crate::pipeline::ingest::crew::Crew;

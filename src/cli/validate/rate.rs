@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::cli::validate::Args;
+use crate::clock::now_ms;
 use crate::config::fit::{Rate, RateFrom};
 use crate::config::{Config, Model};
 use crate::kafka;
@@ -22,8 +21,7 @@ pub(super) fn rate(args: &Args, config: &Config, model: &Model) -> Option<Rate> 
     if args.offline || fields.rows.is_some() || fields.model.is_some() || fields.filter.is_some() {
         return None;
     }
-    let now_ms = Timestamp::now().as_millisecond();
     // Whether the brokers can be reached at all is asked and told later.
-    let per_hour = kafka::per_hour(&config.kafka, &model.topic, now_ms, TIMEOUT).ok()??;
+    let per_hour = kafka::per_hour(&config.kafka, &model.topic, now_ms(), TIMEOUT).ok()??;
     Some(Rate { per_hour, from: RateFrom::Topic })
 }

@@ -8,6 +8,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::clock::now_ms;
 use crate::decide::CloseReason;
 use crate::decide::Delivery;
 use crate::decide::Kind;
@@ -24,7 +25,6 @@ use crate::deliver::NotTaken;
 use crate::deliver::Outcome;
 use crate::deliver::Pending;
 use crate::deliver::Taken;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::evaluate::Evaluate;
 
 /// How long after the log could not be written, or a queue was full, it is tried again.

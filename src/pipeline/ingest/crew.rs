@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
 
 use crate::baseline::Baseline;
+use crate::clock::now_ms;
 use crate::offsets::TopicPartition;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::spec::Watched;
 
 /// How often a thread that waits for others looks whether they are still there.

@@ -3,9 +3,9 @@
 use tokio::time::Instant;
 use tracing::error;
 
+use crate::clock::now_ms;
 use crate::offsets::TopicPartition;
 use crate::pipeline::breaker::NOTE;
-use crate::pipeline::clock::now_ms;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::ingest::Adoption;
 use crate::pipeline::ingest::Ingest;
