@@ -14,6 +14,7 @@ use std::hint::black_box;
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use driftd::decode::{Batch, Decoder, Fields, Format, Message, Options};
+use driftd::dice::Dice;
 use driftd::feature::{Feature, Kind, Role};
 use serde::Deserialize;
 
@@ -92,9 +93,9 @@ struct Record<'a> {
 }
 
 fn main() {
-    let mut random = Random(1);
+    let mut dice = Dice::new(1);
     let orders = [("stable", false), ("shuffled", true)].map(|(name, shuffled)| {
-        let write = |_| write_record(&mut random, shuffled);
+        let write = |_| write_record(&mut dice, shuffled);
         (name, (0..RECORDS).map(write).collect::<Vec<String>>())
     });
     let folder = tempfile::tempdir().expect("there is room");
@@ -226,52 +227,30 @@ fn check_sums(columns: &Columns, theirs: &serde_json::Value) {
     assert_eq!(theirs["letters"], serde_json::json!(letters));
 }
 
-fn write_record(random: &mut Random, shuffled: bool) -> String {
+fn write_record(dice: &mut Dice, shuffled: bool) -> String {
     let mut entries: Vec<String> = Vec::new();
     for (i, name) in NUMBERS.iter().enumerate() {
         let value = match i % 3 {
-            0 => format!("{}", random.uniform() * 1000.0),
-            1 => format!("{}", random.next() % 1000),
-            _ => format!("{:.2}", random.uniform() * 100.0),
+            0 => format!("{}", dice.uniform() * 1000.0),
+            1 => format!("{}", dice.draw() % 1000),
+            _ => format!("{:.2}", dice.uniform() * 100.0),
         };
         entries.push(format!("\"{name}\": {value}"));
     }
     for name in TEXTS {
-        let value = ["DE", "FR", "online", "groceries"][random.below(4)];
+        let value = ["DE", "FR", "online", "groceries"][dice.below(4)];
         entries.push(format!("\"{name}\": \"{value}\""));
     }
     if shuffled {
         for i in (1..entries.len()).rev() {
-            entries.swap(i, random.below(i + 1));
+            entries.swap(i, dice.below(i + 1));
         }
     }
     format!(
         "{{\"id\": \"{:016x}\", \"ts\": {}, \"features\": {{{}}}, \"prediction\": {}}}",
-        random.next(),
-        1_735_732_800_000 + random.next() % 1_000_000,
+        dice.draw(),
+        1_735_732_800_000 + dice.draw() % 1_000_000,
         entries.join(", "),
-        random.uniform()
+        dice.uniform()
     )
-}
-
-/// SplitMix64: the same records in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).expect("it is below a usize")
-    }
-
-    /// In [0, 1).
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }

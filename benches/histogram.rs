@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Float64Array, Int64Array};
+use driftd::dice::Dice;
 use driftd::feature::Column;
 use driftd::histogram::{self, Cells, Counts, NumericCells, Scale, Storage};
 use tempfile::TempDir;
@@ -39,7 +40,7 @@ const SLOW_ROUNDS: usize = 3;
 fn main() {
     let folder = TempDir::new().expect("there is room for arrays");
     let mut peer = Peer::start("histogram.py", "fast", &[]);
-    let mut random = Random(1);
+    let mut dice = Dice::new(1);
     for (n_cells, n, reach) in [
         (10, IN_CACHE, Some(10.0)),
         (10, FROM_MEMORY, Some(5.0)),
@@ -49,7 +50,7 @@ fn main() {
         (1024, IN_CACHE, Some(4.0)),
         (1024, FROM_MEMORY, None),
     ] {
-        let case = Case::new("", Random::normal, n_cells, n, &mut random);
+        let case = Case::new("", Dice::normal, n_cells, n, &mut dice);
         case.beside_numpy(peer.as_mut(), folder.path(), reach);
         case.beside_partition_point();
         if n == FROM_MEMORY && n_cells <= 240 {
@@ -63,19 +64,19 @@ fn main() {
         }
     }
     for (name, draw) in [
-        (", lognormal", (|r| r.normal().exp()) as fn(&mut Random) -> f64),
+        (", lognormal", (|r| r.normal().exp()) as fn(&mut Dice) -> f64),
         (", wide lognormal", |r| (3.0 * r.normal()).exp()),
     ] {
         for n_cells in [10, 240] {
-            let case = Case::new(name, draw, n_cells, IN_CACHE, &mut random);
+            let case = Case::new(name, draw, n_cells, IN_CACHE, &mut dice);
             case.beside_numpy(peer.as_mut(), folder.path(), None);
             case.beside_partition_point();
         }
     }
-    let zeros = |r: &mut Random| if r.uniform() < 0.6 { 0.0 } else { r.normal().exp() };
+    let zeros = |r: &mut Dice| if r.open() < 0.6 { 0.0 } else { r.normal().exp() };
     for n_cells in [10, 240] {
         // Cells of numpy are closed on the other side, which shows where values are on edges.
-        let case = Case::new(", zero-inflated", zeros, n_cells, IN_CACHE, &mut random);
+        let case = Case::new(", zero-inflated", zeros, n_cells, IN_CACHE, &mut dice);
         case.beside_partition_point();
     }
 }
@@ -92,12 +93,12 @@ struct Case {
 impl Case {
     fn new(
         shape: &str,
-        draw: impl Fn(&mut Random) -> f64,
+        draw: impl Fn(&mut Dice) -> f64,
         n_cells: usize,
         n: usize,
-        random: &mut Random,
+        dice: &mut Dice,
     ) -> Self {
-        let mut reference: Vec<f64> = (0..200_000).map(|_| draw(random)).collect();
+        let mut reference: Vec<f64> = (0..200_000).map(|_| draw(dice)).collect();
         reference.sort_by(f64::total_cmp);
         let at = |quarter: usize| reference[quarter * reference.len() / 4];
         let scale = Scale { center: at(2), unit: at(3) - at(1) };
@@ -111,7 +112,7 @@ impl Case {
         };
         let what = format!("{n_cells} cells, {place}{shape}");
         println!("{what}: {}", numeric.kernel());
-        let values = (0..n).map(|_| draw(random)).collect();
+        let values = (0..n).map(|_| draw(dice)).collect();
         let cells = Cells::Numeric(numeric);
         Self { what, cells, edges, values, passes: TURN.div_ceil(n) }
     }
@@ -266,26 +267,4 @@ fn quantiles(values: &[f64], cells: usize) -> Vec<f64> {
     edges.sort_by(f64::total_cmp);
     edges.dedup();
     edges
-}
-
-/// SplitMix64: the same data in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
-    }
 }

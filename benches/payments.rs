@@ -9,6 +9,7 @@ use arrow::array::ArrayRef;
 use arrow::array::Float64Array;
 use arrow::array::RecordBatch;
 use arrow::array::StringArray;
+use driftd::dice::Dice;
 use parquet::arrow::ArrowWriter;
 
 const NUMBERS: [&str; 22] = [
@@ -50,51 +51,33 @@ const SPAN_MS: i64 = 30 * 60 * 1000;
 /// How far neighbours may be out of order.
 const DISORDER_MS: u64 = 2_000;
 
-/// SplitMix64: the same records in every run.
-pub(crate) struct Payments(u64);
+/// The same records in every run.
+pub(crate) struct Payments(Dice);
 
 impl Payments {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * self.uniform().ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.uniform()).cos()
+        Self(Dice::new(seed))
     }
 
     /// A value of numeric feature `at`: skewed amounts in cents, whole numbers, full doubles.
     fn number(&mut self, at: usize) -> f64 {
         match at % 3 {
-            0 => ((3.2 + 0.8 * self.normal()).exp() * 100.0).round() / 100.0,
-            1 => (1000.0 * self.uniform().powi(2)).floor(),
-            _ => 0.5 + 0.15 * self.normal(),
+            0 => ((3.2 + 0.8 * self.0.normal()).exp() * 100.0).round() / 100.0,
+            1 => (1000.0 * self.0.open().powi(2)).floor(),
+            _ => 0.5 + 0.15 * self.0.normal(),
         }
     }
 
     fn text(&mut self, values: &[&'static str; 4]) -> &'static str {
-        values[usize::try_from(self.next() % 4).expect("less than 4")]
+        values[self.0.below(4)]
     }
 
     /// Record `i` of the `n` that a partition has: its event time and its payload.
     pub(crate) fn record(&mut self, i: u32, n: u32) -> (i64, String) {
-        let late = (self.next() % DISORDER_MS).cast_signed();
+        let late = (self.0.draw() % DISORDER_MS).cast_signed();
         let event_ms = START_MS + i64::from(i) * SPAN_MS / i64::from(n) - late;
         let mut json = String::with_capacity(800);
-        let (id, version) = (self.next(), "2026-11-01");
+        let (id, version) = (self.0.draw(), "2026-11-01");
         let mut put = |text: std::fmt::Arguments<'_>| json.write_fmt(text).expect("it is memory");
         put(format_args!(
             r#"{{"id":"{id:016x}","ts":{event_ms},"model_version":"{version}","features":{{"#
@@ -106,7 +89,7 @@ impl Payments {
             let comma = if at == 0 { "" } else { "," };
             put(format_args!("{comma}\"{name}\":\"{}\"", self.text(values)));
         }
-        put(format_args!("}},\"prediction\":{:.6}}}", self.uniform()));
+        put(format_args!("}},\"prediction\":{:.6}}}", self.0.open()));
         (event_ms, json)
     }
 }
@@ -123,7 +106,7 @@ pub(crate) fn write_reference(path: &Path) {
         let values = (0..REFERENCE_ROWS).map(|_| payments.text(values));
         columns.push((name, Arc::new(StringArray::from_iter_values(values))));
     }
-    let values = (0..REFERENCE_ROWS).map(|_| payments.uniform());
+    let values = (0..REFERENCE_ROWS).map(|_| payments.0.open());
     columns.push(("prediction", Arc::new(Float64Array::from_iter_values(values))));
     let batch = RecordBatch::try_from_iter(columns).expect("the columns are equally long");
     let file = File::create(path).expect("the folder is ours");

@@ -24,6 +24,7 @@ pub mod baseline;
 pub mod histogram;
 pub mod decode;
 pub mod codec;
+pub mod dice;
 pub mod feature;
 pub mod offsets;
 pub mod setting;

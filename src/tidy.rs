@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// A module may import only from the rows above its own; modules of one row are strangers.
 const ROWS: &[&[&str]] = &[
-    &["codec", "feature", "offsets", "setting"], // the words that every stage shares
-    &["decode", "histogram"],                    // core: functions of their arguments
-    &["window", "baseline"],                     //
-    &["compare"],                                //
-    &["decide"],                                 //
-    &["metrics", "report"],                      // what is shown
-    &["client", "clock"],                        // the one HTTP client, the one clock
-    &["kafka"],                                  // the one Kafka client; its tokens come by HTTP
+    // The words that every stage shares.
+    &["codec", "dice", "feature", "offsets", "setting"],
+    &["decode", "histogram"], // core: functions of their arguments
+    &["window", "baseline"],  //
+    &["compare"],             //
+    &["decide"],              //
+    &["metrics", "report"],   // what is shown
+    &["client", "clock"],     // the one HTTP client, the one clock
+    &["kafka"],               // the one Kafka client; its tokens come by HTTP
     &["source", "store", "fetch", "deliver", "http"], // edges: all I/O lives here
-    &["config"],                                 // gathers each stage's own Config
-    &["pipeline"],                               // the only place where stages meet
+    &["config"],              // gathers each stage's own Config
+    &["pipeline"],            // the only place where stages meet
     &["cli"],
     &["main", "lib", "tidy"],
 ];

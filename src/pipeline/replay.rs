@@ -38,7 +38,6 @@ mod topic;
 mod track;
 
 pub use shuffle::DAYS_MIN;
-pub(super) use shuffle::Random;
 
 /// Decoded batches that may wait to be counted.
 const WAITING: usize = 16;

@@ -21,16 +21,9 @@ use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Numbers in [0, 1), the same in every run.
-struct Random(u64);
+use crate::random::Random;
 
 impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-
     /// Roughly normal: the sum of twelve.
     fn normal(&mut self, mean: f64, sd: f64) -> f64 {
         mean + sd * ((0..12).map(|_| self.next()).sum::<f64>() - 6.0)

@@ -25,6 +25,7 @@ mod guarantees;
 mod http;
 mod kafka_real;
 mod memory;
+mod random;
 mod records;
 mod replay;
 mod running;

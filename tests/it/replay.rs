@@ -21,6 +21,7 @@ use serde_json::Value;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::random::Random;
 use crate::running::Daemon;
 
 mod checks;
@@ -32,16 +33,7 @@ const START: i64 = 1_767_225_600_000;
 const RATE: i64 = 60;
 const TOPIC: &str = "inferences";
 
-/// Numbers in [0, 1), the same in every run.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-
     fn row(&mut self, at_ms: i64, shift: f64) -> Row {
         let normal = (0..12).map(|_| self.next()).sum::<f64>() - 6.0;
         let amount = ((50.0 + 10.0 * (normal + shift)) * 100.0).round() / 100.0;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
+use driftd::dice::Dice;
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,22 +20,6 @@ const HOUR: i64 = DAY / 24;
 /// From one record to the next one: ten in each pane of five minutes.
 const STEP: i64 = 30_000;
 const BASELINE_DAYS: i64 = 8;
-
-/// Numbers in [0, 1), the same in every run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-}
 
 /// Where in its day a moment is: -1 at six in the morning, 1 at six in the evening (UTC).
 fn of_day(at_ms: i64) -> f64 {
@@ -49,15 +34,15 @@ fn rows(
     days: i64,
     moved: impl Fn(i64) -> f64,
 ) -> Vec<(&'static str, ArrayRef)> {
-    let mut random = Random(seed);
+    let mut dice = Dice::new(seed);
     let times: Vec<i64> =
         (0..days * DAY / STEP).map(|row| START + from * DAY + row * STEP).collect();
     let evening: Vec<f64> =
-        times.iter().map(|&at| random.normal() + 1.2 * of_day(at) + moved(at)).collect();
-    let steady: Vec<f64> = times.iter().map(|_| random.normal()).collect();
+        times.iter().map(|&at| dice.bell() + 1.2 * of_day(at) + moved(at)).collect();
+    let steady: Vec<f64> = times.iter().map(|_| dice.bell()).collect();
     let country = times.iter().map(|&at| {
         let home = 0.4 + 0.3 * of_day(at);
-        match random.uniform() {
+        match dice.uniform() {
             x if x < home => "DE",
             x if x < 0.8 => "FR",
             _ => "NL",
@@ -252,11 +237,11 @@ fn a_season_needs_times_and_auto_goes_on_without() {
 #[test]
 fn a_column_that_tells_days_only_shows_no_season() {
     let world = World::new();
-    let mut random = Random(17);
+    let mut dice = Dice::new(17);
     // Two months, in which weekends are another world.
     let days: Vec<i32> = (0..60 * 300).map(|row| row / 300).collect();
     let day_0 = i32::try_from(START / DAY).unwrap();
-    let values = days.iter().map(|day| random.normal() + if day % 7 < 5 { 0.0 } else { 3.0 });
+    let values = days.iter().map(|day| dice.bell() + if day % 7 < 5 { 0.0 } else { 3.0 });
     let values: ArrayRef = Arc::new(values.map(Some).collect::<Float64Array>());
     let date: ArrayRef = Arc::new(Date32Array::from_iter_values(days.iter().map(|d| day_0 + d)));
     let written = days.iter().map(|&day| {

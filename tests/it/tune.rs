@@ -17,25 +17,16 @@ use serde_json::Value;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::random::Random;
+
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600_000;
 
-/// Numbers in [0, 1), the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn row(&mut self) -> (f64, &'static str) {
-        let amount = 50.0 + 10.0 * ((0..12).map(|_| self.next()).sum::<f64>() - 6.0);
-        (amount, if self.next() < 0.7 { "DE" } else { "FR" })
-    }
+fn row(random: &mut Random) -> (f64, &'static str) {
+    let amount = 50.0 + 10.0 * ((0..12).map(|_| random.next()).sum::<f64>() - 6.0);
+    (amount, if random.next() < 0.7 { "DE" } else { "FR" })
 }
 
 struct World {
@@ -47,7 +38,7 @@ impl World {
     fn new() -> Self {
         let world = Self { dir: tempfile::tempdir().unwrap() };
         let mut random = Random(1);
-        let rows: Vec<(f64, &str)> = (0..20_000).map(|_| random.row()).collect();
+        let rows: Vec<(f64, &str)> = (0..20_000).map(|_| row(&mut random)).collect();
         let amounts: ArrayRef = Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.0)));
         let countries: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.1)));
         let batch =
@@ -81,7 +72,7 @@ impl World {
     fn write_records(&self, hours: i64, per_hour: i64) -> String {
         let mut random = Random(7);
         let line = |i: i64| {
-            let (amount, country) = random.row();
+            let (amount, country) = row(&mut random);
             let ts = START + i * HOUR / per_hour;
             json!({"ts": ts, "amount": amount, "country": country}).to_string() + "\n"
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::dice::Dice;
 use crate::kafka;
 use crate::kafka::mock::Producer;
 
@@ -30,35 +31,9 @@ pub(super) struct Payment {
     pub(super) prediction: f64,
 }
 
-/// SplitMix64: the same story at every run.
-pub(super) struct Dice(u64);
-
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    /// Standard normal, by Box and Muller.
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * self.uniform().ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.uniform()).cos()
-    }
-
-    fn pick<'a>(&mut self, shares: &[(&'a str, f64)]) -> &'a str {
-        let mut left = self.uniform();
+    fn one_of<'a>(&mut self, shares: &[(&'a str, f64)]) -> &'a str {
+        let mut left = self.open();
         for (name, share) in shares {
             left -= share;
             if left < 0.0 {
@@ -74,20 +49,20 @@ impl Dice {
         let amount = (3.2 + shift + 0.8 * self.normal()).exp();
         let amount = (amount * 100.0).round() / 100.0;
         let country =
-            self.pick(&[("DE", 0.5), ("FR", 0.2), ("NL", 0.12), ("PL", 0.1), ("US", 0.08)]);
-        let foreign = country != "DE" && self.uniform() < 0.6;
+            self.one_of(&[("DE", 0.5), ("FR", 0.2), ("NL", 0.12), ("PL", 0.1), ("US", 0.08)]);
+        let foreign = country != "DE" && self.open() < 0.6;
         #[expect(clippy::cast_possible_truncation, reason = "the column is 32 bits wide")]
         let risk = (0.5 + 0.15 * self.normal()) as f32;
         let score =
             0.8 * f64::from(risk) + 0.3 * f64::from(u8::from(foreign)) + 0.1 * self.normal();
         #[expect(clippy::cast_possible_truncation, reason = "whole days under ten years")]
-        let age_days = (3_600.0 * self.uniform().powi(2)) as i64;
+        let age_days = (3_600.0 * self.open().powi(2)) as i64;
         Payment {
             amount,
             age_days,
             risk,
             country,
-            channel: self.pick(&[("web", 0.55), ("app", 0.35), ("pos", 0.1)]),
+            channel: self.one_of(&[("web", 0.55), ("app", 0.35), ("pos", 0.1)]),
             foreign,
             prediction: 1.0 / (1.0 + (-6.0 * (score - 0.6)).exp()),
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::baseline::FeatureBaseline;
+use crate::dice::Dice;
 use crate::histogram::Bins;
 use crate::histogram::CategoricalCells;
 use crate::histogram::Cells;
@@ -15,34 +16,15 @@ const START: i64 = 1_767_225_600_000;
 const RECORDS: usize = 200;
 const NUMERIC: usize = 4;
 
-/// SplitMix64.
-struct Dice(u64);
-
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-
     /// Feature by feature: an ordinary one, one with a long tail, one of mostly zeros, one around zero.
     fn value(&mut self, feature: usize) -> f64 {
         match feature {
-            0 => 50.0 + 10.0 * self.normal(),
-            1 => (1.2 * self.normal()).exp(),
+            0 => 50.0 + 10.0 * self.bell(),
+            1 => (1.2 * self.bell()).exp(),
             2 if self.uniform() < 0.7 => 0.0,
-            2 => 20.0 * (0.5 * self.normal()).exp(),
-            _ => self.normal(),
+            2 => 20.0 * (0.5 * self.bell()).exp(),
+            _ => self.bell(),
         }
     }
 
@@ -107,7 +89,7 @@ fn categorical() -> FeatureBaseline {
 }
 
 fn baseline() -> Vec<FeatureBaseline> {
-    let mut dice = Dice(1);
+    let mut dice = Dice::new(1);
     let mut features: Vec<FeatureBaseline> = ["amount", "price", "spent", "score"]
         .into_iter()
         .enumerate()
@@ -149,7 +131,7 @@ impl Feed {
         Self {
             features: baseline(),
             faults: Faults::default(),
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             panes: 0,
             records: RECORDS,
             design_effect: 1.0,

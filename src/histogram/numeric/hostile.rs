@@ -3,6 +3,7 @@
 use arrow::array::{Array, Float32Array, Float64Array, Int64Array};
 
 use super::*;
+use crate::dice::Dice;
 
 /// Values that every test of a kernel must have seen.
 const ODD: [f64; 14] = [
@@ -22,33 +23,9 @@ const ODD: [f64; 14] = [
     -0.5,
 ];
 
-/// SplitMix64: the same columns in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).unwrap()
-    }
-
+impl Dice {
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 }
 
@@ -84,35 +61,35 @@ const SHAPES: [Shape; 12] = [
 ];
 
 impl Shape {
-    fn draw(self, random: &mut Random) -> f64 {
+    fn draw(self, dice: &mut Dice) -> f64 {
         match self {
-            Self::Normal => random.normal(),
-            Self::Lognormal => random.normal().exp(),
-            Self::WideLognormal => (3.0 * random.normal()).exp(),
-            Self::Cauchy => (std::f64::consts::PI * (random.uniform() - 0.5)).tan(),
-            Self::ZeroInflated if random.uniform() < 0.6 => 0.0,
-            Self::ZeroInflated => random.normal().exp(),
-            Self::Integers => (20.0 * random.normal()).round(),
-            Self::Cents => (5000.0 * random.uniform()).round() / 100.0,
+            Self::Normal => dice.normal(),
+            Self::Lognormal => dice.normal().exp(),
+            Self::WideLognormal => (3.0 * dice.normal()).exp(),
+            Self::Cauchy => (std::f64::consts::PI * (dice.open() - 0.5)).tan(),
+            Self::ZeroInflated if dice.open() < 0.6 => 0.0,
+            Self::ZeroInflated => dice.normal().exp(),
+            Self::Integers => (20.0 * dice.normal()).round(),
+            Self::Cents => (5000.0 * dice.open()).round() / 100.0,
             Self::Constant => 3.25,
-            Self::FarFromZero => 1e12 + random.normal(),
-            Self::Denormal => f64::from_bits(random.next() >> 13) * random.normal().signum(),
-            Self::Huge => f64::MAX * (2.0 * random.uniform() - 1.0),
-            Self::AnyBits => f64::from_bits(random.next()),
+            Self::FarFromZero => 1e12 + dice.normal(),
+            Self::Denormal => f64::from_bits(dice.draw() >> 13) * dice.normal().signum(),
+            Self::Huge => f64::MAX * (2.0 * dice.open() - 1.0),
+            Self::AnyBits => f64::from_bits(dice.draw()),
         }
     }
 }
 
 /// Cells of quantiles of a shape, with atoms of their own where values repeat.
-fn cells(shape: Shape, random: &mut Random) -> NumericCells {
-    let n = random.pick(&[0, 1, 2, 9, 10, 20, 30, 62, 63, 64, 100, 239, 480, 1000, 1500]);
-    let storage = match random.below(12) {
+fn cells(shape: Shape, dice: &mut Dice) -> NumericCells {
+    let n = dice.pick(&[0, 1, 2, 9, 10, 20, 30, 62, 63, 64, 100, 239, 480, 1000, 1500]);
+    let storage = match dice.below(12) {
         0 => Storage::F32,
         1 => Storage::F16,
         2 => Storage::Decimal { scale: 2 },
         _ => Storage::F64,
     };
-    let reference = (0..4 * n + 100).map(|_| storage.round(shape.draw(random)));
+    let reference = (0..4 * n + 100).map(|_| storage.round(shape.draw(dice)));
     let mut reference: Vec<f64> = reference.filter(|x| x.is_finite()).collect();
     reference.sort_by(f64::total_cmp);
     let quantile = |k: usize, of: usize| reference.get(k * reference.len() / of).copied();
@@ -129,8 +106,8 @@ fn cells(shape: Shape, random: &mut Random) -> NumericCells {
     let lowest = reference.first().copied().unwrap_or(0.0);
     let highest = reference.last().copied().unwrap_or(0.0);
     let spread = quantile(3, 4).unwrap_or(1.0) - quantile(1, 4).unwrap_or(0.0);
-    let unit = match random.below(8) {
-        0 => random.pick(&[0.0, 1e-9, 1e9, f64::MAX, 5e-324]),
+    let unit = match dice.below(8) {
+        0 => dice.pick(&[0.0, 1e-9, 1e9, f64::MAX, 5e-324]),
         _ if spread > 0.0 => spread,
         _ => 1.0,
     };
@@ -140,31 +117,31 @@ fn cells(shape: Shape, random: &mut Random) -> NumericCells {
 
 /// Mostly of the shape; some of another one, on edges, beside them, halfway between two steps of
 /// the fixed point, or odd.
-fn values(cells: &NumericCells, shape: Shape, n: usize, random: &mut Random) -> Vec<f64> {
-    let other = random.pick(&SHAPES);
+fn values(cells: &NumericCells, shape: Shape, n: usize, dice: &mut Dice) -> Vec<f64> {
+    let other = dice.pick(&SHAPES);
     // Few enough that whole chunks are without, or many, or none.
-    let strange = random.pick(&[0.0, 0.0, 0.001, 0.02, 0.5]);
-    let odd = random.pick(&[0.0, 0.0, 0.001, 0.1]);
+    let strange = dice.pick(&[0.0, 0.0, 0.001, 0.02, 0.5]);
+    let odd = dice.pick(&[0.0, 0.0, 0.001, 0.1]);
     let step = 1.0 / cells.scale.factor();
     let draw = |_| {
-        if random.uniform() < odd {
-            return random.pick(&ODD);
+        if dice.open() < odd {
+            return dice.pick(&ODD);
         }
-        if random.uniform() >= strange {
-            return shape.draw(random);
+        if dice.open() >= strange {
+            return shape.draw(dice);
         }
         let edge = match cells.edges.len() {
             0 => cells.scale.center,
-            n_edges => cells.edges[random.below(n_edges)],
+            n_edges => cells.edges[dice.below(n_edges)],
         };
-        match random.below(7) {
+        match dice.below(7) {
             0 => edge,
             1 => edge.next_up(),
             2 => edge.next_down(),
-            3 => edge + step * (random.uniform() - 0.5) * 3.0,
-            4 => cells.scale.center + step * (random.below(1 << 20) as f64 + 0.5),
-            5 => random.pick(&[cells.lowest, cells.highest, cells.lowest.next_down()]),
-            _ => other.draw(random),
+            3 => edge + step * (dice.open() - 0.5) * 3.0,
+            4 => cells.scale.center + step * (dice.below(1 << 20) as f64 + 0.5),
+            5 => dice.pick(&[cells.lowest, cells.highest, cells.lowest.next_down()]),
+            _ => other.draw(dice),
         }
     };
     (0..n).map(draw).collect()
@@ -184,17 +161,17 @@ fn check(cells: &NumericCells, array: &dyn Array, expanded: impl Iterator<Item =
 
 /// Counts so many columns of up to `longest` values; returns how many values these were.
 fn check_columns(seed: u64, columns: usize, longest: usize) -> usize {
-    let mut random = Random(seed);
+    let mut dice = Dice::new(seed);
     let mut counted = 0;
     for column in 0..columns {
         let shape = SHAPES[column % SHAPES.len()];
-        let cells = cells(shape, &mut random);
-        let n = random.pick(&[1, 63, 64, 65, 1000, longest / 2, longest]);
-        let values = values(&cells, shape, n, &mut random);
+        let cells = cells(shape, &mut dice);
+        let n = dice.pick(&[1, 63, 64, 65, 1000, longest / 2, longest]);
+        let values = values(&cells, shape, n, &mut dice);
         counted += n;
-        match random.below(6) {
+        match dice.below(6) {
             0 => {
-                let mut valid = |value| (random.uniform() < 0.8).then_some(value);
+                let mut valid = |value| (dice.open() < 0.8).then_some(value);
                 let some: Vec<Option<f64>> = values.iter().map(|&value| valid(value)).collect();
                 let cut = n / 3;
                 let array = Float64Array::from(some.clone()).slice(cut, n - cut);
@@ -239,9 +216,9 @@ fn a_hundred_million_hostile_values_are_counted_one_by_one_by_every_kernel() {
 /// Otherwise the properties above would hold for kernels that nothing reaches.
 #[test]
 fn shapes_reach_the_kernels_that_are_for_them() {
-    let mut random = Random(7);
+    let mut dice = Dice::new(7);
     let mut kernel = |shape: Shape, n: usize, level| {
-        let mut reference: Vec<f64> = (0..20_000).map(|_| shape.draw(&mut random)).collect();
+        let mut reference: Vec<f64> = (0..20_000).map(|_| shape.draw(&mut dice)).collect();
         reference.sort_by(f64::total_cmp);
         let edges: Vec<f64> = (1..=n).map(|k| reference[k * 20_000 / (n + 1)]).collect();
         let scale = Scale { center: reference[10_000], unit: reference[15_000] - reference[5000] };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::baseline::Baseline;
 use crate::compare::Statistic;
+use crate::dice::Dice;
 use crate::histogram::Counts;
 use crate::pipeline::replay::Shuffles;
 use crate::pipeline::replay::judge::Bench;
@@ -45,10 +46,10 @@ pub(super) fn null(
         policy: Rate::default(),
         psi_above_0_2: Rate::default(),
     };
-    let mut random = Random(shuffles.seed);
+    let mut dice = Dice::new(shuffles.seed);
     for _ in 0..shuffles.n {
         let mut order: Vec<usize> = (0..days.len()).collect();
-        random.shuffle(&mut order);
+        dice.shuffle(&mut order);
         let (reference, live) = order.split_at(reference_days);
         let reference: Vec<&[ClosedPane]> = reference.iter().map(|&day| days[day]).collect();
         let baseline = rebased(&watched.baseline, &reference)?;
@@ -157,28 +158,6 @@ fn alarms(
     (triggers, crossed)
 }
 
-/// SplitMix64: the same seed gives the same order on any machine.
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Fisher and Yates.
-    pub(crate) fn shuffle(&mut self, items: &mut [usize]) {
-        for last in (1..items.len()).rev() {
-            let bound = last as u128 + 1;
-            let at = usize::try_from((u128::from(self.next()) * bound) >> 64).unwrap_or(0);
-            items.swap(last, at);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,31 +231,5 @@ mod tests {
         assert_eq!(feature.design_effect, Some(effect(7.0)));
         let calendar = rebased.calendar(feature).unwrap();
         assert_eq!(calendar.to_string(), "day, 24 slots, UTC");
-    }
-
-    #[test]
-    fn a_shuffle_is_a_permutation_and_depends_on_the_seed_only() {
-        let order = |seed| {
-            let mut order: Vec<usize> = (0..50).collect();
-            Random(seed).shuffle(&mut order);
-            order
-        };
-        assert_eq!(order(7), order(7));
-        assert_ne!(order(7), order(8));
-        let mut sorted = order(7);
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..50).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn no_place_is_favoured() {
-        let (mut random, mut first) = (Random(1), [0u32; 5]);
-        for _ in 0..10_000 {
-            let mut order = [0, 1, 2, 3, 4];
-            random.shuffle(&mut order);
-            first[order[0]] += 1;
-        }
-        // Each 2000 times, give or take six deviations.
-        assert!(first.iter().all(|&n| n.abs_diff(2000) < 240), "{first:?}");
     }
 }

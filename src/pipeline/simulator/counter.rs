@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::codec::Reader;
+use crate::dice::Dice;
 use crate::pipeline::panes;
 use crate::pipeline::simulator::RULES;
-use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::stream::{LATENESS, Stream, partition};
 use crate::pipeline::simulator::topics::{Fault, Name, Store};

@@ -1,10 +1,10 @@
 //! The records of the partials as they come, and what the clock says of partitions: `exchange`, and
 //! `evaluate::model`.
 
+use crate::dice::Dice;
 use crate::pipeline::exchange::furthest;
 use crate::pipeline::panes::{self, Logged};
 use crate::pipeline::simulator::RULES;
-use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::judge::{Heard, Judge, Stage};
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::stream::{SHAPE, number, partition};

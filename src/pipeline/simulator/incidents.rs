@@ -1,8 +1,8 @@
 //! Incidents of a replica that evaluates: opened, sent, ended; everything is in the log before it happens.
 
 use crate::decide::record::{DeliveryResult, Record as Told};
+use crate::dice::Dice;
 use crate::pipeline::simulator::counter::{MODEL, unless_killed};
-use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::judge::Judge;
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::referee::Referee;
@@ -33,7 +33,7 @@ impl Judge {
         if self.ledger.open(MODEL).is_some() {
             return Ok(true);
         }
-        let drawn = (store.mutation == Mutation::DrawnIds).then(|| dice.next());
+        let drawn = (store.mutation == Mutation::DrawnIds).then(|| dice.draw());
         let opened = verdicts::opened(&self.ledger, end_ms, drawn);
         if store.mutation == Mutation::SentFirst
             && let Told::Opened { incident, .. } = &opened

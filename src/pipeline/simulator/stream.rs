@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::StringArray;
 
 use crate::decode::Batch;
+use crate::dice::Dice;
 use crate::feature::Column;
 use crate::histogram::{CategoricalCells, Cells};
 use crate::offsets::TopicPartition;
-use crate::pipeline::simulator::dice::Dice;
 use crate::window::Rules;
 
 pub(super) const PANE: i64 = 1000;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::decide::record::Record as Told;
-use crate::pipeline::simulator::dice::Dice;
+use crate::dice::Dice;
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::store::kafka::record::{Body, Record};
 

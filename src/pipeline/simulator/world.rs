@@ -1,8 +1,8 @@
 //! One schedule: replicas that come, go, sleep and wake, as the dice fall; then all that is wrong is mended,
 //! and what must hold is asked.
 
+use crate::dice::Dice;
 use crate::pipeline::simulator::counter::{Counter, MODEL};
-use crate::pipeline::simulator::dice::Dice;
 use crate::pipeline::simulator::judge::Judge;
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::referee::Referee;

@@ -8,7 +8,7 @@ use crate::compare::{FLOOR_ALPHA, Statistic};
 use crate::decide::Policy;
 use crate::decide::effects;
 use crate::decide::evidence::Columns;
-use crate::pipeline::replay::Random;
+use crate::dice::Dice;
 use crate::pipeline::replay::survey::{Survey, add};
 use crate::report::tune::{Shuffled, Window};
 
@@ -128,11 +128,11 @@ fn shuffled(
     let length = usize::try_from(hours).ok()?;
     let n_reference = compare::whole((days.len() as f64 * REFERENCE).ceil());
     let n_reference = usize::try_from(n_reference).ok()?;
-    let mut random = Random(1);
+    let mut dice = Dice::new(1);
     let mut worst = Vec::new();
     for _ in 0..shuffles {
         let mut order: Vec<usize> = (0..days.len()).collect();
-        random.shuffle(&mut order);
+        dice.shuffle(&mut order);
         let (reference, live) = order.split_at(n_reference);
         let reference = sum(reference.iter().flat_map(|&day| &days[day]))?;
         let live: Vec<&Sums> = live.iter().flat_map(|&day| &days[day]).collect();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use driftd::dice;
 use driftd::kafka::mock::{MockBroker, Producer};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
@@ -22,35 +23,22 @@ pub(super) const RATE: i64 = 60;
 pub(super) const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// SplitMix64: the same world at every run.
-pub(super) struct Dice(u64);
+/// The same world at every run.
+pub(super) struct Dice(dice::Dice);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(dice::Dice::new(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Sum of twelve uniforms: nearly normal, and inside of six.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+        self.0.draw()
     }
 
     /// An amount and a country; where the world has changed, amounts are larger.
     fn values(&mut self, drifted: bool) -> (f64, &'static str) {
-        let amount = 50.0 + 10.0 * self.normal() + if drifted { 12.0 } else { 0.0 };
-        let country = ["DE", "FR", "NL"][usize::try_from(self.next() % 3).unwrap()];
+        let amount = 50.0 + 10.0 * self.0.bell() + if drifted { 12.0 } else { 0.0 };
+        let country = ["DE", "FR", "NL"][self.0.below(3)];
         ((amount * 100.0).round() / 100.0, country)
     }
 

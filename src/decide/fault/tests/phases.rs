@@ -14,8 +14,8 @@ fn what_a_look_is_too_small_for_the_looks_together_show() {
     feed.features[0].reference.null = 5_000;
     let nulls = |one_in: usize, dice: u64| {
         move |at: usize, record: usize, value: Value| {
-            let mut dice = Dice(dice.wrapping_mul(1000) + record as u64);
-            let is_null = dice.next().is_multiple_of(one_in as u64);
+            let mut dice = Dice::new(dice.wrapping_mul(1000) + record as u64);
+            let is_null = dice.draw().is_multiple_of(one_in as u64);
             if at == 0 && is_null { Value::Null } else { value }
         }
     };
@@ -233,8 +233,8 @@ proptest! {
         feed.features[0].reference.type_error = 20_000 * wrong / (100 - null - wrong);
         for pane in 0..200u64 {
             feed.pane(&|_, record, value| {
-                let mut dice = Dice(seed ^ (pane << 20) ^ record as u64);
-                match dice.next() % 100 {
+                let mut dice = Dice::new(seed ^ (pane << 20) ^ record as u64);
+                match dice.draw() % 100 {
                     u if u < null => Value::Null,
                     u if u < null + wrong => Value::Wrong,
                     _ => value,
