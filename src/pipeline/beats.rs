@@ -14,7 +14,6 @@ use crate::store;
 use crate::store::PaneRecord;
 use crate::store::kafka::record::Head;
 use crate::store::kafka::record::Heads;
-use crate::window::Partial;
 use crate::window::PartitionState;
 use crate::window::Progress;
 
@@ -102,12 +101,7 @@ impl Beats {
             told.quiet = true;
             beat.changed = true;
             beat.open.extend(state.open().map(|pane| {
-                let partial = Partial {
-                    partition: progress.partition.clone(),
-                    rules: state.rules,
-                    applied_through: state.applied_through(),
-                    pane: pane.clone(),
-                };
+                let partial = state.partial(&progress.partition, pane.clone());
                 (progress.partition.clone(), panes::partial(&partial))
             }));
         }

@@ -82,15 +82,9 @@ impl Publisher {
         let mut closed: BTreeMap<usize, Vec<Partial>> = BTreeMap::new();
         for (partition, states) in partitions.iter_mut() {
             for (&model, state) in states.iter_mut().filter(|(_, state)| state.has_closed()) {
-                let (rules, applied_through) = (state.rules, state.applied_through());
-                let partial = |pane: Pane| Partial {
-                    partition: partition.clone(),
-                    rules,
-                    applied_through,
-                    pane,
-                };
-                let panes = state.take_closed().into_iter().map(partial);
-                closed.entry(model).or_default().extend(panes);
+                let panes = state.take_closed().into_iter();
+                let partials = panes.map(|pane| state.partial(partition, pane));
+                closed.entry(model).or_default().extend(partials);
             }
         }
         // An empty one only takes back what others were told of a pane, and files hold nothing of that.
@@ -143,12 +137,8 @@ impl Publisher {
                 if !told.open && now.duration_since(told.since) >= QUIET {
                     told.open = true;
                     waiting.quiet.push(partition.clone());
-                    waiting.open.extend(state.open().map(|pane| Partial {
-                        partition: partition.clone(),
-                        rules: state.rules,
-                        applied_through: state.applied_through(),
-                        pane: pane.clone(),
-                    }));
+                    let open = state.open().map(|pane| state.partial(partition, pane.clone()));
+                    waiting.open.extend(open);
                 }
             }
             Some(_) | None => {

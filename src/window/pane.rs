@@ -112,7 +112,8 @@ pub struct Partial {
     pub partition: TopicPartition,
     /// Counting rules that it was counted by; counts of other rules never mix.
     pub rules: u64,
-    /// Every record of the partition below this offset has been applied.
+    /// Every record of the partition below this has been applied: an offset, on a scale that goes on where
+    /// the log breaks off (`PartitionState::applied_through`).
     pub applied_through: i64,
     pub pane: Pane,
 }

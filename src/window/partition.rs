@@ -12,7 +12,9 @@ use crate::histogram::Cells;
 use crate::histogram::count;
 use crate::offsets::Lineage;
 use crate::offsets::TopicId;
+use crate::offsets::TopicPartition;
 use crate::window::Pane;
+use crate::window::Partial;
 use crate::window::Watermark;
 use crate::window::pane_start;
 use crate::window::partition::repeats::Repeats;
@@ -306,6 +308,16 @@ impl PartitionState {
     pub fn applied_through(&self) -> i64 {
         let breaks = i64::from(self.lineage.breaks).min(i64::MAX >> BREAK_BITS);
         (breaks << BREAK_BITS).saturating_add(self.next_offset)
+    }
+
+    /// What `pane`, of this state, is to everybody else.
+    pub fn partial(&self, partition: &TopicPartition, pane: Pane) -> Partial {
+        Partial {
+            partition: partition.clone(),
+            rules: self.rules,
+            applied_through: self.applied_through(),
+            pane,
+        }
     }
 
     /// Panes that closed since the last call; they must be durable before the next snapshot.

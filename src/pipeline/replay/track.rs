@@ -92,12 +92,7 @@ impl Track {
 
     fn pass_on(&mut self, part: usize, panes: Vec<Pane>, frontier_ms: Option<i64>) {
         let part = &self.parts[part];
-        let partial = |pane: Pane| Partial {
-            partition: part.partition.clone(),
-            rules: part.state.rules,
-            applied_through: part.state.next_offset,
-            pane,
-        };
+        let partial = |pane| part.state.partial(&part.partition, pane);
         let partials: Vec<Partial> = panes.into_iter().map(partial).collect();
         let progress = part.progress(frontier_ms);
         for judge in &mut self.judges {

@@ -13,7 +13,7 @@ use crate::pipeline::simulator::topics::{Fault, Name, Store};
 use crate::pipeline::snapshot;
 use crate::store::kafka::fold::States;
 use crate::store::kafka::record::{Body, Head, Heads, Pane as PaneOf, Record, State};
-use crate::window::{Pane, Partial, PartitionState, Progress, Rules};
+use crate::window::{Pane, PartitionState, Progress, Rules};
 
 pub(super) const MODEL: &str = "m";
 
@@ -174,13 +174,8 @@ impl Counter {
             told.records -= sent.records;
             told.features[0].subtract(&sent.features[0]);
         }
-        let rules = held.state.rules;
-        let partial = Partial {
-            partition: partition(n),
-            rules,
-            applied_through: held.state.next_offset,
-            pane: told,
-        };
+        let partial = held.state.partial(&partition(n), told);
+        let (rules, through) = (partial.rules, partial.applied_through);
         let (model, of) = (MODEL.to_owned(), partition(n).to_string());
         let body = Body::Pane(PaneOf { model, rules, of, record: panes::partial(&partial) });
         let record = self.record(body, store);
@@ -193,7 +188,6 @@ impl Counter {
             let others: Vec<String> = others.map(|(key, _)| key.to_owned()).collect();
             self.partitions.get_mut(&n).unwrap().doomed.extend(others);
         }
-        let through = self.partitions[&n].state.next_offset;
         let written = self.written.entry(n).or_insert(through);
         *written = through.max(*written);
         store.write(Name::Partials, &record, dice).map(|_| ())
@@ -256,7 +250,7 @@ impl Counter {
             if held.state.has_closed() && !too_early {
                 continue;
             }
-            let behind = self.written.get(&n).is_some_and(|&w| held.state.next_offset < w)
+            let behind = self.written.get(&n).is_some_and(|&w| held.state.applied_through() < w)
                 && store.mutation != Mutation::OpenGoesBack;
             if held.still && !held.quiet && !behind {
                 held.quiet = true;
