@@ -7,3 +7,4 @@ pub mod replay;
 pub mod svg;
 pub mod table;
 pub mod tune;
+pub mod words;

@@ -9,6 +9,7 @@ use crate::config::Model;
 use crate::config::fault::did_you_mean;
 use crate::decide::{DEFAULT_PSI_TOLERANCE, Level, Policy, Rule, effects, sequential};
 use crate::feature::{Kind, Role};
+use crate::report::words::grouped;
 
 mod checks;
 mod lines;
@@ -349,19 +350,6 @@ fn down(most: f64) -> String {
 fn span(hours: f64) -> String {
     let hours = whole(hours.max(0.0).ceil()).max(1);
     if hours <= 48 { format!("{hours}h") } else { format!("{}d", hours.div_ceil(24)) }
-}
-
-/// `1,150`.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]

@@ -22,6 +22,7 @@ use crate::pipeline::replay::survey;
 use crate::pipeline::replay::survey::{Survey, SurveyPane};
 use crate::report::tune;
 use crate::report::tune::{Effect, EffectFrom, Proposal, Row, Seen, Tuned};
+use crate::report::words::grouped;
 use crate::setting::Budget;
 use crate::setting::Span;
 use crate::source::file::{FileSource, TimeAsked};
@@ -62,7 +63,7 @@ pub fn tune(request: Request, progress: &dyn Fn(u64)) -> anyhow::Result<Tuned> {
         progress,
     )?;
     if survey.records == 0 {
-        let rejected = fit::grouped(survey.rejected);
+        let rejected = grouped(survey.rejected);
         let why = anyhow!(
             "{location}: no record could be used ({rejected} were rejected); `driftd replay` with the same \
              options says why"

@@ -14,6 +14,7 @@ use crate::decide::Level;
 use crate::decide::Suppression;
 use crate::decide::fault::Fault;
 use crate::histogram::Cells;
+use crate::report::words::short;
 
 pub mod page;
 mod pictures;
@@ -295,24 +296,6 @@ pub fn bin_labels(feature: &FeatureBaseline) -> Vec<String> {
             starts.map(|start| name(start).unwrap_or_else(|| "rest".to_owned())).collect()
         }
     }
-}
-
-/// At most four digits that matter.
-pub(super) fn short(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e6 || (size > 0.0 && size < 1e-3) {
-        return format!("{value:.1e}");
-    }
-    let digits = match size {
-        s if s >= 1000.0 => 0,
-        s if s >= 100.0 => 1,
-        s if s >= 1.0 => 2,
-        _ => 4,
-    };
-    let text = format!("{value:.digits$}");
-    let text =
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 impl Replay {

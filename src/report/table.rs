@@ -13,6 +13,8 @@ use crate::feature::Kind;
 use crate::report::compare::Comparison;
 use crate::report::compare::is_violated;
 use crate::report::compare::reaches;
+use crate::report::words::cut;
+use crate::report::words::printable_text;
 
 /// Longer names are cut: a table that wraps can't be read.
 const NAME_MAX: usize = 40;
@@ -184,16 +186,7 @@ fn number(value: f64) -> String {
 
 /// A column's name, which a file may have filled with anything, on one line and not too long.
 pub(super) fn printable(name: &str) -> String {
-    let clean = printable_text(name);
-    if clean.chars().count() <= NAME_MAX {
-        return clean;
-    }
-    clean.chars().take(NAME_MAX - 1).chain(['…']).collect()
-}
-
-/// Without control characters, which could drive a terminal.
-pub(super) fn printable_text(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    cut(name, NAME_MAX)
 }
 
 /// Columns as wide as their widest cell, two spaces apart; numbers to the right, words to the left.

@@ -7,6 +7,7 @@ use crate::baseline::{Baseline, FeatureBaseline};
 use crate::decide::time::rfc3339;
 use crate::feature::Kind;
 use crate::histogram::{Cells, NumericCells, Storage};
+use crate::report::words::printable_text;
 
 const HEADINGS: [&str; 13] = [
     "feature", "role", "kind", "type", "values", "missing", "distinct", "cells", "bins", "effect",
@@ -158,15 +159,10 @@ fn as_stored(cells: &NumericCells, value: f64) -> String {
 /// Names and categories come from a file: no control characters, no endless lines on a terminal.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 40;
-    let mut short: String = text
-        .chars()
-        .take(CHARS_MAX)
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
-    if text.chars().nth(CHARS_MAX).is_some() {
-        short.push('…');
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => printable_text(&text[..end]) + "…",
+        None => printable_text(text),
     }
-    short
 }
 
 /// What the bins of one feature hold.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::top::Looked;
+use crate::report::words::{cut, printable_text};
 
 /// Points of a sparkline.
 const POINTS: usize = 32;
@@ -98,10 +99,10 @@ pub(super) fn worst(model: &Value) -> impl Iterator<Item = &Value> {
 fn model(lines: &mut Vec<Line>, looked: &Looked, features: usize) {
     let of = &looked.model;
     let text = |key: &str| of[key].as_str().unwrap_or("-");
-    let (name, drift) = (clean(text("model")), text("drift"));
+    let (name, drift) = (printable_text(text("model")), text("drift"));
     // Whoever answers knows nothing else of it.
     if let Some(by) = of["evaluated_by"].as_str() {
-        let by = if by.is_empty() { "another replica".to_owned() } else { clean(by) };
+        let by = if by.is_empty() { "another replica".to_owned() } else { printable_text(by) };
         let text = format!("{name}  evaluated by {by}");
         return lines.push(Line { text, tone: None, quiet: true });
     }
@@ -119,7 +120,7 @@ fn model(lines: &mut Vec<Line>, looked: &Looked, features: usize) {
         head += &format!(" to {end}");
     }
     lines.push(Line { text: head, tone: coloured, quiet: false });
-    lines.push(Line { text: clean(text("explanation")), tone: None, quiet: true });
+    lines.push(Line { text: printable_text(text("explanation")), tone: None, quiet: true });
     let rows: Vec<&Value> = worst(of).collect();
     let names = rows.iter().take(features).map(|row| short(row).chars().count());
     let wide = names.max().unwrap_or(0).max(7);
@@ -167,16 +168,7 @@ fn feature(looked: &Looked, row: &Value, wide: usize) -> Line {
 }
 
 fn short(row: &Value) -> String {
-    let name = clean(row["feature"].as_str().unwrap_or("-"));
-    if name.chars().count() <= NAME_MAX {
-        return name;
-    }
-    name.chars().take(NAME_MAX - 1).chain(['…']).collect()
-}
-
-/// What would move the cursor is not printed.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    cut(row["feature"].as_str().unwrap_or("-"), NAME_MAX)
 }
 
 fn evidence(row: &Value) -> Option<f64> {

@@ -2,10 +2,9 @@
 
 use crate::baseline::FeatureBaseline;
 use crate::compare::{self, FLOOR_ALPHA, Statistic};
-use crate::config::fit::{
-    Fit, HOUR_MS, RateFrom, grouped, has_statistic, key_of, shown, span, up, whole,
-};
+use crate::config::fit::{Fit, HOUR_MS, RateFrom, has_statistic, key_of, shown, span, up, whole};
 use crate::decide::{Level, default_thresholds, effects};
+use crate::report::words::grouped;
 
 /// What one feature's window is worth to a line.
 enum Worth<'a> {

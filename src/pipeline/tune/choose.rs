@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::baseline::Baseline;
 use crate::compare;
 use crate::config::Model;
-use crate::config::fit::grouped;
 use crate::pipeline::replay::survey::Survey;
 use crate::pipeline::tune::windows::CUSTOMARY;
 use crate::report::tune::{Effect, EffectFrom, Proposal, Window};
+use crate::report::words::grouped;
 use crate::setting::Span;
 use crate::setting::season::Calendar;
 

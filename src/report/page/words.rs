@@ -13,7 +13,9 @@ use crate::decide::time::{millis, rfc3339};
 use crate::decide::{
     CloseReason, DriftState, FeatureVerdict, Incident, IncidentState, Quality, Suppression, Verdict,
 };
-use crate::report::replay::short;
+use crate::report::words::short;
+
+pub(super) use crate::report::words::count;
 
 /// One segment of a path, percent-encoded.
 pub fn encode(text: &str) -> String {
@@ -32,19 +34,6 @@ pub fn encode(text: &str) -> String {
 /// At most four digits that matter.
 pub(super) fn number(value: f64) -> String {
     if value.is_finite() { short(value) } else { "\u{2013}".to_owned() }
-}
-
-/// A count with thin spaces between thousands.
-pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A share as percent: two digits that matter, none of them below a thousandth of one.

@@ -9,9 +9,9 @@ use crate::report::replay::Null;
 use crate::report::replay::Replay;
 use crate::report::replay::Run;
 use crate::report::replay::pictures;
-use crate::report::replay::short;
 use crate::report::replay::text;
 use crate::report::svg::escaped;
+use crate::report::words::{count, short};
 
 /// Features with pictures.
 const PICTURED: usize = 6;
@@ -126,31 +126,19 @@ fn tiles(out: &mut String, run: &Run) {
         _ => "no pane has closed".to_owned(),
     };
     let tiles = [
-        ("records", thousands(run.records)),
-        ("rejected", thousands(run.rejected)),
-        ("late", thousands(run.late)),
-        ("panes", thousands(run.panes)),
-        ("notices", thousands(run.totals.notices)),
-        ("warnings", thousands(run.totals.warnings)),
-        ("triggers", thousands(run.totals.triggers)),
+        ("records", count(run.records)),
+        ("rejected", count(run.rejected)),
+        ("late", count(run.late)),
+        ("panes", count(run.panes)),
+        ("notices", count(run.totals.notices)),
+        ("warnings", count(run.totals.warnings)),
+        ("triggers", count(run.totals.triggers)),
     ];
     out.push_str("<div class=\"tiles\">");
     for (name, value) in tiles {
         write!(out, "<div><b>{value}</b><span>{name}</span></div>").ok();
     }
     writeln!(out, "</div>\n<p class=\"quiet\">{}</p>", escaped(&span)).ok();
-}
-
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn legend() -> String {

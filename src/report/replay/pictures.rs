@@ -8,12 +8,12 @@ use crate::report::replay::Run;
 use crate::report::replay::Worst;
 use crate::report::replay::series::Line;
 use crate::report::replay::series::Series;
-use crate::report::replay::short;
 use crate::report::svg::Anchor;
 use crate::report::svg::Drawing;
 use crate::report::svg::Scale;
 use crate::report::svg::round_marks;
 use crate::report::svg::time_marks;
+use crate::report::words::short;
 
 /// The drawings' own units: as many as the page has pixels for them, so that all text has one size.
 const WHOLE: f64 = 1120.0;

@@ -10,10 +10,10 @@ use crate::report::replay::Null;
 use crate::report::replay::Replay;
 use crate::report::replay::Run;
 use crate::report::replay::Settings;
-use crate::report::replay::short;
 use crate::report::table::align;
 use crate::report::table::printable;
-use crate::report::table::printable_text;
+use crate::report::words::printable_text;
+use crate::report::words::short;
 use crate::setting::Span;
 
 /// Features that the table shows.

@@ -1,10 +1,11 @@
 //! The findings of `driftd tune` for people at a terminal.
 
 use crate::report::table::printable;
-use crate::report::table::printable_text;
 use crate::report::tune::EffectFrom;
 use crate::report::tune::Seen;
 use crate::report::tune::Tuned;
+use crate::report::words::apart;
+use crate::report::words::printable_text;
 
 /// Features that the table of design effects names.
 const SHOWN: usize = 12;
@@ -197,13 +198,5 @@ fn number(value: f64) -> String {
 
 /// Rounded to a whole number, with its thousands apart.
 fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.max(0.0));
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    apart(&format!("{:.0}", value.max(0.0)), ',')
 }
