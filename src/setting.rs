@@ -16,6 +16,16 @@ use thiserror::Error;
 
 pub mod season;
 
+/// Units of time, in milliseconds.
+pub const MINUTE_MS: i64 = 60_000;
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Whole milliseconds of a span; the most that can be written where it is longer.
+pub fn whole_ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A secret; every way of showing it shows `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -55,7 +65,7 @@ impl Span {
 
     /// Whole milliseconds.
     pub fn as_ms(self) -> i64 {
-        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+        whole_ms(self.0)
     }
 }
 

@@ -7,10 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Reader, Truncated, Writer};
+use crate::setting::DAY_MS;
 
 /// Scales are powers of two up to this many panes a block.
 const WIDEST: usize = 2048;
-const DAY_MS: i64 = 86_400_000;
 /// Fewer panes than this tell nothing.
 const PANES_MIN: usize = 12;
 /// A scale needs at least so many blocks to be measured at all ...

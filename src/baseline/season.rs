@@ -7,11 +7,12 @@ use crate::baseline::{
     Baseline, Convention, FeatureBaseline, LayoutError, NO_TIME_COLUMN, Overrides, TrainedBy,
 };
 use crate::histogram::Counts;
+use crate::setting::DAY_MS;
 use crate::setting::season::{Calendar, Cycle, Period};
 
 mod rule;
 
-use rule::{DAY_MS, least};
+use rule::least;
 pub use rule::{Hours, SeasonError, SeasonRule};
 
 /// A slot's law is shrunk towards the overall one by as many records of that.

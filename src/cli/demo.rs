@@ -40,6 +40,7 @@ use crate::fetch::WorkerCommand;
 use crate::kafka::mock::MockBroker;
 use crate::pipeline;
 use crate::pipeline::Addresses;
+use crate::setting::MINUTE_MS;
 
 mod receiver;
 mod screen;
@@ -83,7 +84,7 @@ async fn tell(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let brokers = broker.bootstrap_servers();
     let (receiver, webhooks) = receiver::listen().await?;
     let reference = folder.join("reference.parquet");
-    let start_ms = now_ms() / traffic::MINUTE_MS * traffic::MINUTE_MS - 8 * 60 * traffic::MINUTE_MS;
+    let start_ms = now_ms() / MINUTE_MS * MINUTE_MS - 8 * 60 * MINUTE_MS;
     trainer::train(&reference, false, start_ms)?;
     let text = configuration(&brokers, &reference, &format!("http://{receiver}/retrain"), folder);
     fs::write(folder.join("driftd.yaml"), &text)?;

@@ -14,6 +14,7 @@ use crate::deliver::plan;
 use crate::deliver::provider::Of;
 use crate::deliver::retry::Schedule;
 use crate::deliver::webhook::Webhook;
+use crate::setting::whole_ms;
 
 /// What a receiver says of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Runs {
         let mut runs = self.lock();
         // It may have been closed while we waited.
         let followed = runs.iter_mut().find(|followed| followed.delivery.id == id)?;
-        followed.due_ms = now_ms + ms(wait(schedule, followed.asked));
+        followed.due_ms = now_ms + whole_ms(wait(schedule, followed.asked));
         followed.asked = followed.asked.saturating_add(1);
         let waited_ms = now_ms - followed.since_ms;
         let news = match asked {
@@ -109,7 +110,8 @@ impl Runs {
             Ok(None) => None,
             Ok(Some(said)) => {
                 followed.run.clone_from(&said.run);
-                let patient = said.state == RunState::Missing && waited_ms < ms(schedule.missing);
+                let patient =
+                    said.state == RunState::Missing && waited_ms < whole_ms(schedule.missing);
                 let is_new = followed.told != Some(said.state) && !patient;
                 if is_new {
                     followed.told = Some(said.state);
@@ -118,7 +120,7 @@ impl Runs {
             }
         };
         let ended = followed.told.is_some_and(RunState::is_final);
-        if ended || waited_ms > ms(schedule.max_age) {
+        if ended || waited_ms > whole_ms(schedule.max_age) {
             runs.retain(|followed| followed.delivery.id != id);
         }
         news.map(|said| News { id, said })
@@ -131,17 +133,13 @@ impl Runs {
 
 /// When a run that was started just now is asked after.
 pub(crate) fn first_ms(schedule: &Schedule, now_ms: i64) -> i64 {
-    now_ms.saturating_add(ms(schedule.ask.0))
+    now_ms.saturating_add(whole_ms(schedule.ask.0))
 }
 
 /// Soon at first, when it may not be there yet, then less and less often.
 fn wait(schedule: &Schedule, asked: u32) -> Duration {
     let (first, most) = schedule.ask;
     first.saturating_mul(1 << asked.min(16)).min(most)
-}
-
-fn ms(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Webhook {

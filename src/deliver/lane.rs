@@ -21,6 +21,7 @@ use crate::deliver::queue::Step;
 use crate::deliver::queue::Turn;
 use crate::deliver::target::{Taken, Target};
 use crate::deliver::webhook::Attempt;
+use crate::setting::whole_ms;
 
 /// The wall clock may be set while we wait for it, so it is looked at this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -99,7 +100,7 @@ impl Runner {
     /// that is set back by a year, nothing waits a year.
     fn steady_ms(&self) -> i64 {
         let (began_ms, began) = self.began;
-        began_ms.saturating_add(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX))
+        began_ms.saturating_add(whole_ms(began.elapsed()))
     }
 
     /// Until stopped; an attempt that has begun is finished first.

@@ -15,6 +15,7 @@ use crate::deliver::retry::Failure;
 use crate::deliver::retry::Next;
 use crate::deliver::retry::Schedule;
 use crate::deliver::rules::Judgement;
+use crate::setting::whole_ms;
 
 /// Deliveries that one target may have waiting.
 pub(crate) const CAPACITY: usize = 1000;
@@ -144,7 +145,7 @@ impl Queue {
             return Step::Idle;
         };
         let at = match self.is_open() {
-            true => item.due_ms.max(self.last_failure_ms + ms(self.schedule.probe_interval)),
+            true => item.due_ms.max(self.last_failure_ms + whole_ms(self.schedule.probe_interval)),
             false => item.due_ms,
         };
         if at > now_ms {
@@ -247,10 +248,6 @@ impl Queue {
         self.models.retain(|_, items| !items.is_empty());
         self.len = self.models.values().map(VecDeque::len).sum();
     }
-}
-
-fn ms(span: std::time::Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::fmt::rfc2822;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::setting::whole_ms;
+
 /// How often and how long a delivery is tried. Every field is open, so that tests and the demo can
 /// run the same code in less time.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,10 +124,6 @@ pub(crate) fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     let wait = date.as_millisecond().saturating_sub(now_ms).max(0);
     Some(Duration::from_millis(wait.cast_unsigned()))
-}
-
-fn whole_ms(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

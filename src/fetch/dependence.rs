@@ -10,6 +10,7 @@ use crate::fetch::parquet::Table;
 use crate::fetch::season::{Fragments, Tried};
 use crate::fetch::times::Times;
 use crate::histogram::{Counts, count};
+use crate::setting::DAY_MS;
 use crate::setting::season::Calendar;
 
 /// The shortest pane that is measured in.
@@ -21,7 +22,6 @@ const PANES_FEW: usize = 1024;
 const PANES_MOST: usize = 131_072;
 /// The place in time of a row without one.
 const NO_TIME: u32 = u32::MAX;
-const DAY_MS: i64 = 86_400_000;
 
 /// Which pane of event time each row is in, and which slots.
 pub(super) struct PaneClock {
@@ -219,9 +219,9 @@ mod tests {
 
     use super::*;
     use crate::baseline::Overrides;
+    use crate::setting::HOUR_MS;
     use crate::setting::season::{Cycle, Period, Season};
 
-    const HOUR_MS: i64 = 3_600_000;
     /// 2026-01-01T00:00:00Z
     const START: i64 = 1_767_225_600_000;
 

@@ -13,8 +13,8 @@ use crate::kafka::Error;
 use crate::kafka::consumer;
 use crate::kafka::is_topic;
 use crate::kafka::sample::partitions;
+use crate::setting::HOUR_MS;
 
-const HOUR_MS: i64 = 3_600_000;
 /// Stretches that are looked back over, the longest first: a day has its own rhythm, a week its own.
 const BACK_MS: [i64; 5] = [168 * HOUR_MS, 24 * HOUR_MS, 6 * HOUR_MS, HOUR_MS, HOUR_MS / 6];
 /// Longest time for the client to be put away; nothing depends on it.

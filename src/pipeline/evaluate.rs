@@ -26,6 +26,7 @@ use crate::pipeline::counted::Counted;
 use crate::pipeline::evaluate::log::IncidentLog;
 use crate::pipeline::evaluate::model::ModelEvaluator;
 use crate::pipeline::spec::Spec;
+use crate::setting::whole_ms;
 use crate::store::Store;
 
 mod checks;
@@ -204,7 +205,7 @@ impl Evaluate {
                 }
             };
             let now = (Instant::now(), now_ms());
-            self.clock_moved_ms = now.1 - began.1 - as_ms(now.0 - began.0);
+            self.clock_moved_ms = now.1 - began.1 - whole_ms(now.0 - began.0);
             let is_last = matches!(event, Event::IngestEnded);
             self.apply(event, now);
             if is_last {
@@ -317,10 +318,6 @@ impl Evaluate {
         self.release_held(model, now_ms);
         self.tell_warnings(model, now_ms);
     }
-}
-
-fn as_ms(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

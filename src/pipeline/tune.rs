@@ -24,14 +24,13 @@ use crate::report::tune;
 use crate::report::tune::{Effect, EffectFrom, Proposal, Row, Seen, Tuned};
 use crate::report::words::grouped;
 use crate::setting::Budget;
+use crate::setting::HOUR_MS;
 use crate::setting::Span;
 use crate::source::file::{FileSource, TimeAsked};
 
 mod choose;
 mod windows;
 
-const HOUR_MS: f64 = 3_600_000.0;
-const HOUR: i64 = 3_600_000;
 /// Panes that a design effect is measured in, at the most.
 const PANES_MOST: i64 = 50_000;
 
@@ -71,12 +70,12 @@ pub fn tune(request: Request, progress: &dyn Fn(u64)) -> anyhow::Result<Tuned> {
         return Err(BadInput(why).into());
     }
     let (start, end) =
-        survey.span_ms().filter(|(start, end)| end - start >= HOUR).ok_or_else(|| {
+        survey.span_ms().filter(|(start, end)| end - start >= HOUR_MS).ok_or_else(|| {
             BadInput(anyhow!(
                 "{location}: less than an hour of records tells no rate; give some days"
             ))
         })?;
-    let per_hour = survey.records as f64 / ((end - start) as f64 / HOUR_MS);
+    let per_hour = survey.records as f64 / ((end - start) as f64 / HOUR_MS as f64);
     let (calibrated, design_effects) = calibrated(&baseline, &model.policy(), &survey);
     let (windows, shuffled) = windows::windows(&calibrated, &model.policy(), &survey, per_hour);
     let (mut proposed, mut proposal) = choose::proposal(&model, &windows, per_hour);
@@ -87,11 +86,11 @@ pub fn tune(request: Request, progress: &dyn Fn(u64)) -> anyhow::Result<Tuned> {
     proposed.drift_config.design_effect =
         model.drift_config.design_effect.or(proposal.design_effect);
     let policy = proposed.policy();
-    let mut notes = choose::notes(&survey, &design_effects, (end - start) as f64 / HOUR_MS);
+    let mut notes = choose::notes(&survey, &design_effects, (end - start) as f64 / HOUR_MS as f64);
     notes.extend(choose::seasonal(&baseline));
     notes.extend(choose::dull(&proposal));
     notes.extend(misfits(&proposed, &baseline, per_hour));
-    let per_pane = per_hour * policy.pane_ms as f64 / HOUR_MS;
+    let per_pane = per_hour * policy.pane_ms as f64 / HOUR_MS as f64;
     let watched = calibrated.features.iter().filter(|f| f.unusable.is_none()).count();
     proposal.panes_per_false_retrain = policy.log_panes_allowed.exp();
     proposal.evidence_needed = policy.log_panes_allowed + (watched.max(1) as f64).ln();

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
+use crate::setting::{DAY_MS, HOUR_MS};
+
 /// Distances between marks of a time axis.
 const STEPS_MS: [i64; 16] = [
     60_000,

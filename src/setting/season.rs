@@ -12,7 +12,8 @@ use schemars::json_schema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-const HOUR_MS: i64 = 3_600_000;
+use crate::setting::HOUR_MS;
+
 const HOURS_A_DAY: usize = 24;
 const DAYS_A_WEEK: usize = 7;
 /// 1970-01-01 was a Thursday; weeks begin on Monday.

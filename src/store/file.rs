@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::codec::{Reader, Truncated, Writer, write_frame};
 use crate::offsets::TopicPartition;
+use crate::setting::HOUR_MS;
 use crate::store::file::disk::Disk;
 use crate::store::file::log::{Entry, Logs};
 use crate::store::file::slots::{GENERATIONS, SINGLE, Slots};
@@ -30,7 +31,6 @@ const KIND_INCIDENT: u8 = 5;
 const KIND_TEST: u8 = 12;
 /// Version of a pane record's layout, `model | start varint | body`.
 const PANE_FORMAT: u8 = 1;
-const HOUR_MS: i64 = 3_600_000;
 const SEGMENT: &str = "seg";
 const LOOK: Duration = Duration::from_millis(50);
 /// How often a lock is looked at before it is believed: for a second.

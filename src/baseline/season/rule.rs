@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::baseline::Overrides;
+use crate::setting::DAY_MS;
 use crate::setting::season::{Calendar, Cycle, Period, Season, UnknownZone};
 
-pub(super) const DAY_MS: i64 = 86_400_000;
 /// What is taken for the live pane where the configuration tells none.
 pub(super) const PANE_MS: i64 = 300_000;
 /// Slots pay only where the design effect with them is below so much of that without.

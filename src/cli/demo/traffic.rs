@@ -11,12 +11,12 @@ use serde_json::json;
 use crate::dice::Dice;
 use crate::kafka;
 use crate::kafka::mock::Producer;
+use crate::setting::MINUTE_MS;
 
 pub(super) const TOPIC: &str = "fraud.inferences";
 pub(super) const PARTITIONS: i32 = 3;
 /// Records in a minute of event time.
 pub(super) const PER_MINUTE: i64 = 120;
-pub(super) const MINUTE_MS: i64 = 60_000;
 /// Minutes of event time in a second of wall clock, while the story lasts.
 const SPEED: i64 = 6;
 

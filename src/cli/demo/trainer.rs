@@ -15,9 +15,9 @@ use arrow::array::StringArray;
 use arrow::array::TimestampMillisecondArray;
 use parquet::arrow::ArrowWriter;
 
-use crate::cli::demo::traffic::MINUTE_MS;
 use crate::cli::demo::traffic::Payment;
 use crate::dice::Dice;
+use crate::setting::MINUTE_MS;
 
 pub(super) const ROWS: usize = 20_000;
 

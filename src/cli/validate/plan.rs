@@ -11,10 +11,10 @@ use crate::decide::effects;
 use crate::decide::history::History;
 use crate::decide::{Level, Policy, Rule};
 use crate::feature::{Kind, Role};
+use crate::setting::DAY_MS;
 use crate::window::ClosedPane;
 use crate::window::partition::REPEATS_BYTES;
 
-const DAY_MS: i64 = 24 * 3_600_000;
 /// Counts beside the cells: nine small ones and four sums.
 const COUNTS_BYTES: u64 = 9 * 8 + 4 * 16;
 /// Series of a model that do not depend on its features.

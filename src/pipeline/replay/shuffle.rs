@@ -13,11 +13,11 @@ use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::report::replay::Null;
 use crate::report::replay::Rate;
+use crate::setting::DAY_MS;
 use crate::setting::season::Calendar;
 use crate::setting::season::Cycle;
 use crate::window::ClosedPane;
 
-const DAY_MS: i64 = 86_400_000;
 /// The line that is compared with.
 const CUSTOMARY_PSI: f64 = 0.2;
 /// Fewer days than this have no order to speak of.
@@ -164,10 +164,9 @@ mod tests {
     use crate::baseline::design_effect::{DesignEffect, Effects};
     use crate::baseline::{FeatureBaseline, FeatureSeason, SeasonRule};
     use crate::histogram::{Bins, Cells, NumericCells, Scale, Storage};
+    use crate::setting::HOUR_MS;
     use crate::setting::season::Period;
     use crate::window::Pane;
-
-    const HOUR_MS: i64 = 3_600_000;
 
     fn hour(n: i64, records: u64) -> ClosedPane {
         let mut pane = Pane::empty(n * HOUR_MS, &[1]);

@@ -11,8 +11,8 @@ use crate::decide::evidence::Columns;
 use crate::dice::Dice;
 use crate::pipeline::replay::survey::{Survey, add};
 use crate::report::tune::{Shuffled, Window};
+use crate::setting::HOUR_MS;
 
-const HOUR_MS: i64 = 3_600_000;
 const HOURS: [u64; 4] = [1, 6, 24, 168];
 /// Fewer days than this have no order to speak of.
 const DAYS_MIN: usize = 5;
