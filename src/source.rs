@@ -38,7 +38,8 @@ pub struct Assigned {
 }
 
 /// Says where each model that reads a partition wants to start: one `Start` per model.
-/// It is asked every time a partition is taken, also when it comes back; `None` is asked again soon.
+/// It is asked every time a partition is taken, also when it comes back; `None` is asked again soon, and
+/// holds no other partition up.
 /// A partition that it was asked about ends as `Revoked`, if the source is not closed before.
 pub type StartsFn = Box<dyn FnMut(&TopicPartition) -> Option<Vec<Start>> + Send>;
 

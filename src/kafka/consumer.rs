@@ -305,12 +305,18 @@ impl Link {
         self.consumer.context().cooperative
     }
 
-    /// Answers an assignment of the group. Every partition carries the offset to start from.
+    /// Answers an assignment of the group, or takes what was left out of an answer. Every partition carries
+    /// the offset to start from.
     pub(crate) fn assign(&self, list: &TopicPartitionList) -> KafkaResult<()> {
         let context = self.consumer.context();
         context.assign(&self.consumer, list)?;
         context.unanswered.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the group waits for an answer to its last assignment.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.consumer.context().unanswered.load(Ordering::Acquire)
     }
 
     /// Leaves the group and frees the client.

@@ -119,8 +119,8 @@ pub enum Said {
     Came { next: i64 },
     /// What comes next can't be decoded.
     Undecodable,
-    /// The end of the log, or of what was asked for.
-    Over,
+    /// A stretch is over: at the end of the log, or with what was asked for.
+    Over { end: bool },
     /// Not what was read, but what it is read from: brokers that do not answer, and the like.
     Failed(String),
 }
@@ -140,7 +140,7 @@ enum Word {
     Record(OwnedMessage),
     Came { next: i64 },
     Undecodable,
-    Over,
+    Over { end: bool },
     Failed(String),
 }
 
@@ -199,7 +199,7 @@ impl Probe {
             }
             Word::Came { next } => Said::Came { next },
             Word::Undecodable => Said::Undecodable,
-            Word::Over => Said::Over,
+            Word::Over { end } => Said::Over { end },
             Word::Failed(why) => Said::Failed(why),
         })
     }
@@ -275,7 +275,7 @@ fn decode(input: &mut Reader<'_>, stretch: &Stretch) -> Result<Word, Truncated> 
         1 => Word::Record(record(input, stretch)?),
         2 => Word::Came { next: input.i64()? },
         3 => Word::Undecodable,
-        4 => Word::Over,
+        4 => Word::Over { end: input.u64()? == 1 },
         5 => Word::Failed(input.str()?.to_owned()),
         _ => return Err(Truncated),
     })

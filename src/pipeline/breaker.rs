@@ -4,7 +4,7 @@
 //! The record is a small file, replaced while reading goes on and never synced: it has to outlive the
 //! process, not the machine. A clean stop removes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -79,6 +79,8 @@ struct State {
     since: Option<Instant>,
     /// The file cannot be written, which was said.
     refused: bool,
+    /// Places that may be what ended the processes before, and that this one has not looked into yet.
+    suspects: BTreeSet<TopicPartition>,
 }
 
 impl Breaker {
@@ -107,7 +109,9 @@ impl Breaker {
                 "the last process ended without a clean stop (killed, out of memory, or crashed)"
             );
         }
-        let state = Mutex::new(State { record, ..State::default() });
+        let suspects = record.places.iter().filter(|(_, place)| place.deaths >= DEATHS);
+        let suspects = suspects.map(|(name, _)| name.clone()).collect();
+        let state = Mutex::new(State { record, suspects, ..State::default() });
         let breaker = Self { path, program, _lock: lock, deaths, state };
         if is_known {
             let mut state = breaker.state();
@@ -134,33 +138,54 @@ impl Breaker {
         self.deaths > 0
     }
 
-    /// The places that may be what ended the processes before this one, and the memory that a reader of
-    /// them may take. Asking counts as a look: the next one is stricter.
-    pub(super) fn suspects(&self) -> Option<(Vec<(TopicPartition, i64)>, u64)> {
+    /// How many partitions may be what ended the processes before this one, and were not looked into yet.
+    pub(super) fn suspects(&self) -> usize {
+        self.state().suspects.len()
+    }
+
+    /// How far a partition was ever read that this process must not read before it is looked into.
+    pub(super) fn suspect(&self, partition: &TopicPartition) -> Option<i64> {
+        let state = self.state();
+        let place = state.suspects.get(partition).and_then(|p| state.record.places.get(p))?;
+        Some(place.furthest)
+    }
+
+    /// The memory that a reader of suspects may take. Asked once by each process that looks: the next one
+    /// is stricter.
+    pub(super) fn room(&self) -> u64 {
         let mut state = self.state();
-        let places = state.record.places.iter().filter(|(_, place)| place.deaths >= DEATHS);
-        let places: Vec<_> = places.map(|(name, place)| (name.clone(), place.furthest)).collect();
-        if places.is_empty() {
-            return None;
-        }
         let limit = Container::around().map(|container| container.limit);
         let room = room(state.record.rounds, limit);
         state.record.rounds += 1;
         self.write(&mut state);
-        Some((places, room))
+        room
     }
 
-    /// The suspects were looked at, and what had to be done is done.
-    pub(super) fn settled(&self) {
+    /// The partition was looked into, and what had to be done is done.
+    pub(super) fn settled(&self, partition: &TopicPartition) {
         let mut state = self.state();
-        state.record.places.values_mut().for_each(|place| place.deaths = 0);
-        self.write(&mut state);
+        if state.suspects.remove(partition) {
+            if let Some(place) = state.record.places.get_mut(partition) {
+                place.deaths = 0;
+            }
+            self.write(&mut state);
+        }
+    }
+
+    /// The partition could not be looked into: it is read as it is, and the next process tries again.
+    pub(super) fn spare(&self, partition: &TopicPartition) {
+        self.state().suspects.remove(partition);
     }
 
     /// How far partitions of ours have been counted.
     pub(super) fn note(&self, now: Instant, reached: impl Iterator<Item = (TopicPartition, i64)>) {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         for (partition, offset) in reached {
+            // What was before is still to be looked into, whatever ends this process.
+            if state.suspects.contains(&partition) {
+                continue;
+            }
             let place = state.record.places.entry(partition).or_default();
             if place.reached != Some(offset) {
                 place.reached = Some(offset);
@@ -171,11 +196,11 @@ impl Breaker {
             return;
         }
         let since = *state.since.get_or_insert(now);
-        if now.duration_since(since) >= CALM && state.record.calm() {
+        if now.duration_since(since) >= CALM && state.record.calm(&state.suspects) {
             state.is_news = true;
         }
         if state.is_news {
-            self.write(&mut state);
+            self.write(state);
         }
     }
 
@@ -220,7 +245,8 @@ impl Record {
             return;
         }
         self.places.retain(|_, place| {
-            let Some(reached) = place.reached.take() else { return false };
+            // That run did not read it: it is neither blamed for its end nor cleared of those before.
+            let Some(reached) = place.reached.take() else { return place.deaths > 0 };
             if place.deaths == 0 || reached > place.furthest {
                 *place = Place { furthest: reached, deaths: 1, reached: None };
             } else {
@@ -230,11 +256,13 @@ impl Record {
         });
     }
 
-    /// Nothing that was before counts any more; whether something did.
-    fn calm(&mut self) -> bool {
+    /// Nothing that was before counts any more, but for what is still to be looked into; whether
+    /// something did.
+    fn calm(&mut self, suspects: &BTreeSet<TopicPartition>) -> bool {
         let before = std::mem::take(&mut self.rounds) > 0;
         let forget = |place: &mut Place| std::mem::take(&mut place.deaths) > 0;
-        self.places.values_mut().fold(before, |any, place| forget(place) || any)
+        let places = self.places.iter_mut().filter(|(name, _)| !suspects.contains(name));
+        places.fold(before, |any, (_, place)| forget(place) || any)
     }
 }
 
@@ -316,7 +344,11 @@ mod tests {
     }
 
     fn suspected(dir: &Path) -> Vec<(TopicPartition, i64)> {
-        opened(dir).suspects().map(|(places, _)| places).unwrap_or_default()
+        let breaker = opened(dir);
+        let found = (0..9).map(partition).filter_map(|p| breaker.suspect(&p).map(|at| (p, at)));
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), breaker.suspects());
+        found
     }
 
     #[test]
@@ -347,6 +379,38 @@ mod tests {
         assert_eq!(opened(dir.path()).deaths(), 2);
         killed(dir.path(), &[5]);
         assert_eq!(suspected(dir.path()), [(partition(0), 5)]);
+    }
+
+    /// As when a process is killed while it searches, or while another replica has the partition.
+    #[test]
+    fn what_was_not_looked_into_stays_suspect_whatever_ends_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        (0..3).for_each(|_| killed(dir.path(), &[5, 5]));
+        let breaker = opened(dir.path());
+        assert_eq!(breaker.suspects(), 2);
+        breaker.settled(&partition(1));
+        // Records before the cause are handed over and counted meanwhile.
+        breaker.note(Instant::now(), [(partition(0), 7), (partition(1), 7)].into_iter());
+        drop(breaker);
+        assert_eq!(suspected(dir.path()), [(partition(0), 5)]);
+        let breaker = opened(dir.path());
+        breaker.spare(&partition(0));
+        assert_eq!(breaker.suspects(), 0, "read as it is by this process");
+        drop(breaker);
+        assert_eq!(suspected(dir.path()), [(partition(0), 5)]);
+    }
+
+    /// Two causes, and a replica that has the partition of one at a time.
+    #[test]
+    fn ends_add_up_although_other_partitions_are_had_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            assert_eq!(suspected(dir.path()), []);
+            for n in 0..2 {
+                opened(dir.path()).note(Instant::now(), [(partition(n), 5)].into_iter());
+            }
+        }
+        assert_eq!(suspected(dir.path()), [(partition(0), 5), (partition(1), 5)]);
     }
 
     #[test]
@@ -381,10 +445,10 @@ mod tests {
         for _ in 0..3 {
             (0..3).for_each(|_| killed(dir.path(), &[5]));
             let breaker = opened(dir.path());
-            let (places, room) = breaker.suspects().unwrap();
-            assert_eq!(places, [(partition(0), 5)]);
-            breaker.settled();
-            assert_eq!(opened(dir.path()).suspects().map(|(places, _)| places), None);
+            assert_eq!(breaker.suspect(&partition(0)), Some(5));
+            let room = breaker.room();
+            breaker.settled(&partition(0));
+            assert_eq!((breaker.suspects(), suspected(dir.path())), (0, vec![]));
             rooms.push(room);
         }
         assert!(rooms.is_sorted_by(|a, b| a >= b) && rooms[2] >= ROOM_LEAST, "{rooms:?}");
@@ -401,7 +465,10 @@ mod tests {
         let again = decode(&bytes).unwrap();
         assert_eq!((again.rounds, &again.places), (2, &record.places));
         assert!((0..bytes.len()).all(|cut| decode(&bytes[..cut]).is_err()));
-        assert!(record.calm() && !record.calm());
+        let (none, all) = (BTreeSet::new(), BTreeSet::from([partition(3)]));
+        assert!(record.calm(&all) && !record.calm(&all));
+        assert_eq!(record.places[&partition(3)].deaths, 4);
+        assert!(record.calm(&none) && !record.calm(&none));
         assert_eq!(record.places[&partition(3)].deaths, 0);
     }
 

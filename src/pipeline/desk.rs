@@ -202,7 +202,7 @@ impl Desk {
             Err(store::Error::NewerVersion { .. }) => Some(vec![Start::Latest]),
             Err(error) => {
                 let error = &error as &dyn Error;
-                error!(%partition, error, "the state of a partition can't be read: it and those taken with it are not counted until it can; trying again; if it stays so, move the file away, and counting starts anew");
+                error!(%partition, error, "the state of a partition can't be read: it is not counted until it can; trying again; if it stays so, move the file away, and counting starts anew");
                 self.unreadable().insert(partition.clone(), now);
                 None
             }

@@ -80,11 +80,10 @@ pub(super) struct Parts {
 /// to stop; blocks, so it has a thread of its own, which is one of them.
 pub(super) fn run(parts: &Parts, orders: Vec<mpsc::Receiver<Order>>) {
     let crew = Arc::new(Crew::new(orders.len()));
-    let member = |(number, orders)| Ingest::new(parts.clone(), &crew, number, orders);
+    let inquiry = Arc::new(Inquiry::start(parts));
+    let member = |(number, orders)| Ingest::new(parts.clone(), (&crew, &inquiry), number, orders);
     let mut members = orders.into_iter().enumerate().map(member);
     let Some(mut first) = members.next() else { return };
-    first.inquiry = Inquiry::start(parts);
-    crew.inquire(first.inquiry.is_some());
     // Told once, and before anything that is counted by them.
     for model in 0..parts.desk.specs.len() {
         if let Some(watched) = parts.desk.watched(model) {
@@ -136,14 +135,14 @@ struct Ingest<'a> {
     snapshotted: Instant,
     breaker: Arc<Breaker>,
     noted: Instant,
-    /// A search for what has ended the processes before this one; nothing else is read meanwhile.
-    inquiry: Option<Inquiry>,
+    /// Partitions that may have ended the processes before this one are looked into before they are read.
+    inquiry: &'a Arc<Inquiry>,
 }
 
 impl<'a> Ingest<'a> {
     fn new(
         parts: Parts,
-        crew: &'a Arc<Crew>,
+        (crew, inquiry): (&'a Arc<Crew>, &'a Arc<Inquiry>),
         number: usize,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
@@ -171,7 +170,7 @@ impl<'a> Ingest<'a> {
             snapshotted: now,
             breaker: parts.breaker,
             noted: now,
-            inquiry: None,
+            inquiry,
         }
     }
 
@@ -202,15 +201,12 @@ impl<'a> Ingest<'a> {
                 thread::sleep(POLL);
                 continue;
             }
-            if self.crew.is_inquiring() {
-                self.inquire();
-                continue;
-            }
             if source.is_none() && !self.connect(&mut source) {
                 thread::sleep(POLL);
                 continue;
             }
             let Some(connected) = source.as_mut() else { continue };
+            self.inquire(connected);
             let event = connected.next(POLL);
             if let Event::Failed(error) = &event {
                 if matches!(error, kafka::Error::Renewed | kafka::Error::Recreated { .. }) {
@@ -253,8 +249,10 @@ impl<'a> Ingest<'a> {
         }
         self.tell_assigned();
         let (desk, crew, number) = (self.desk.clone(), Arc::clone(self.crew), self.number);
+        let inquiry = Arc::clone(self.inquiry);
         let starts = Box::new(move |partition: &TopicPartition| {
-            crew.claim(partition, number).then(|| desk.starts(partition)).flatten()
+            let may_read = crew.claim(partition, number) && !inquiry.holds(partition, number);
+            may_read.then(|| desk.starts(partition)).flatten()
         });
         match KafkaSource::connect(&self.kafka, &topics, starts) {
             Ok(connected) => {
@@ -273,6 +271,7 @@ impl<'a> Ingest<'a> {
     }
 
     fn reconnect(&mut self, source: &mut Option<KafkaSource>) {
+        self.inquiry.leave(self.number);
         let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
         self.revoke(&partitions);
         if let Some(connected) = source.take()
@@ -297,6 +296,7 @@ impl<'a> Ingest<'a> {
                 self.rebalanced();
             }
             Event::Revoked(partitions) => {
+                self.inquiry.forget(&partitions);
                 self.revoke(&partitions);
                 self.rebalanced();
             }
@@ -359,6 +359,7 @@ impl<'a> Ingest<'a> {
     }
 
     fn finish(mut self, source: Option<KafkaSource>) {
+        self.inquiry.leave(self.number);
         let offsets = self.snapshot_all();
         if let Some(source) = source {
             commit(&source, &offsets);

@@ -5,7 +5,6 @@
 //! before it is assigned, because batch-consuming the consumer's queue would swallow rebalances.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +26,9 @@ use crate::kafka::message::RawBatch;
 use crate::kafka::renewal::Renewal;
 use crate::kafka::trouble::says_little;
 use crate::offsets::TopicPartition;
-use crate::source::Assigned;
 use crate::source::Event;
 use crate::source::StartsFn;
-use crate::source::kafka::slots::Slot;
 use crate::source::kafka::slots::Slots;
-use crate::source::kafka::starts::Delay;
 use crate::source::kafka::starts::Taking;
 use crate::source::kafka::watch::Watch;
 
@@ -40,6 +36,7 @@ mod care;
 mod slots;
 mod sort;
 mod starts;
+mod take;
 mod watch;
 
 /// Messages taken at once. Larger batches gained nothing; this many fit the caches.
@@ -57,7 +54,7 @@ pub struct KafkaSource {
     renewal: Renewal,
     starts: StartsFn,
     slots: Slots,
-    /// An assignment of the group that is not answered yet.
+    /// What the group gives and is not taken yet.
     taking: Option<Taking>,
     ready: VecDeque<Event>,
     /// How many partitions each topic has.
@@ -209,8 +206,10 @@ impl KafkaSource {
         match signal {
             Signal::Assign(names) => {
                 self.rebalances += 1;
-                let partitions = names.iter().map(|(t, p)| self.slots.name(t, *p)).collect();
-                self.taking = Some(Taking::new(partitions, &mut self.starts));
+                let partitions: Vec<_> =
+                    names.iter().map(|(t, p)| self.slots.name(t, *p)).collect();
+                let taking = self.taking.get_or_insert_default();
+                taking.add(partitions, &mut self.starts);
             }
             Signal::Revoke(names) => {
                 let mut revoked = Vec::new();
@@ -245,66 +244,6 @@ impl KafkaSource {
         self.note(why);
     }
 
-    /// Answers the group's assignment once it is known where every partition starts.
-    fn take_over(&mut self) {
-        if Instant::now() < self.ask_after {
-            return;
-        }
-        let Some(taking) = &mut self.taking else { return };
-        match taking.resolve(&self.link, &mut self.starts, ASK) {
-            Ok(()) => {}
-            Err(Delay::Unready) => return,
-            Err(Delay::Broker(partition, error)) => {
-                return self.put_off(format!("can't ask where {partition} starts: {error}"));
-            }
-        }
-        let Some(taking) = self.taking.take() else { return };
-        // Before anything is fetched: an answer would wait behind that on the broker's connection,
-        // for half a second when there is nothing to fetch.
-        let topics = taking.places().iter().map(|place| place.assigned.partition.topic.clone());
-        self.measure(topics.collect());
-        let list = match self.forwarded(&taking) {
-            Ok(list) => list,
-            Err(error) => {
-                self.taking = Some(taking);
-                return self.put_off(format!("can't take partitions: {error}"));
-            }
-        };
-        if let Err(error) = self.link.assign(&list) {
-            self.taking = Some(taking);
-            return self.put_off(format!("can't take partitions: {error}"));
-        }
-        let mut assigned = Vec::new();
-        let mut lost = Vec::new();
-        for place in taking.into_places() {
-            let mut slot = Slot::new(place.assigned.partition.clone(), place.first);
-            slot.proof = place.proof;
-            self.slots.insert(slot);
-            let Assigned { partition, topic, .. } = &place.assigned;
-            self.watch.know(&partition.topic, *topic);
-            lost.extend(place.lost.into_iter().map(|lost| (partition.clone(), lost)));
-            assigned.push(place.assigned);
-        }
-        if !assigned.is_empty() {
-            self.ready.push_back(Event::Assigned(assigned));
-        }
-        for (partition, (from, to, cause)) in lost {
-            self.lose(partition, from, to, cause);
-        }
-    }
-
-    /// The list to assign; its partitions' queues already lead to ours.
-    fn forwarded(&self, taking: &Taking) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for place in taking.places() {
-            let TopicPartition { topic, partition } = &place.assigned.partition;
-            self.link.forward(&slots::c_name(topic), *partition);
-            let from = place.proof.map_or(place.first, |(at, _)| at);
-            list.add_partition_offset(topic, *partition, Offset::Offset(from))?;
-        }
-        Ok(list)
-    }
-
     /// First and next-to-be-written offset of a partition of ours as its last fetch told them, for
     /// lag; `None` until there was one. Asks no broker.
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<(i64, i64)> {
@@ -322,21 +261,6 @@ impl KafkaSource {
     /// `None` when none did.
     pub fn n_partitions(&self, topic: &str) -> Option<usize> {
         self.sizes.get(topic).copied()
-    }
-
-    /// Asks for the sizes of topics; waits up to a second for each.
-    fn measure(&mut self, topics: BTreeSet<Arc<str>>) {
-        for topic in topics {
-            let metadata = self.link.consumer.fetch_metadata(Some(&topic), ASK).ok();
-            let found = metadata.as_ref().and_then(|all| {
-                let found = all.topics().iter().find(|t| *t.name() == *topic)?;
-                Some(found.partitions().len()).filter(|&n| n > 0)
-            });
-            match found {
-                Some(size) => drop(self.sizes.insert(topic, size)),
-                None => drop(self.sizes.remove(&topic)),
-            }
-        }
     }
 
     /// Commits next offsets to the group, in the background. Only for people who watch lag: driftd

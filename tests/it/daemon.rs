@@ -8,6 +8,7 @@ mod consumers;
 mod crash;
 mod dead_letters;
 mod deadly;
+mod deadly_shared;
 mod disk;
 mod faults;
 mod failover;

@@ -27,6 +27,7 @@ use crate::servers::Prometheus;
 mod anew;
 mod cut;
 mod moved;
+mod unclean;
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MINUTE_MS: i64 = 60_000;
@@ -129,6 +130,20 @@ impl World {
                 "drift_config": {"reference_dataset": self.path("reference.parquet"), "window": "1h"},
             }],
             "state": {"dir": self.path(name).join("state"), "snapshot_interval": "50ms"},
+        })
+    }
+
+    /// As `config`, with a name: state in files, and in topics.
+    fn configs(&self, topic: &str) -> [(String, Value); 2] {
+        [false, true].map(|shared| {
+            let name = format!("{topic}-{}", if shared { "topics" } else { "files" });
+            let mut config = self.config(&name, topic);
+            if shared {
+                let topics = json!({"prefix": name, "partitions": 1});
+                config["state"] =
+                    json!({"backend": "kafka", "snapshot_interval": "1s", "topics": topics});
+            }
+            (name, config)
         })
     }
 

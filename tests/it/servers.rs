@@ -164,20 +164,23 @@ impl Kafka {
         assert!(created.iter().all(Result::is_ok), "{created:?}");
     }
 
-    /// A second broker of the same cluster, which this one must outlive.
-    pub(crate) fn join(&self) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    /// Another broker of the same cluster, of this number from 2 on; this one must outlive it.
+    pub(crate) fn join_as(&self, number: i32) -> Self {
+        let (dir, number) = (tempfile::tempdir().unwrap(), number.to_string());
         let dirs = [OsStr::new("join"), dir.path().as_os_str(), self.server.dir.path().as_os_str()];
-        let address = run("kafka", dirs);
+        let address = run("kafka", dirs.into_iter().chain([OsStr::new(&number)]));
         Self { server: Started { server: "kafka", dir, address } }
     }
 
     /// Creates a topic whose partitions are on these brokers, each led by its first.
-    pub(crate) fn create_topic_on(&self, name: &str, brokers: &[&[i32]]) {
+    pub(crate) fn create_topic_on(&self, name: &str, brokers: &[&[i32]], configs: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", self.brokers()).create().unwrap();
         let partitions = i32::try_from(brokers.len()).unwrap();
-        let topic = NewTopic::new(name, partitions, TopicReplication::Variable(brokers));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Variable(brokers));
+        for (key, value) in configs {
+            topic = topic.set(key, value);
+        }
         let created = block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
         assert!(created.iter().all(Result::is_ok), "{created:?}");
     }

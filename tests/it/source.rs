@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use driftd::kafka;
@@ -205,6 +206,68 @@ fn a_partition_waits_until_it_is_known_where_to_start() {
     let heard = Heard::until(&mut source, |heard| heard.records == 120);
     assert_eq!(heard.assigned.len(), 2);
     assert!((0..2).all(|partition| is_range(&heard.read[&partition], 40..100)));
+}
+
+/// Nobody says where one partition starts: the others are read, and other members come and go.
+fn one_that_waits_holds_nothing_up(options: &[(&str, &str)]) {
+    let (broker, _, producer) = cluster(4);
+    fill(&producer, 4, 0..100);
+    let config = config(&broker, options);
+    let known = Arc::new(AtomicBool::new(false));
+    let starts = || -> StartsFn {
+        let known = known.clone();
+        let is_known = move |p: i32| p != 1 || known.load(Ordering::SeqCst);
+        Box::new(move |partition| is_known(partition.partition).then(|| vec![at(40)]))
+    };
+    let mut source = connect(&config, starts());
+    let mut heard = Heard::until(&mut source, |heard| heard.records == 180);
+    assert_eq!((source.assigned(), heard.assigned.len()), (3, 3));
+    let (mut other, mut theirs) = (connect(&config, starts()), Heard::default());
+    for _ in 0..TURNS {
+        heard.hear(source.next(TICK));
+        theirs.hear(other.next(TICK));
+        if !theirs.assigned.is_empty() {
+            break;
+        }
+    }
+    assert!(!theirs.assigned.is_empty(), "{:?}", other.trouble());
+    other.close(PATIENCE).unwrap();
+    for _ in 0..TURNS {
+        heard.hear(source.next(TICK));
+        if source.assigned() == 3 {
+            break;
+        }
+    }
+    assert!(!heard.read.contains_key(&1), "{:?}", heard.assigned);
+    known.store(true, Ordering::SeqCst);
+    heard.more(&mut source, |heard| heard.read.get(&1).is_some_and(|read| read.len() == 60));
+    let taken = heard.assigned.len();
+    fill(&producer, 4, 100..110);
+    let came = |heard: &Heard| heard.read.values().all(|read| read.last() == Some(&109));
+    heard.more(&mut source, came);
+    assert_eq!((source.assigned(), heard.assigned.len()), (4, taken));
+    assert!(is_range(&heard.read[&1], 40..110));
+    // Those that were taken again were read again, from where they start.
+    for read in heard.read.values() {
+        assert!(read.windows(2).all(|two| two[1] == two[0] + 1 || two[1] == 40), "{read:?}");
+    }
+    assert_eq!((source.lost(), source.stalls()), (0, 0));
+    source.close(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_partition_that_waits_holds_no_other_and_no_member_up() {
+    one_that_waits_holds_nothing_up(&[]);
+}
+
+#[test]
+fn a_partition_that_waits_holds_no_other_and_no_member_up_with_eager_rebalances() {
+    one_that_waits_holds_nothing_up(&[("partition.assignment.strategy", "range")]);
+}
+
+#[test]
+fn a_partition_that_waits_holds_no_other_and_no_member_up_with_the_new_group_protocol() {
+    one_that_waits_holds_nothing_up(&[("group.protocol", "consumer")]);
 }
 
 /// A member of a group whose state (next offset per partition) outlives its owners, as ours does.

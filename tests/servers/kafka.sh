@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Apache Kafka 4.1 (KRaft) on the loopback, from Maven Central: one node, and a second broker where one is asked for.
+# Apache Kafka 4.1 (KRaft) on the loopback, from Maven Central: one node, and more brokers where they are asked for.
 #
 #   kafka.sh installed          exit 0 if it is in the cache
 #   kafka.sh install            puts it there (needs Java 17 and Maven)
 #   kafka.sh start DIR [DOORS]  starts it on the data in DIR; prints its address when it is ready. With
 #                               DOORS, a folder with ca.crt, broker.pem, expired.pem (key first) and
 #                               jwks.json, it has guarded listeners too, which DIR/listeners names
-#   kafka.sh join DIR FIRST     starts a second broker, in DIR, of the cluster of the node in FIRST, which must
+#   kafka.sh join DIR FIRST N   starts broker N (2, 3...), in DIR, of the cluster of the node in FIRST, which must
 #                               stay while there is work for its controller; `start DIR` starts it again
 #   kafka.sh acl DIR OPTION...  changes the rights of a guarded one, as Kafka's AclCommand does
 #   kafka.sh stop DIR           asks it to end, and waits
@@ -67,7 +67,7 @@ join() {
     mkdir -p "$dir"
     configure "$dir"
     voters=$(sed -n 's|^controller.quorum.voters=||p' "$2/server.properties")
-    sed -i -E "s|^process.roles=.*|process.roles=broker|; s|^node.id=.*|node.id=2|
+    sed -i -E "s|^process.roles=.*|process.roles=broker|; s|^node.id=.*|node.id=$3|
         s|^(controller.quorum.voters)=.*|\1=$voters|
         s|^(listeners=PLAINTEXT://[^,]*),.*|\1|" "$dir/server.properties"
     format "$dir"
@@ -152,7 +152,7 @@ case "${1:-}" in
     installed) [ -e "$home/.ok" ] ;;
     install) install_once "$home" install ;;
     start) start "${2:?a directory}" "${3:-}" ;;
-    join) join "${2:?a directory}" "${3:?the directory of the first node}" ;;
+    join) join "${2:?a directory}" "${3:?the directory of the first node}" "${4:?a number}" ;;
     acl)
         dir=${2:?a directory}
         java_tool org.apache.kafka.tools.AclCommand --force "${@:3}" --bootstrap-server \
@@ -160,5 +160,5 @@ case "${1:-}" in
         ;;
     stop) stop "${2:?a directory}" ;;
     kill) stop "${2:?a directory}" KILL ;;
-    *) die "usage: kafka.sh installed | install | start DIR [DOORS] | join DIR FIRST | acl DIR OPTION... | stop DIR | kill DIR" ;;
+    *) die "usage: kafka.sh installed | install | start DIR [DOORS] | join DIR FIRST N | acl DIR OPTION... | stop DIR | kill DIR" ;;
 esac

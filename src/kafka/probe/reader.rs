@@ -74,11 +74,8 @@ fn run<W: Write>(
             [from, low, high].into_iter().for_each(|offset| word.i64(offset));
         })?;
         out.0.flush()?;
-        if from < high {
-            reading.read(stretch, from, out)?;
-        } else {
-            out.say(4, |_| {})?;
-        }
+        let end = from >= high || reading.read(stretch, from, out)?;
+        out.say(4, |word| word.u64(u64::from(end)))?;
     }
     out.0.flush()
 }
@@ -133,7 +130,8 @@ impl Reading {
         io::Error::other(told.unwrap_or_else(|| error.to_string()))
     }
 
-    fn read<W: Write>(&self, stretch: &Stretch, from: i64, out: &mut Out<W>) -> io::Result<()> {
+    /// Tells of a stretch's records; whether that came to the end of the log.
+    fn read<W: Write>(&self, stretch: &Stretch, from: i64, out: &mut Out<W>) -> io::Result<bool> {
         let mut list = TopicPartitionList::new();
         let added =
             list.add_partition_offset(&stretch.topic, stretch.partition, Offset::Offset(from));
@@ -150,20 +148,25 @@ impl Reading {
                     bytes += message.payload_len() as u64;
                     self.tell(&message, out)?;
                     if self.how.first || bytes >= self.how.most_bytes {
-                        return out.say(4, |_| {});
+                        // What comes next in it must not end the reader of another.
+                        self.consumer.unassign().map_err(io::Error::other)?;
+                        return Ok(false);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition)))
                     if partition == stretch.partition =>
                 {
-                    return out.say(4, |_| {});
+                    return Ok(true);
                 }
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::BadMessage
                     | RDKafkaErrorCode::BadCompression
                     | RDKafkaErrorCode::InvalidMessage
                     | RDKafkaErrorCode::NotImplemented,
-                ))) => return out.say(3, |_| {}),
+                ))) => {
+                    out.say(3, |_| {})?;
+                    return Ok(false);
+                }
                 Some(Err(error)) if Instant::now() >= until => return Err(self.trouble(&error)),
                 None if Instant::now() >= until => {
                     return Err(self.trouble(&KafkaError::NoMessageReceived));

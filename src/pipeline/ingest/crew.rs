@@ -136,8 +136,6 @@ pub(super) struct Crew {
     turned: Vec<AtomicI64>,
     /// One has ended, so all do.
     over: AtomicBool,
-    /// What has ended the processes before is looked for; nobody reads.
-    inquiring: AtomicBool,
     held: Mutex<Held>,
 }
 
@@ -155,7 +153,6 @@ impl Crew {
         Self {
             turned: (0..size).map(|_| AtomicI64::new(now)).collect(),
             over: AtomicBool::new(false),
-            inquiring: AtomicBool::new(false),
             held: Mutex::default(),
         }
     }
@@ -173,14 +170,6 @@ impl Crew {
 
     pub(super) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
-    }
-
-    pub(super) fn inquire(&self, inquiring: bool) {
-        self.inquiring.store(inquiring, Ordering::Release);
-    }
-
-    pub(super) fn is_inquiring(&self) -> bool {
-        self.inquiring.load(Ordering::Acquire)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

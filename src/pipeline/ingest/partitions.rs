@@ -37,7 +37,10 @@ impl Ingest<'_> {
     pub(super) fn assign(&mut self, assigned: Vec<Assigned>) {
         let mut told: BTreeMap<usize, Vec<(Progress, i64)>> = BTreeMap::new();
         for Assigned { partition, starts, low, high, topic } in assigned {
-            self.topic_ids.insert(partition.topic.clone(), topic);
+            // What a reader of its own hands over comes without it.
+            if topic.is_some() || !self.topic_ids.contains_key(&partition.topic) {
+                self.topic_ids.insert(partition.topic.clone(), topic);
+            }
             let readers = self.desk.readers(&partition.topic);
             let mut states = match self.desk.take_states(&partition) {
                 Ok(states) => states,
@@ -62,6 +65,10 @@ impl Ingest<'_> {
             }
             info!(%partition, ?starts, low, high, consumer = self.number, "partition taken");
             let begun = states.len() > known;
+            if let Some(next) = states.values().map(|state| state.next_offset).min() {
+                let lag = (high - next).max(0).cast_unsigned();
+                self.desk.metrics.lag(&partition.topic, partition.partition, lag);
+            }
             self.partitions.insert(partition.clone(), states);
             // Where a model starts is what everything else follows from. After a death it must be known
             // at the next start, too, to pass over what may have been the cause.

@@ -1,5 +1,7 @@
 //! Where partitions start: what models ask for, as offsets that their logs have.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -16,18 +18,12 @@ use crate::source::LossCause;
 use crate::source::Start;
 use crate::source::StartsFn;
 
-/// An assignment on its way: brokers are asked about all partitions at once, and asked again when
-/// they did not answer.
+/// Partitions on their way: brokers are asked about all of which it is known what models want, and asked
+/// again when they did not answer.
+#[derive(Default)]
 pub(super) struct Taking {
     asked: Vec<(TopicPartition, Option<Vec<Start>>)>,
     places: Vec<Place>,
-}
-
-/// Why it is not known yet where all partitions start.
-pub(super) enum Delay {
-    /// Nobody can say yet where the models want to start.
-    Unready,
-    Broker(TopicPartition, KafkaError),
 }
 
 /// Where a partition starts.
@@ -42,21 +38,23 @@ pub(super) struct Place {
 }
 
 impl Taking {
-    pub(super) fn new(partitions: Vec<TopicPartition>, starts: &mut StartsFn) -> Self {
-        let ask = |partition: TopicPartition| {
-            let starts = starts(&partition);
-            (partition, starts)
-        };
-        Self { asked: partitions.into_iter().map(ask).collect(), places: Vec::new() }
+    /// The group gives these, too.
+    pub(super) fn add(&mut self, partitions: Vec<TopicPartition>, starts: &mut StartsFn) {
+        for partition in partitions {
+            self.forget(&partition);
+            let wanted = starts(&partition);
+            self.asked.push((partition, wanted));
+        }
     }
 
-    /// Asks for what is not known yet; each question to a broker waits at most `timeout`.
+    /// Asks for what is not known yet; each question to a broker waits at most `timeout`. Partitions of
+    /// which nobody can say where the models want to start are left for the next call.
     pub(super) fn resolve(
         &mut self,
         link: &Link,
         starts: &mut StartsFn,
         timeout: Duration,
-    ) -> Result<(), Delay> {
+    ) -> Result<(), (TopicPartition, KafkaError)> {
         let consumer = &link.consumer;
         for (partition, wanted) in &mut self.asked {
             if wanted.is_none() {
@@ -65,11 +63,9 @@ impl Taking {
         }
         let ready = self.asked.iter().filter(|(_, wanted)| wanted.is_some());
         let ready: Vec<&TopicPartition> = ready.map(|(partition, _)| partition).collect();
-        let Some(&first) = ready.first() else {
-            return if self.asked.is_empty() { Ok(()) } else { Err(Delay::Unready) };
-        };
+        let Some(&first) = ready.first() else { return Ok(()) };
         let ends = |end| ask(consumer, ready.iter().map(|&partition| (partition, end)), timeout);
-        let whole = |error| Delay::Broker(first.clone(), error);
+        let whole = |error| (first.clone(), error);
         // Before the ends: should the topic be made anew between the two, the next look finds it.
         let names = ready.iter().map(|partition| &*partition.topic);
         let topics = link.topic_ids(names, timeout).map_err(whole)?;
@@ -81,15 +77,11 @@ impl Taking {
             let topic = topics.get(&*partition.topic).copied().flatten();
             match place(consumer, (partition, topic), wanted, (&low, &high), timeout) {
                 Ok(place) => self.places.push(place),
-                Err(error) => failed = Some(Delay::Broker(partition.clone(), error)),
+                Err(error) => failed = Some((partition.clone(), error)),
             }
             failed.is_some()
         });
-        match failed {
-            Some(failed) => Err(failed),
-            None if self.asked.is_empty() => Ok(()),
-            None => Err(Delay::Unready),
-        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// The group took it away again; whether it was on its way.
@@ -104,9 +96,21 @@ impl Taking {
         &self.places
     }
 
-    pub(super) fn into_places(mut self) -> Vec<Place> {
-        self.places.sort_by(|a, b| a.assigned.partition.cmp(&b.assigned.partition));
-        self.places
+    pub(super) fn take_places(&mut self) -> Vec<Place> {
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_by(|a, b| a.assigned.partition.cmp(&b.assigned.partition));
+        places
+    }
+
+    /// The topics of all partitions on their way.
+    pub(super) fn topics(&self) -> BTreeSet<Arc<str>> {
+        let asked = self.asked.iter().map(|(partition, _)| partition);
+        let placed = self.places.iter().map(|place| &place.assigned.partition);
+        asked.chain(placed).map(|partition| partition.topic.clone()).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.asked.is_empty() && self.places.is_empty()
     }
 }
 

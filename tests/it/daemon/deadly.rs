@@ -1,6 +1,7 @@
 //! Records that end the process each time they are read: after three ends they are found, passed over and
-//! counted, and everything else goes on.
+//! counted, and everything else goes on, also while they are looked for.
 
+use std::cell::Cell;
 use std::fs;
 use std::fs::File;
 use std::path::Path;
@@ -20,12 +21,12 @@ use super::world::{Dice, MINUTE, RATE, START, TOPIC, World, trigger};
 use crate::servers::Kafka;
 
 /// What the daemon may take, in KiB, as a container's limit would have it: a batch of `SIZE` does not fit.
-const LIMIT_KIB: u64 = 300 << 10;
-const RECORDS: usize = 40;
+pub(super) const LIMIT_KIB: u64 = 300 << 10;
+pub(super) const RECORDS: usize = 40;
 const SIZE: usize = RECORDS * (8 << 20);
 
 /// One batch of much that compresses to little.
-fn bomb(brokers: &str, topic: &str, partition: i32, compression: &str, records: usize) {
+pub(super) fn bomb(brokers: &str, topic: &str, partition: i32, compression: &str, records: usize) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("compression.type", compression)
@@ -43,12 +44,48 @@ fn bomb(brokers: &str, topic: &str, partition: i32, compression: &str, records: 
     producer.flush(Duration::from_secs(60)).unwrap();
 }
 
-fn limited(config: &Path) -> Command {
+pub(super) fn limited(config: &Path) -> Command {
     let mut command = Command::new("sh");
     let script = format!("ulimit -d {LIMIT_KIB} && exec \"$0\" run -c \"$1\"");
     command.args(["-c", &script, DRIFTD]).arg(config).env_remove("RUST_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
+}
+
+/// The reader that a daemon lets read at present.
+fn reader_of(daemon: &Daemon) -> Option<u32> {
+    let parent = format!("\nPPid:\t{}\n", daemon.pid());
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        of("status").contains(&parent) && of("cmdline").contains("topic-reader")
+    })
+}
+
+fn signal(pid: u32, name: &str) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null());
+    kill.status().unwrap().success()
+}
+
+/// Lets readers stand still until something comes about while one of them does: a search that takes long.
+fn while_a_reader_stands(daemon: &Daemon, mut begin: impl FnMut(), is_so: impl Fn() -> bool) {
+    until("something to come about during a search", || {
+        let reader = reader_of(daemon)?;
+        if !signal(reader, "STOP") {
+            return None;
+        }
+        begin();
+        let came = (0..40).any(|_| {
+            thread::sleep(Duration::from_millis(50));
+            is_so()
+        });
+        let status = fs::read_to_string(format!("/proc/{reader}/status")).unwrap_or_default();
+        let stood = status.contains("\nState:\tT");
+        signal(reader, "CONT");
+        (came && stood).then_some(())
+    });
 }
 
 /// Runs a daemon with the limit until it ends, which it does by a signal; what it said.
@@ -85,6 +122,18 @@ fn a_batch_that_ends_the_process_is_passed_over_at_the_fourth_start_and_counted(
     }
 
     let daemon = Daemon::start_by(&mut limited(&start(&world, 3)));
+    // The other partition is read on meanwhile: what comes to it is counted.
+    let sent = Cell::new(0);
+    let unusable = || {
+        sent.set(sent.get() + 1);
+        world.send_bytes(0, START, Some(b"{"));
+        world.flush();
+    };
+    let rejected = format!(
+        "driftd_records_rejected_total{{topic=\"{TOPIC}\",model=\"fraud\",reason=\"malformed\"}}"
+    );
+    let counted = || daemon.metric(&rejected) == Some(f64::from(sent.get()));
+    while_a_reader_stands(&daemon, unusable, counted);
     let model = daemon.until_end("fraud", world.now_ms() - 2 * MINUTE);
     let line = daemon.says(&["these records end every process that reads them"]);
     let to = from + i64::try_from(RECORDS).unwrap();
@@ -165,7 +214,7 @@ fn probe(kafka: &Kafka, topic: &str, from: i64, how: How) -> (i64, bool) {
     while let Some(said) = probe.hear() {
         match said {
             Said::Records { next: to, .. } | Said::Came { next: to } => next = to,
-            Said::Begun { .. } | Said::Over => {}
+            Said::Begun { .. } | Said::Over { .. } => {}
             Said::Undecodable | Said::Failed(_) => panic!("{said:?}"),
         }
     }

@@ -58,15 +58,24 @@ impl Daemon {
 
     fn start_until(said: &str, command: &mut Command) -> Self {
         let mut daemon = Self::begin_by(command);
+        daemon.wait_until(said);
+        daemon
+    }
+
+    /// Waits until one that was only begun says where it listens.
+    pub(super) fn wait_until_started(&mut self) {
+        self.wait_until("started");
+    }
+
+    fn wait_until(&mut self, said: &str) {
         let said = format!("{said} public=");
-        (daemon.public, daemon.admin) = until(&said, || {
-            let ended = daemon.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended: {ended:?}\n{}", daemon.log());
-            let log = daemon.log();
+        (self.public, self.admin) = until(&said, || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", self.log());
+            let log = self.log();
             let line = log.lines().find(|line| line.contains(&said))?;
             Some((address(line, "public="), address(line, "admin=")))
         });
-        daemon
     }
 
     /// Begins to start it, and does not wait for that.
@@ -74,7 +83,8 @@ impl Daemon {
         Self::begin_by(&mut command(config))
     }
 
-    fn begin_by(command: &mut Command) -> Self {
+    /// The same by a command of the test's own.
+    pub(super) fn begin_by(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
@@ -113,6 +123,14 @@ impl Daemon {
         }
         assert_eq!(status.code(), None, "{status}\n{}", self.log());
         self.log()
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name.

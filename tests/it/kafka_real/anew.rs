@@ -26,22 +26,12 @@ impl Anew {
         Some(Self { world, topic, old, made: 0 })
     }
 
-    /// State in files, or in topics.
-    fn configs(&self) -> [(String, Value); 2] {
-        [false, true].map(|shared| {
-            let name = format!("{}-{}", self.topic, if shared { "topics" } else { "files" });
-            let mut config = self.world.config(&name, self.topic);
-            if shared {
-                let topics = json!({"prefix": name, "partitions": 1});
-                config["state"] =
-                    json!({"backend": "kafka", "snapshot_interval": "1s", "topics": topics});
-            }
-            (name, config)
-        })
-    }
-
     fn daemons(&self) -> Vec<Daemon> {
-        self.configs().iter().map(|(name, config)| self.world.start_daemon(name, config)).collect()
+        self.world
+            .configs(self.topic)
+            .iter()
+            .map(|(name, config)| self.world.start_daemon(name, config))
+            .collect()
     }
 
     /// The old topic goes with all that it holds; the new one has drifted records in so many partitions.
@@ -110,7 +100,7 @@ fn a_topic_made_anew_while_nobody_read_is_counted_from_its_start_although_it_is_
         assert!(daemon.stop());
     }
     // What the state holds now is of the new topic.
-    for (name, config) in anew.configs() {
+    for (name, config) in anew.world.configs(anew.topic) {
         let mut daemon = anew.world.start_daemon(&name, &config);
         daemon.wait("the partitions", |daemon| (daemon.taken().len() == 3).then_some(()));
         assert!(daemon.taken().iter().all(|taken| taken.start > 0), "{:?}", daemon.taken());

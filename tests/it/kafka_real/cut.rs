@@ -26,6 +26,19 @@ fn cut(file: &Path) -> i64 {
     offset
 }
 
+fn consumed(daemon: &Daemon) -> f64 {
+    daemon.metric("driftd_records_consumed_total", "topic=\"cut\"")
+}
+
+fn truncated(daemon: &Daemon) -> f64 {
+    daemon.metric("driftd_records_lost_total", "topic=\"cut\",cause=\"truncated\"")
+}
+
+fn read(daemon: &mut Daemon, records: u64) {
+    daemon.wait("the records", |daemon| (consumed(daemon) >= records as f64).then_some(()));
+    assert_eq!(consumed(daemon), records as f64);
+}
+
 #[test]
 fn a_log_whose_end_was_cut_off_is_told_from_the_one_that_was_read() {
     // A broker of its own: the others' must not go away.
@@ -45,30 +58,27 @@ fn a_log_whose_end_was_cut_off_is_told_from_the_one_that_was_read() {
         world.kafka.restart();
         at
     };
-    let consumed =
-        |daemon: &Daemon| daemon.metric("driftd_records_consumed_total", "topic=\"cut\"");
-    let truncated = |daemon: &Daemon| {
-        daemon.metric("driftd_records_lost_total", "topic=\"cut\",cause=\"truncated\"")
-    };
-    let read = |daemon: &mut Daemon, records: u64| {
-        daemon.wait("the records", |daemon| (consumed(daemon) >= records as f64).then_some(()));
-        assert_eq!(consumed(daemon), records as f64);
-    };
-    let config = world.config(topic, topic);
-    let mut daemon = world.start_daemon(topic, &config);
+    // State in files, and in topics of the same broker.
+    let configs = world.configs(topic);
+    let start = || configs.each_ref().map(|(name, config)| world.start_daemon(name, config));
+    let stop = |daemons: [Daemon; 2]| assert!(daemons.into_iter().all(Daemon::stop));
+    let mut daemons = start();
     let mut end = produce(0, OLD);
-    read(&mut daemon, end);
+    daemons.iter_mut().for_each(|daemon| read(daemon, end));
 
     // While it reads: where the two logs part is known, so every new record is counted, once.
     let parted = cut_while_away();
     assert!(parted < end.cast_signed());
     let wrote = produce(1, NEW);
-    read(&mut daemon, end + wrote);
-    assert_eq!(truncated(&daemon), 1.0);
-    let line = &daemon.lines("records are gone from the log")[0];
-    assert_eq!((&line["from"], &line["to"]), (&json!(end), &json!(parted)), "{}", daemon.log());
-    assert_eq!(daemon.json("/api/v1/models/fraud")["window"]["complete"], false);
-    assert!(daemon.stop());
+    for daemon in &mut daemons {
+        read(daemon, end + wrote);
+        assert_eq!(truncated(daemon), 1.0);
+        let line = &daemon.lines("records are gone from the log")[0];
+        let told = (&line["from"], &line["to"]);
+        assert_eq!(told, (&json!(end), &json!(parted)), "{}", daemon.log());
+        assert_eq!(daemon.json("/api/v1/models/fraud")["window"]["complete"], false);
+    }
+    stop(daemons);
     end = parted.cast_unsigned() + wrote;
 
     // While nobody reads, and other records have taken the place of the last that were counted.
@@ -76,18 +86,24 @@ fn a_log_whose_end_was_cut_off_is_told_from_the_one_that_was_read() {
     let wrote = produce(2, 2 * NEW);
     let high = parted.cast_unsigned() + wrote;
     assert!(high > end, "no offset tells it");
-    let mut daemon = world.start_daemon(topic, &config);
-    read(&mut daemon, high - end);
-    assert_eq!(truncated(&daemon), 1.0, "{}", daemon.log());
-    assert!(daemon.stop());
+    let mut daemons = start();
+    for daemon in &mut daemons {
+        read(daemon, high - end);
+        assert_eq!(truncated(daemon), 1.0, "{}", daemon.log());
+    }
+    stop(daemons);
 
     // While nobody reads, and nothing has taken their place: what comes is read from the log's end.
     let parted = cut_while_away();
-    let mut daemon = world.start_daemon(topic, &config);
-    daemon.wait("the partition", |daemon| (!daemon.taken().is_empty()).then_some(()));
-    assert_eq!(daemon.taken()[0].start, parted);
+    let mut daemons = start();
+    for daemon in &mut daemons {
+        daemon.wait("the partition", |daemon| (!daemon.taken().is_empty()).then_some(()));
+        assert_eq!(daemon.taken()[0].start, parted);
+    }
     let wrote = produce(3, 1_000);
-    read(&mut daemon, wrote);
-    assert_eq!(truncated(&daemon), 1.0, "{}", daemon.log());
-    assert_eq!(daemon.json("/api/v1/models/fraud")["incident"], "none");
+    for daemon in &mut daemons {
+        read(daemon, wrote);
+        assert_eq!(truncated(daemon), 1.0, "{}", daemon.log());
+        assert_eq!(daemon.json("/api/v1/models/fraud")["incident"], "none");
+    }
 }

@@ -10,9 +10,9 @@ fn counting_goes_on_while_leaders_move_and_back() {
     // Brokers of its own: the others' must not go away.
     let Some(world) = World::start() else { return };
     let topic = "moved";
-    let second = world.kafka.join();
+    let second = world.kafka.join_as(2);
     // Partitions 0 and 2 are led by the second.
-    world.kafka.create_topic_on(topic, &[&[2, 1], &[1, 2], &[2, 1], &[1, 2]]);
+    world.kafka.create_topic_on(topic, &[&[2, 1], &[1, 2], &[2, 1], &[1, 2]], &[]);
     let led_by_second = |led: bool| {
         for _ in 0..1_200 {
             if (world.kafka.leader(topic, 0) == 2) == led {
