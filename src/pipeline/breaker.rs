@@ -272,8 +272,12 @@ fn room(rounds: u32, limit: Option<u64>) -> u64 {
     most.checked_shr(rounds).unwrap_or(0).max(ROOM_LEAST)
 }
 
-/// Takes a directory that is there for this process alone, until it ends.
+/// Takes a directory for this process alone, until it ends. One that was asked for is made; the default one
+/// only serves where somebody has made it, as replicas need none.
 fn own(dir: &Path) -> Option<File> {
+    if *dir != store::Config::default().dir {
+        fs::create_dir_all(dir).ok()?;
+    }
     let lock = dir.join(FILE).with_extension("lock");
     let file = File::options().write(true).create(true).truncate(false).open(lock).ok()?;
     file.try_lock().ok()?;
@@ -426,7 +430,7 @@ mod tests {
     #[test]
     fn replicas_on_one_machine_do_not_take_each_others_ends_for_theirs() {
         let dir = tempfile::tempdir().unwrap();
-        let (dir, backend) = (dir.path().to_owned(), Backend::Kafka);
+        let (dir, backend) = (dir.path().join("made"), Backend::Kafka);
         let config = store::Config { dir, backend, ..store::Config::default() };
         let place = || [(partition(0), 5)].into_iter();
         let first = Breaker::open(&config, PathBuf::new());
