@@ -91,6 +91,8 @@ impl Reading {
         let mut client = config.client_config().map_err(io::Error::other)?;
         client.set("enable.partition.eof", "true");
         client.set("queued.max.messages.kbytes", QUEUE_KIB);
+        // Before a stretch is fetched the answer to the last request of the one before is waited for.
+        client.set("fetch.wait.max.ms", "10");
         if request.how.one_by_one {
             // A broker gives a whole batch however little is asked for.
             client.remove("max.partition.fetch.bytes");

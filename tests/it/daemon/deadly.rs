@@ -21,8 +21,8 @@ use super::world::{Dice, MINUTE, RATE, START, TOPIC, World, trigger};
 use crate::servers::Kafka;
 
 /// What the daemon may take, in KiB, as a container's limit would have it: a batch of `SIZE` does not fit.
-pub(super) const LIMIT_KIB: u64 = 300 << 10;
-pub(super) const RECORDS: usize = 40;
+const LIMIT_KIB: u64 = 300 << 10;
+const RECORDS: usize = 40;
 const SIZE: usize = RECORDS * (8 << 20);
 
 /// One batch of much that compresses to little.

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::cluster::{Cluster, PARTITIONS, Stream, evaluator};
-use super::deadly::{RECORDS, bomb, limited};
+use super::deadly::{bomb, limited};
 use super::harness::{Daemon, until};
 use super::receiver::Receiver;
 use super::world::{Dice, MINUTE};
 
+/// In one batch: 256 MiB, which no limit of these replicas has room for; the broker takes it in snappy, too.
+const RECORDS: usize = 32;
 const FOUND: &str = "these records end every process that reads them";
 
 /// A topic that takes the largest of the batches.
@@ -96,7 +98,8 @@ fn two_replicas_are_not_ended_one_after_the_other_for_ever() {
     evaluator(&daemons, stream.now_ms() - 2 * MINUTE);
     bomb(cluster.kafka.brokers(), stream.topic, 3, "gzip", RECORDS);
     stream.minutes(6, true);
-    // The partition goes to whoever is left; each is started again, as by whatever watches over it.
+    // The partition goes to whoever is left. Then each is started again, as by whatever watches over it.
+    until("the end of both", || daemons.iter_mut().all(Daemon::has_ended).then_some(()));
     let mut ends = [0; 2];
     until("somebody passes it over", || {
         for (n, daemon) in daemons.iter_mut().enumerate() {
