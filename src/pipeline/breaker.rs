@@ -478,8 +478,8 @@ mod tests {
 
     #[test]
     fn five_minutes_of_reading_clear_what_was_before() {
-        let dir = tempfile::tempdir().unwrap();
         let deaths = |seconds| {
+            let dir = tempfile::tempdir().unwrap();
             (0..2).for_each(|_| killed(dir.path(), &[5]));
             let (breaker, start) = (opened(dir.path()), Instant::now());
             for at in [0, seconds] {

@@ -84,6 +84,10 @@ fn while_a_reader_stands(daemon: &Daemon, mut begin: impl FnMut(), is_so: impl F
         let status = fs::read_to_string(format!("/proc/{reader}/status")).unwrap_or_default();
         let stood = status.contains("\nState:\tT");
         signal(reader, "CONT");
+        if !(came && stood) {
+            // The next one has its turn once this one's is over.
+            until("the reader's end", || (reader_of(daemon) != Some(reader)).then_some(()));
+        }
         (came && stood).then_some(())
     });
 }
@@ -178,7 +182,12 @@ fn kills_from_outside_are_never_blamed_on_what_is_read() {
     let models = world.model("fraud", "");
     let mut looked = 0;
     for life in 0..kills {
-        let daemon = Daemon::start(&world.write_config("state", &format!("life-{life}"), &models));
+        let config = world.write_config("state", &format!("life-{life}"), &models);
+        // Each thread is told of its own partitions.
+        let consumers = format!("kafka:\n  consumers: {}", 1 + life % 2);
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replacen("kafka:", &consumers, 1)).unwrap();
+        let daemon = Daemon::start(&config);
         if dice.next() % 4 == 0 {
             world.minute_of(0, false);
             world.minute += 1;

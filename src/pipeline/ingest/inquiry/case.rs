@@ -2,6 +2,8 @@
 
 use std::sync::mpsc::SyncSender;
 
+use tracing::info;
+
 use crate::kafka::message::MessageBatch;
 use crate::kafka::probe::Stretch;
 use crate::offsets::TopicPartition;
@@ -29,7 +31,8 @@ pub(super) enum Stage {
 
 pub(super) struct Case {
     pub(super) partition: TopicPartition,
-    events: SyncSender<Event>,
+    /// To the thread that has it, until it is given back.
+    events: Option<SyncSender<Event>>,
     /// Whoever was told of it has given it up.
     unheard: bool,
     /// How far it was ever read.
@@ -43,8 +46,6 @@ pub(super) struct Case {
     /// Bytes that are still to be read before it is clear of suspicion.
     left: u64,
     passed: usize,
-    /// All that it was suspected for was read.
-    clear: bool,
     /// Readers in a row that could not work.
     pub(super) tries: usize,
     pub(super) stage: Stage,
@@ -54,7 +55,7 @@ impl Case {
     pub(super) fn new(partition: TopicPartition, furthest: i64, events: SyncSender<Event>) -> Self {
         Self {
             partition,
-            events,
+            events: Some(events),
             unheard: false,
             furthest,
             starts: Vec::new(),
@@ -63,7 +64,6 @@ impl Case {
             high: 0,
             left: AHEAD,
             passed: 0,
-            clear: false,
             tries: 0,
             stage: Stage::Read,
         }
@@ -82,11 +82,16 @@ impl Case {
     /// Whether somebody still waits for it.
     pub(super) fn is_wanted(&mut self) -> bool {
         self.tell(Event::Idle);
-        !self.unheard && !matches!(self.stage, Stage::Over)
+        !self.unheard && !self.is_over()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
     }
 
     fn tell(&mut self, event: Event) {
-        self.unheard = self.unheard || self.events.send(event).is_err();
+        let heard = self.events.as_ref().is_some_and(|events| events.send(event).is_ok());
+        self.unheard = self.unheard || !heard;
     }
 
     pub(super) fn stretch(&self) -> Stretch {
@@ -123,10 +128,15 @@ impl Case {
         self.tell(Event::Batch(batch));
     }
 
-    /// A reader came to the end of the log, or of what it was asked for.
+    /// A reader came to the end of the log, or of what it was asked for. What is clear is given back at
+    /// once: it does not wait for what the same reader reads next.
     pub(super) fn came_through(&mut self, end: bool) {
         if end || self.left == 0 {
-            (self.stage, self.clear) = (Stage::Over, true);
+            self.stage = Stage::Over;
+            if self.passed == 0 {
+                info!(partition = %self.partition, "nothing was found that ends a process that reads it");
+            }
+            self.conclude();
         }
     }
 
@@ -139,16 +149,11 @@ impl Case {
         self.stage = if self.passed == MOST { Stage::Over } else { Stage::Read };
     }
 
-    /// Gives it back, once there is nothing more to do.
+    /// Gives it back; nothing is told of it any more.
     pub(super) fn conclude(&mut self) {
-        if self.told {
-            self.told = false;
+        if std::mem::take(&mut self.told) {
             self.tell(Event::Revoked(vec![self.partition.clone()]));
         }
-    }
-
-    /// Whether nothing in it ends a process.
-    pub(super) fn is_innocent(&self) -> bool {
-        self.clear && self.passed == 0
+        self.events = None;
     }
 }

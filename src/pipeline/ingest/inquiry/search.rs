@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::kafka;
 use crate::kafka::probe::{End, How, Probe, Said, Stretch};
@@ -123,10 +123,7 @@ impl Searcher {
             thread::sleep(PAUSE);
         }
         for mut case in fresh {
-            if matches!(case.stage, Stage::Over) {
-                if case.is_innocent() {
-                    info!(partition = %case.partition, "nothing was found that ends a process that reads it");
-                }
+            if case.is_over() {
                 case.conclude();
             } else {
                 others.push_back(case);
@@ -162,12 +159,15 @@ impl Searcher {
         let Some(case) = cases.get_mut(at) else { return };
         match outcome {
             Outcome::Done => case.tries = 0,
+            // The reader had nothing of it any more.
+            Outcome::Died if case.is_over() => {}
             Outcome::Died => {
                 warn!(partition = %case.partition, offset = case.next, "a process that reads on from here is ended");
                 case.stage = Stage::Narrow;
             }
             // One whose broker is away must not keep the others waiting.
             Outcome::Failed { begun: false, .. } if several => self.together = false,
+            Outcome::Failed { .. } if case.is_over() => {}
             Outcome::Failed { why, .. } => self.fail(case, &why),
         }
     }
@@ -189,6 +189,7 @@ impl Searcher {
         let outcome = self.ask(&[case.stretch()], how, |said| hear(case, said));
         match outcome {
             Outcome::Done => case.tries = 0,
+            Outcome::Died if case.is_over() => {}
             Outcome::Died if case.next == before => {
                 let mut hole = Hole::new(before);
                 let at = hole.failed(before, case.high);
