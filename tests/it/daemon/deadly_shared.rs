@@ -51,7 +51,7 @@ fn assert_all_counted(stream: &Stream, daemon: &Daemon, webhook: &Receiver) {
 
 #[test]
 fn with_state_in_topics_deadly_batches_of_every_kind_are_passed_over_at_the_fourth_start() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::get() else { return };
     let (mut stream, webhook) = (stream(&cluster, "bombs", true), Receiver::start());
     let config = replica(&stream, "one", &webhook);
     stream.minutes(20, false);
@@ -90,7 +90,7 @@ fn with_state_in_topics_deadly_batches_of_every_kind_are_passed_over_at_the_four
 
 #[test]
 fn two_replicas_are_not_ended_one_after_the_other_for_ever() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::get() else { return };
     let (mut stream, webhook) = (stream(&cluster, "chain", false), Receiver::start());
     let configs = ["one", "two"].map(|name| replica(&stream, name, &webhook));
     stream.minutes(20, false);
