@@ -66,6 +66,9 @@ pub struct Pending {
     pub attempts: u32,
     /// When the first of them was made.
     pub first_attempt_ms: Option<i64>,
+    /// When another process began the last of them, if nobody has told its answer yet: that is waited for as
+    /// long as it may come.
+    pub unanswered_ms: Option<i64>,
 }
 
 /// What the owner of the outbox has to write down.
@@ -162,10 +165,10 @@ impl Deliverer {
         let mut tasks = JoinSet::new();
         for target in targets {
             let name = target.name.clone();
-            let lane = Arc::new(Lane::new(target));
+            let lane = Arc::new(Lane::new(target, now_ms));
             lanes.insert(name, lane.clone());
             let (events, stop) = (events.clone(), stop.clone());
-            tasks.spawn(Runner::new(lane, events, now_ms, stop).run());
+            tasks.spawn(Runner::new(lane, events, stop).run());
         }
         Self { lanes, tasks, stop }
     }

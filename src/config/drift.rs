@@ -84,7 +84,8 @@ pub struct DriftConfig {
     /// An incident that nobody closes is closed after this.
     #[serde(default = "default_expire_after")]
     pub expire_after: Span,
-    /// Decide and record, send nothing.
+    /// Decide, record and log what would be sent, and send nothing about this model: no trigger, and no message
+    /// to anybody.
     #[serde(default)]
     pub dry_run: bool,
     /// How scores become levels: by evidence against the budget of false retrains, or by the window alone.

@@ -74,6 +74,16 @@ impl Access {
         }
     }
 
+    /// How many requests it may take to send one: a token that was given before may be refused, and is asked
+    /// for again; GitHub is asked a second time by its own clock.
+    pub(crate) fn requests_at_most(&self, auth: Auth) -> u32 {
+        match auth {
+            _ if self.app.is_some() => 4,
+            Auth::Login(_) if self.user.is_some() => 3,
+            _ => 1,
+        }
+    }
+
     /// As errors name it, where it takes more than a token to tell.
     pub(crate) fn name(&self) -> Option<String> {
         self.app.as_ref().map(GithubApp::name)

@@ -21,7 +21,6 @@ use crate::deliver::queue::Step;
 use crate::deliver::queue::Turn;
 use crate::deliver::target::{Taken, Target};
 use crate::deliver::webhook::Attempt;
-use crate::setting::whole_ms;
 
 /// The wall clock may be set while we wait for it, so it is looked at this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -32,18 +31,41 @@ pub(crate) struct Lane {
     /// Held for a moment only, never across an await.
     queue: Mutex<Queue>,
     changed: Notify,
+    /// The machine's clock, for what others are told.
+    now_ms: Clock,
+    /// When it began, by the machine's clock and by one that nobody sets.
+    began: (i64, Instant),
 }
 
 impl Lane {
-    pub(crate) fn new(target: Target) -> Self {
+    pub(crate) fn new(target: Target, now_ms: Clock) -> Self {
         let queue = Mutex::new(Queue::new(target.schedule.clone()));
-        Self { target, queue, changed: Notify::new() }
+        let began = (now_ms(), Instant::now());
+        Self { target, queue, changed: Notify::new(), now_ms, began }
     }
 
     pub(crate) fn push(&self, pending: Pending) -> bool {
-        let taken = self.queue().push(pending);
+        let until_ms = pending.unanswered_ms.map(|begun_ms| self.answered_by_ms(begun_ms));
+        let taken = self.queue().push(pending, until_ms);
         self.changed.notify_one();
         taken
+    }
+
+    /// When the answer to a request that another process has begun is there, or comes no more. Two machines'
+    /// clocks tell how long ago that was: whatever they say, it is waited for neither longer than for one that
+    /// begins now, nor in vain for one of long ago.
+    fn answered_by_ms(&self, begun_ms: i64) -> i64 {
+        let patience = self.target.schedule.fence + self.target.patience();
+        let patience_ms = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+        let ago_ms = (self.now_ms)().saturating_sub(begun_ms).clamp(0, patience_ms);
+        self.steady_ms().saturating_add(patience_ms - ago_ms)
+    }
+
+    /// What things are due by, ms since the epoch if the machine's clock was right at the beginning. Where
+    /// that is set back by a year, nothing waits a year.
+    fn steady_ms(&self) -> i64 {
+        let (began_ms, began) = self.began;
+        began_ms.saturating_add(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
     pub(crate) fn cancel(&self, id: &str) {
@@ -76,10 +98,6 @@ impl Lane {
 pub(crate) struct Runner {
     lane: Arc<Lane>,
     events: Sender<Event>,
-    /// The machine's clock, for what others are told.
-    now_ms: Clock,
-    /// When it began, by the machine's clock and by one that nobody sets.
-    began: (i64, Instant),
     stop: CancellationToken,
 }
 
@@ -87,20 +105,13 @@ pub(crate) struct Runner {
 struct Deserted;
 
 impl Runner {
-    pub(crate) fn new(
-        lane: Arc<Lane>,
-        events: Sender<Event>,
-        now_ms: Clock,
-        stop: CancellationToken,
-    ) -> Self {
-        Self { lane, events, now_ms, began: (now_ms(), Instant::now()), stop }
+    pub(crate) fn new(lane: Arc<Lane>, events: Sender<Event>, stop: CancellationToken) -> Self {
+        Self { lane, events, stop }
     }
 
-    /// What things are due by, ms since the epoch if the machine's clock was right at the beginning. Where
-    /// that is set back by a year, nothing waits a year.
-    fn steady_ms(&self) -> i64 {
-        let (began_ms, began) = self.began;
-        began_ms.saturating_add(whole_ms(began.elapsed()))
+    /// The machine's clock.
+    fn now_ms(&self) -> i64 {
+        (self.lane.now_ms)()
     }
 
     /// Until stopped; an attempt that has begun is finished first.
@@ -118,7 +129,7 @@ impl Runner {
             if self.stop.is_cancelled() {
                 return None;
             }
-            let now_ms = self.steady_ms();
+            let now_ms = self.lane.steady_ms();
             let step = self.lane.queue().next(now_ms);
             let sleep = match step {
                 Step::Send(turn) => return Some(turn),
@@ -147,30 +158,36 @@ impl Runner {
     async fn see_to(&self, now_ms: i64) -> Option<()> {
         let news = tokio::select! {
             () = self.stop.cancelled() => return None,
-            news = self.lane.target.see_to(now_ms, (self.now_ms)()) => news,
+            news = self.lane.target.see_to(now_ms, self.now_ms()) => news,
         };
         let Some(News { id, said }) = news else { return Some(()) };
         let Said { state, word, page, run } = said;
         let target = self.lane.target.name.clone();
-        let event = Event::Run { id, target, state, word, page, run, at_ms: (self.now_ms)() };
+        let event = Event::Run { id, target, state, word, page, run, at_ms: self.now_ms() };
         self.events.send(event).await.ok()
     }
 
     async fn attempt(&self, turn: Turn) -> Result<(), Deserted> {
         let Turn { delivery, n, body } = turn;
         let id = delivery.id.clone();
-        if !self.is_durable(&id, n).await? {
-            self.lane.cancel(&id);
-            return Ok(());
+        loop {
+            let asked = Instant::now();
+            if !self.is_durable(&id, n).await? {
+                self.lane.cancel(&id);
+                return Ok(());
+            }
+            if asked.elapsed() < self.lane.target.schedule.fence {
+                break;
+            }
         }
         let body = body.unwrap_or_else(|| self.lane.target.render(&delivery));
-        let at_ms = (self.now_ms)();
+        let at_ms = self.now_ms();
         let begun = Instant::now();
         let (answer, Settled { result, next_ms }) =
-            if self.lane.queue().begin(&id, &body, self.steady_ms()) {
+            if self.lane.queue().begin(&id, &body, self.lane.steady_ms()) {
                 let attempt = Attempt { n, now_ms: at_ms };
                 let answer = self.lane.target.send(&delivery, body, attempt).await;
-                let now_ms = self.steady_ms();
+                let now_ms = self.lane.steady_ms();
                 let settled = self.lane.queue().settle(&id, &answer, now_ms);
                 if matches!(settled.result, Outcome::Accepted | Outcome::AlreadyThere) {
                     self.lane.target.taken(&delivery, answer.reference.as_deref(), now_ms);
@@ -191,7 +208,7 @@ impl Runner {
             detail: answer.detail,
             reference: answer.reference,
             next_attempt_ms: next_ms
-                .map(|at| (self.now_ms)().saturating_add(at - self.steady_ms())),
+                .map(|at| self.now_ms().saturating_add(at - self.lane.steady_ms())),
             elapsed: begun.elapsed(),
         };
         self.events.send(event).await.map_err(|_| Deserted)

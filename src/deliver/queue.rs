@@ -48,6 +48,8 @@ struct Item {
     body: Option<Bytes>,
     in_flight: bool,
     cancelled: bool,
+    /// It is due so late only because another process has asked, whose answer may still come.
+    awaited: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -88,10 +90,14 @@ impl Queue {
     }
 
     /// False if the queue is full. A delivery that is already waiting is not taken twice; one in flight
-    /// that was cancelled is wanted again.
-    pub(crate) fn push(&mut self, pending: Pending) -> bool {
+    /// that was cancelled is wanted again. Until `until_ms` another process may tell the answer to a request of
+    /// its own; a repeat without it says that this wait is over.
+    pub(crate) fn push(&mut self, pending: Pending, until_ms: Option<i64>) -> bool {
         if let Some(item) = self.find(&pending.delivery.id) {
             item.cancelled = false;
+            if item.awaited && until_ms.is_none() {
+                (item.awaited, item.due_ms, item.not_before_ms) = (false, 0, 0);
+            }
             return true;
         }
         if self.len >= CAPACITY {
@@ -105,12 +111,13 @@ impl Queue {
             order: self.pushed,
             attempts: pending.attempts,
             first_ms: pending.first_attempt_ms,
-            due_ms: 0,
-            not_before_ms: 0,
+            due_ms: until_ms.unwrap_or(0),
+            not_before_ms: until_ms.unwrap_or(0),
             capped: 0,
             body: None,
             in_flight: false,
             cancelled: false,
+            awaited: until_ms.is_some(),
         });
         true
     }
@@ -164,7 +171,7 @@ impl Queue {
         item.attempts += 1;
         item.first_ms.get_or_insert(now_ms);
         item.body = Some(body.clone());
-        item.in_flight = true;
+        (item.in_flight, item.awaited) = (true, false);
         true
     }
 
@@ -278,13 +285,13 @@ mod tests {
             audience: Audience::Ml,
             announcement,
         };
-        Pending { delivery, attempts: 0, first_attempt_ms: None }
+        Pending { delivery, attempts: 0, first_attempt_ms: None, unanswered_ms: None }
     }
 
     fn queue_of(deliveries: &[(&str, &str)]) -> Queue {
         let mut queue = Queue::new(Schedule { jitter: 0.0, ..Schedule::default() });
         for (id, model) in deliveries {
-            assert!(queue.push(pending(id, model)));
+            assert!(queue.push(pending(id, model), None));
         }
         queue
     }
@@ -361,9 +368,9 @@ mod tests {
         assert_eq!(settled, Settled { result: Outcome::Retry, next_ms: None });
         assert_eq!(ready(&queue, i64::MAX).as_deref(), Some("b1"));
 
-        assert!(queue.push(pending("a1", "a")) && queue.begin("a1", &Bytes::new(), 0));
+        assert!(queue.push(pending("a1", "a"), None) && queue.begin("a1", &Bytes::new(), 0));
         queue.forget_model("a");
-        assert!(queue.push(pending("a1", "a")), "ours again while its request is on its way");
+        assert!(queue.push(pending("a1", "a"), None), "ours again while its request is on its way");
         let settled = queue.settle("a1", &answer(Judgement::Retry), 0);
         assert_eq!(settled.next_ms, Some(5 * SECOND));
         assert_eq!(queue.len(), 2);
@@ -384,24 +391,45 @@ mod tests {
     fn a_full_queue_refuses_and_a_repeat_is_not_taken_twice() {
         let mut queue = queue_of(&[]);
         for n in 0..CAPACITY {
-            assert!(queue.push(pending(&n.to_string(), "m")));
+            assert!(queue.push(pending(&n.to_string(), "m"), None));
         }
-        assert!(!queue.push(pending("one more", "m")));
-        assert!(queue.push(pending("0", "m")), "already there");
+        assert!(!queue.push(pending("one more", "m"), None));
+        assert!(queue.push(pending("0", "m"), None), "already there");
         assert_eq!(queue.len(), CAPACITY);
         attempt(&mut queue, "0", Judgement::Accepted, 0);
-        assert!(queue.push(pending("one more", "m")));
-        assert!(!queue.push(pending("two more", "m")));
+        assert!(queue.push(pending("one more", "m"), None));
+        assert!(!queue.push(pending("two more", "m"), None));
     }
 
     #[test]
     fn after_a_restart_the_count_and_the_age_go_on() {
         let mut queue = Queue::new(Schedule { jitter: 0.0, ..Schedule::default() });
         let first = Some(0);
-        queue.push(Pending { attempts: 9, first_attempt_ms: first, ..pending("a", "m") });
+        let pending = Pending { attempts: 9, first_attempt_ms: first, ..pending("a", "m") };
+        queue.push(pending, None);
         let late = 73 * 3600 * SECOND;
         let Step::Send(turn) = queue.next(late) else { panic!("due at once") };
         assert_eq!(turn.n, 10);
         assert_eq!(attempt(&mut queue, "a", Judgement::Retry, late).result, Outcome::GaveUp);
+    }
+
+    #[test]
+    fn what_another_has_asked_is_sent_once_its_answer_is_told_or_comes_no_more() {
+        let mut queue = queue_of(&[("b", "n")]);
+        let asked = || Pending { attempts: 1, unanswered_ms: Some(0), ..pending("a", "m") };
+        assert!(queue.push(asked(), Some(40 * SECOND)));
+        // That the target is up says nothing of it.
+        attempt(&mut queue, "b", Judgement::Accepted, SECOND);
+        assert!(queue.push(asked(), Some(50 * SECOND)), "it is not put off again");
+        assert_eq!(queue.next(SECOND), Step::Wait(40 * SECOND));
+        assert_eq!(ready(&queue, 40 * SECOND).as_deref(), Some("a"));
+
+        let told = || Pending { unanswered_ms: None, ..asked() };
+        assert!(queue.push(told(), None));
+        assert_eq!(ready(&queue, SECOND).as_deref(), Some("a"));
+        let failed = attempt(&mut queue, "a", Judgement::Retry, SECOND);
+        // Told again, it keeps the time of its own schedule.
+        assert!(queue.push(told(), None));
+        assert_eq!(Some(queue.next(SECOND)), failed.next_ms.map(Step::Wait));
     }
 }

@@ -31,6 +31,9 @@ pub struct Schedule {
     pub ask: (Duration, Duration),
     /// A run that is not found is missed after so long.
     pub missing: Duration,
+    /// A request begins at most so long after its attempt was written down; later it is written down again. So
+    /// a process that slept in between sends nothing that another one is not waiting for.
+    pub fence: Duration,
 }
 
 impl Default for Schedule {
@@ -49,12 +52,13 @@ impl Default for Schedule {
             probe_interval: Duration::from_secs(MINUTE),
             ask: (Duration::from_secs(10), Duration::from_secs(5 * MINUTE)),
             missing: Duration::from_secs(10 * MINUTE),
+            fence: Duration::from_secs(10),
         }
     }
 }
 
 impl Schedule {
-    /// The same schedule with every time multiplied by `factor`.
+    /// The same schedule with every time that passes between attempts multiplied by `factor`.
     pub fn scaled(&self, factor: f64) -> Self {
         Self {
             steps: self.steps.iter().map(|step| step.mul_f64(factor)).collect(),

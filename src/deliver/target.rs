@@ -1,6 +1,7 @@
 //! A place that deliveries go to: its name, how it is spoken to, and how patiently.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -197,6 +198,21 @@ impl Target {
             Service::Slack(webhook) => webhook.send(client, body).await,
             Service::Bot(bot) => bot.send(client, delivery, body).await,
             Service::Post(poster) => poster.send(client, delivery, attempt.now_ms).await,
+        }
+    }
+
+    /// The longest that an attempt may take.
+    pub(crate) fn patience(&self) -> Duration {
+        match &self.service {
+            Service::Webhook(webhook, _) => {
+                let provider = webhook.plan.provider;
+                let sent = [true, provider.lookup.is_some(), provider.lately.is_some()];
+                let sent: u32 = sent.map(u32::from).iter().sum();
+                webhook.timeout * sent * webhook.access.requests_at_most(provider.auth)
+            }
+            Service::Slack(webhook) => webhook.timeout,
+            Service::Bot(bot) => bot.timeout,
+            Service::Post(poster) => poster.timeout,
         }
     }
 

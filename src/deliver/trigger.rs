@@ -66,7 +66,7 @@ pub struct Trigger {
     /// Allow a plain `http://` webhook.
     #[serde(default)]
     pub allow_http: bool,
-    /// Decide and record, send nothing.
+    /// The same as `drift_config.dry_run`: nothing is sent about this model, to people neither.
     #[serde(default)]
     pub dry_run: bool,
     /// Longest wait for an answer.

@@ -32,6 +32,7 @@ use crate::store::Store;
 mod checks;
 mod decide;
 mod deliveries;
+mod dry;
 mod ends;
 mod faults;
 mod incidents;

@@ -171,7 +171,7 @@ pub(crate) fn announcement(id: &str, model: &str) -> Announcement {
 }
 
 pub(crate) fn pending(delivery: Delivery) -> Pending {
-    Pending { delivery, attempts: 0, first_attempt_ms: None }
+    Pending { delivery, attempts: 0, first_attempt_ms: None, unanswered_ms: None }
 }
 
 pub(crate) fn trigger_of(id: &str, model: &str) -> Delivery {
@@ -780,4 +780,58 @@ async fn a_dry_run_shows_the_request_and_sends_nothing() {
     outbox.send(trigger_of(ID, "fraud"));
     assert_eq!(outbox.outcome().await.result, Outcome::Stopped);
     assert!(receiver.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_was_written_down_long_ago_is_written_down_again_before_it_is_made() {
+    let receiver = Receiver::start(vec![Reply::Status(200, "")]).await;
+    let fence = Duration::from_millis(300);
+    let target = Target::trigger("fraud", &allowing_http(receiver.url("/")), &client()).unwrap();
+    let target = target.with_schedule(Schedule { fence, ..quick() });
+    let (sender, mut events) = mpsc::channel(16);
+    let deliverer = Deliverer::start(vec![target], sender, now_ms);
+    deliverer.enqueue(pending(trigger_of(ID, "fraud"))).unwrap();
+    let Some(Event::Attempting { ack, .. }) = events.recv().await else { panic!("an attempt") };
+    // The process sleeps between what it has written and the request.
+    tokio::time::sleep(2 * fence).await;
+    ack.send(true).unwrap();
+    let mut again = 0;
+    loop {
+        match events.recv().await.expect("the deliverer runs") {
+            Event::Attempting { ack, n, .. } => {
+                assert_eq!(n, 1);
+                again += 1;
+                ack.send(true).unwrap();
+            }
+            Event::Outcome { n, result, .. } => {
+                assert_eq!((n, result), (1, Outcome::Accepted));
+                break;
+            }
+            Event::Run { .. } => panic!("nothing is followed"),
+        }
+    }
+    assert!(again > 0);
+    assert_eq!(receiver.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_another_process_has_asked_waits_until_its_answer_is_told() {
+    let receiver = Receiver::start(vec![Reply::Status(200, "")]).await;
+    let slack = slack_at(receiver.url("/"));
+    let mut outbox = Outbox::start(vec![Target::slack("ml", &slack, &client()).unwrap()]);
+    let of = |model: &str, unanswered_ms| Pending {
+        attempts: 1,
+        first_attempt_ms: Some(now_ms()),
+        unanswered_ms,
+        ..pending(message(&format!("about {model}"), model, Kind::Warning))
+    };
+    // Begun this moment, by a machine whose clock is a year ahead; and so long ago that the answer would be here.
+    outbox.deliverer.enqueue(of("a", Some(now_ms() + 365 * 86_400_000))).unwrap();
+    outbox.deliverer.enqueue(of("b", Some(0))).unwrap();
+    assert_eq!(outbox.outcome().await.id, "about b");
+    // The answer was told, and it was none that ends it.
+    outbox.deliverer.enqueue(of("a", None)).unwrap();
+    let told = outbox.outcome().await;
+    assert_eq!((told.id.as_str(), told.n, told.result), ("about a", 2, Outcome::Accepted));
+    assert_eq!(receiver.seen().len(), 2);
 }

@@ -36,11 +36,12 @@ impl Evaluate {
         let pending = self.log.ledger().pending();
         let pending: Vec<Pending> = pending
             .into_iter()
-            .filter(|outgoing| self.owns(&outgoing.delivery.model))
+            .filter(|outgoing| self.sends(&outgoing.delivery.model))
             .map(|outgoing| Pending {
                 delivery: outgoing.delivery.clone(),
                 attempts: outgoing.attempts,
                 first_attempt_ms: outgoing.first_attempt_ms,
+                unanswered_ms: self.log.unanswered_ms(outgoing),
             })
             .collect();
         pending.into_iter().for_each(|p| self.enqueue(p));
@@ -50,7 +51,8 @@ impl Evaluate {
     /// threads found.
     pub(super) fn recall(&self, is_of: impl Fn(&str) -> bool) {
         for outgoing in self.log.ledger().taken() {
-            if is_of(&outgoing.delivery.model) {
+            let model = &outgoing.delivery.model;
+            if is_of(model) && !self.is_dry(model) {
                 self.deliverer.recall(&taken(outgoing));
             }
         }
@@ -76,7 +78,8 @@ impl Evaluate {
 
     pub(super) fn enqueue_all(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            self.enqueue(Pending { delivery, attempts: 0, first_attempt_ms: None });
+            let (attempts, first_attempt_ms, unanswered_ms) = (0, None, None);
+            self.enqueue(Pending { delivery, attempts, first_attempt_ms, unanswered_ms });
         }
     }
 

@@ -53,14 +53,11 @@ impl Evaluate {
         let ordinal = self.log.ledger().next_ordinal(&name, &digest);
         let id = incident_id(&name, &digest, ordinal);
         let held = !self.models[model].is_caught_up();
-        let mut deliveries = Vec::new();
-        if !self.specs[model].policy.dry_run {
-            let summary = format!("{name} has drifted: {}", decision.explanation);
-            deliveries.extend(self.trigger_delivery(model, &id, &summary, end_ms));
-            let about = (Kind::Triggered, format!("{id}.triggered"), Some(id.as_str()));
-            let told = (summary, "drifted");
-            deliveries.extend(self.people_deliveries(model, about, told, end_ms, Audience::Ml));
-        }
+        let mut deliveries = self.opening(model, &id, &decision.explanation, end_ms);
+        let unsent = match self.specs[model].policy.dry_run {
+            true => std::mem::take(&mut deliveries),
+            false => Vec::new(),
+        };
         let Some(incident) = self.models[model].incident(&id, ordinal, decision, end_ms) else {
             return;
         };
@@ -88,7 +85,18 @@ impl Evaluate {
             self.held_by_lag(model);
         } else {
             self.enqueue_all(deliveries);
+            self.leave_unsent(model, &unsent);
         }
+    }
+
+    /// What is sent of an incident that opens: the trigger, and word to the people of the model.
+    fn opening(&self, model: usize, id: &str, why: &str, end_ms: i64) -> Vec<Delivery> {
+        let summary = format!("{} has drifted: {why}", self.specs[model].name());
+        let trigger = self.trigger_delivery(model, id, &summary, end_ms);
+        let about = (Kind::Triggered, format!("{id}.triggered"), Some(id));
+        let people =
+            self.people_deliveries(model, about, (summary, "drifted"), end_ms, Audience::Ml);
+        trigger.into_iter().chain(people).collect()
     }
 
     fn trigger_delivery(
@@ -122,11 +130,21 @@ impl Evaluate {
             let released = Record::Released { incident: id.to_owned(), at_ms: now_ms };
             if self.log.append(&released) {
                 self.send_pending();
+                self.leave_released(model, id);
             }
         } else {
             let end_ms = self.decided_end_ms(model);
             self.close(id, CloseReason::Missed, (end_ms, now_ms), "driftd");
         }
+    }
+
+    /// What would be sent now that an incident is held no more.
+    fn leave_released(&mut self, model: usize, id: &str) {
+        let entry = self.log.ledger().entry(id).filter(|_| self.specs[model].policy.dry_run);
+        let Some(entry) = entry else { return };
+        let (why, end_ms) = (&entry.incident.evidence.explanation, entry.opened_event_ms);
+        let unsent = self.opening(model, id, why, end_ms);
+        self.leave_unsent(model, &unsent);
     }
 
     /// A new baseline closes the loop.

@@ -10,14 +10,18 @@ use tracing::info;
 use tracing::warn;
 
 use crate::decide::ledger::Ledger;
+use crate::decide::ledger::Outgoing;
 use crate::decide::ledger::compact;
 use crate::decide::record::Record;
+use crate::pipeline::evaluate::log::unanswered::Unanswered;
 use crate::store;
 use crate::store::FileStore;
 use crate::store::Incidents;
 use crate::store::KafkaStore;
 use crate::store::Store;
 use crate::store::kafka::record::Incident;
+
+pub(crate) mod unanswered;
 
 /// Version of a record's JSON; written by this binary, and the highest that it reads.
 pub(crate) const VERSION: u8 = 1;
@@ -28,6 +32,7 @@ const LOOK_AT: u64 = 8 << 20;
 pub(crate) struct IncidentLog {
     store: Arc<Store>,
     ledger: Ledger,
+    unanswered: Unanswered,
     /// Records that could not be read: what they decided is unknown, so nothing may be triggered.
     unreadable: usize,
     /// Of the records in a file of our own, which is rewritten from `look_at` on.
@@ -50,7 +55,8 @@ impl IncidentLog {
             }
         };
         let bytes = stored.records.iter().map(|(_, body)| body.len() as u64).sum();
-        let mut log = Self { store, ledger: Ledger::default(), unreadable: 0, bytes, look_at };
+        let (ledger, unanswered) = (Ledger::default(), Unanswered::default());
+        let mut log = Self { store, ledger, unanswered, unreadable: 0, bytes, look_at };
         if stored.torn_tail {
             warn!("the last incident record was cut short by a crash; it was never acted on");
         }
@@ -64,10 +70,14 @@ impl IncidentLog {
         self.unreadable += stored.unreadable;
         for (version, body) in &stored.records {
             match serde_json::from_slice::<Record>(body) {
-                Ok(record) if *version <= VERSION => self.ledger.apply(&record),
+                Ok(record) if *version <= VERSION => {
+                    self.ledger.apply(&record);
+                    self.unanswered.apply(&record);
+                }
                 Ok(_) | Err(_) => self.unreadable += 1,
             }
         }
+        self.unanswered.tidy(&self.ledger);
         if self.unreadable > before {
             error!(
                 unreadable = self.unreadable,
@@ -76,8 +86,20 @@ impl IncidentLog {
         }
     }
 
+    /// Where it is kept, and everything else with it.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        self.store.clone()
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// When another replica began the last attempt of a message, if its answer may still come. Of a folder's
+    /// processes there is one at a time: what an earlier one has asked nobody hears the answer to.
+    pub(crate) fn unanswered_ms(&self, outgoing: &Outgoing) -> Option<i64> {
+        self.store.kafka()?;
+        self.unanswered.since_ms(&outgoing.delivery.id, &outgoing.delivery.target_name())
     }
 
     pub(crate) fn is_unreadable(&self) -> bool {
@@ -167,6 +189,10 @@ impl IncidentLog {
         // A target has been asked, whoever asked it: knowing that spares it a repeat.
         let fact = matches!(record, Record::Outcome { .. });
         let counts = store.append_incident(Incident { model, fact, version: VERSION, json });
+        // Another replica may use the number of one that does not count, or that nobody knows to be written.
+        if matches!(counts, Ok(true)) {
+            self.unanswered.made_here(record);
+        }
         self.follow();
         counts
     }

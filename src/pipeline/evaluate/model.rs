@@ -19,6 +19,7 @@ use crate::decide::model::ModelState;
 use crate::decide::sequential::Sequential;
 use crate::histogram::Counts;
 use crate::offsets::TopicPartition;
+use crate::pipeline::evaluate::dry::Unsent;
 use crate::pipeline::evaluate::faults::Withheld;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
@@ -70,6 +71,8 @@ pub(crate) struct ModelEvaluator {
     pub lag: Option<Lag>,
     /// Who has been told of it.
     pub lag_told: Option<Audience>,
+    /// What a dry run has not sent.
+    pub unsent: Unsent,
     /// Whether it is evaluated in this process.
     pub owned: bool,
     /// Its partitions are counted by others, who give signs of life.
@@ -125,6 +128,7 @@ impl ModelEvaluator {
             stale: false,
             lag: None,
             lag_told: None,
+            unsent: Unsent::default(),
             owned: true,
             remote: false,
             began_ms: None,

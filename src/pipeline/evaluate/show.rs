@@ -50,7 +50,7 @@ impl Evaluate {
             });
         }
         let pending = self.log.ledger().pending().into_iter();
-        for outgoing in pending.filter(|o| self.owns(&o.delivery.model)) {
+        for outgoing in pending.filter(|o| self.sends(&o.delivery.model)) {
             let slot = waiting.entry(outgoing.delivery.target_name()).or_insert((0, i64::MAX));
             *slot = (slot.0 + 1, slot.1.min(outgoing.queued_at_ms));
         }
@@ -95,7 +95,7 @@ impl Evaluate {
             faults: evaluator.faults(),
             checks: evaluator.checks(),
             suppressed_by: held.into_iter().chain(lag.map(|_| Suppression::Lag)).collect(),
-            explanation: explained(evaluator, quality),
+            explanation: shown(explained(evaluator, quality), evaluator),
             outputs: evaluator.state.outputs.values().filter_map(|o| o.last.clone()).collect(),
             baseline: evaluator.watched.as_ref().map(|w| w.baseline.clone()),
             baseline_loaded_ms: evaluator.loaded_ms,
@@ -133,6 +133,14 @@ fn fitting(report: Value, most: usize) -> Value {
     }
     let why = format!("left out: it is {bytes} bytes, and the log takes {most}; see report_url");
     json!({ "truncated": why })
+}
+
+/// With what a dry run keeps to itself.
+fn shown(explanation: String, evaluator: &ModelEvaluator) -> String {
+    match evaluator.unsent.sentence() {
+        Some(unsent) => format!("{explanation}; {unsent}"),
+        None => explanation,
+    }
 }
 
 /// Why it did or did not act, and what that waits for.

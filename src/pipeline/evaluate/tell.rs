@@ -94,7 +94,7 @@ impl Evaluate {
     }
 
     /// Tells these people, once; false if some of them have yet to hear of it, because the log can't be written
-    /// or because they have heard that it is over.
+    /// or because they have heard that it is over. In a dry run nobody is told.
     pub(super) fn notify_audience(
         &mut self,
         model: usize,
@@ -105,6 +105,10 @@ impl Evaluate {
     ) -> bool {
         if self.log.ledger().has_ended(&about.1) {
             return false;
+        }
+        if self.specs[model].policy.dry_run {
+            self.leave_untold(model, about, told, end_ms, audience);
+            return true;
         }
         for delivery in self.people_deliveries(model, about, told, end_ms, audience) {
             let queued = Record::Queued { delivery: Box::new(delivery.clone()), at_ms: now_ms };

@@ -31,6 +31,7 @@ use crate::window::Partial;
 use crate::window::Progress;
 
 mod checks;
+mod dry;
 mod ends;
 mod far;
 mod fed;

@@ -10,6 +10,11 @@ use crate::pipeline::simulator::topics::{Fault, Name, Store};
 use crate::pipeline::simulator::verdicts;
 use crate::store::kafka::record::{Body, Incident, Record};
 
+/// Steps after its attempt was written down in which a request may begin: `Schedule::fence`.
+pub(super) const FENCE: i64 = 20;
+/// Steps for which the answer to a request of another is waited for: `Lane::answered_by_ms`.
+pub(super) const PATIENCE: i64 = 3 * FENCE;
+
 /// A request that may be made, or was made and has no outcome yet.
 pub(super) struct Flight {
     id: String,
@@ -17,6 +22,8 @@ pub(super) struct Flight {
     n: u32,
     /// Where its attempt stands in the log.
     at: Option<i64>,
+    /// When it was asked whether that may be written.
+    asked: i64,
     outcome: Option<DeliveryResult>,
 }
 
@@ -63,6 +70,7 @@ impl Judge {
         match self.flight.take() {
             None => self.attempt(store, dice),
             Some(flight) => match flight.outcome {
+                None if is_late(&flight, store) => self.attempt(store, dice),
                 None => {
                     self.flight = Some(send(flight, (store, referee), dice));
                     Ok(())
@@ -86,13 +94,19 @@ impl Judge {
         let pending = self.ledger.pending();
         let Some(outgoing) = pending.first() else { return Ok(()) };
         let (id, target) = (outgoing.delivery.id.clone(), outgoing.delivery.target_name());
-        let n = outgoing.attempts + 1;
-        let attempt = Told::Attempt { delivery: id.clone(), target: target.clone(), n, at_ms: 0 };
+        let since = self.unanswered.since_ms(&id, &target).filter(|_| store.shared);
+        if since.is_some_and(|since| store.now - since < PATIENCE)
+            && store.mutation != Mutation::NotAwaited
+        {
+            return Ok(());
+        }
+        let (n, at_ms) = (outgoing.attempts + 1, store.now);
+        let attempt = Told::Attempt { delivery: id.clone(), target: target.clone(), n, at_ms };
         let at = store.incidents.end();
         let counts = self.append(&attempt, store, dice)?;
         let known = self.ledger.outgoing(&id, &target).is_some_and(|outgoing| outgoing.done);
         if (counts || store.mutation == Mutation::NoFence) && !known {
-            self.flight = Some(Flight { id, target, n, at: Some(at), outcome: None });
+            self.flight = Some(Flight { id, target, n, at: Some(at), asked: at_ms, outcome: None });
         }
         Ok(())
     }
@@ -109,7 +123,7 @@ impl Judge {
         let incident = Incident { model: MODEL.to_owned(), fact, version: 1, json };
         let record = Record { writer: self.writer, body: Body::Incident(incident) };
         let written = store.write(Name::Incidents, &record, dice);
-        let counts = self.follow_incidents(store);
+        let counts = self.fold(store, written.ok());
         match written {
             Ok(at) => Ok(counts.contains(&at)),
             Err(fault) => unless_killed(fault).map(|()| false),
@@ -125,8 +139,14 @@ impl Judge {
         }
     }
 
-    /// Folds the incident log to its end; the offsets of what counts.
-    pub(super) fn follow_incidents(&mut self, store: &Store) -> Vec<i64> {
+    /// Folds the incident log to its end.
+    pub(super) fn follow_incidents(&mut self, store: &Store) {
+        self.fold(store, None);
+    }
+
+    /// The same, what was written here just now included (`IncidentLog::append_shared`); the offsets of what
+    /// counts.
+    fn fold(&mut self, store: &Store, written: Option<i64>) -> Vec<i64> {
         let mut counted = Vec::new();
         let begins = self.read == 0;
         for entry in store.incidents.read(self.read) {
@@ -136,13 +156,22 @@ impl Judge {
                 if let Some(told) = entry.told.as_ref()
                     && !(begins && store.mutation == Mutation::NotFolded)
                 {
+                    if written == Some(entry.offset) {
+                        self.unanswered.made_here(told);
+                    }
                     self.ledger.apply(told);
+                    self.unanswered.apply(told);
                 }
             }
         }
         self.read = store.incidents.end();
         counted
     }
+}
+
+/// Whether its attempt was written down too long ago: `Runner::attempt` asks again.
+fn is_late(flight: &Flight, store: &Store) -> bool {
+    store.now - flight.asked >= FENCE && store.mutation != Mutation::SentLate
 }
 
 /// What a target does with a request: all of it, nothing, or all of it without an answer.

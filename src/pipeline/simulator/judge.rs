@@ -9,6 +9,7 @@ use crate::decide::model::ModelState;
 use crate::decide::record::Record as Told;
 use crate::dice::Dice;
 use crate::offsets::TopicPartition;
+use crate::pipeline::evaluate::log::unanswered::Unanswered;
 use crate::pipeline::panes;
 use crate::pipeline::simulator::RULES;
 use crate::pipeline::simulator::counter::{MODEL, unless_killed};
@@ -64,6 +65,7 @@ pub(super) struct Judge {
     pub(super) began_ms: Option<i64>,
     pub(super) journal: Journal,
     pub(super) ledger: Ledger,
+    pub(super) unanswered: Unanswered,
     pub(super) read: i64,
     pub(super) flight: Option<Flight>,
     pub(super) untold: Option<Told>,
@@ -94,6 +96,7 @@ impl Judge {
             began_ms: None,
             journal: Journal::default(),
             ledger: Ledger::default(),
+            unanswered: Unanswered::default(),
             read: 0,
             flight: None,
             untold: None,

@@ -53,10 +53,14 @@ pub(super) enum Mutation {
     PassedUnsaid,
     /// That records were taken back is not told to who has heard of them.
     NotTakenBack,
+    /// What another replica has asked is asked again at once.
+    NotAwaited,
+    /// A request is made however long ago its attempt was written down.
+    SentLate,
 }
 
 impl Mutation {
-    pub(super) const ALL: [Mutation; 24] = [
+    pub(super) const ALL: [Mutation; 26] = [
         Mutation::SnapshotFirst,
         Mutation::OffsetApart,
         Mutation::Deltas,
@@ -81,5 +85,7 @@ impl Mutation {
         Mutation::SealedAhead,
         Mutation::PassedUnsaid,
         Mutation::NotTakenBack,
+        Mutation::NotAwaited,
+        Mutation::SentLate,
     ];
 }

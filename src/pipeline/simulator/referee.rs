@@ -8,6 +8,7 @@ use crate::decide::record::{DeliveryResult, Record as Told};
 use crate::pipeline::panes::{self, Logged};
 use crate::pipeline::simulator::RULES;
 use crate::pipeline::simulator::counter::MODEL;
+use crate::pipeline::simulator::incidents::{FENCE, PATIENCE};
 use crate::pipeline::simulator::stream::{Account, LATENESS, PANE, SHAPE, Stream};
 use crate::pipeline::simulator::topics::Store;
 use crate::pipeline::simulator::verdicts::{self, SILENCE};
@@ -176,12 +177,14 @@ impl Referee {
         }
     }
 
-    /// A target was asked: by a replica whose attempt is in the log and counts, and not after an outcome.
+    /// A target was asked: by a replica whose attempt is in the log and counts, not after an outcome, nor while
+    /// the answer to another's request may still come.
     pub(super) fn received(&mut self, id: &str, attempt: Option<i64>, store: &Store) {
         self.received.insert(id.to_owned());
         let Some(at) = attempt else {
             return self.fault(format!("{id} was sent before it was durable"));
         };
+        self.awaited(id, at, store);
         let mut owner = None;
         let mut done = false;
         for entry in store.incidents.history.iter().filter(|entry| entry.offset <= at) {
@@ -199,6 +202,37 @@ impl Referee {
         }
         if done {
             self.fault(format!("{id} was sent though its outcome was known"));
+        }
+    }
+
+    /// Who asks does so soon after saying so, and has waited for the answer to what another has asked.
+    fn awaited(&mut self, id: &str, at: i64, store: &Store) {
+        let mut owner = None;
+        // The last attempt that counts and has no outcome: whose, its number and its time.
+        let mut open: Option<(u64, u32, i64)> = None;
+        for entry in store.incidents.history.iter().filter(|entry| entry.offset <= at) {
+            let writer = entry.record.writer;
+            match (&entry.record.body, entry.told.as_deref()) {
+                (Body::Owner(_), _) => owner = Some(writer),
+                (_, Some(Told::Outcome { delivery, n, .. })) if delivery == id => {
+                    open = open.filter(|(_, last, _)| last > n);
+                }
+                (_, Some(Told::Attempt { delivery, n, at_ms, .. }))
+                    if delivery == id && owner == Some(writer) =>
+                {
+                    let other = open.filter(|(other, _, _)| *other != writer && store.shared);
+                    if entry.offset == at && store.now - at_ms >= FENCE {
+                        self.fault(format!("{id} was sent long after that was written down"));
+                    }
+                    if entry.offset == at
+                        && other.is_some_and(|(_, _, since)| at_ms - since < PATIENCE)
+                    {
+                        self.fault(format!("{id} was sent while another's answer could come"));
+                    }
+                    open = Some((writer, *n, *at_ms));
+                }
+                _ => {}
+            }
         }
     }
 

@@ -107,6 +107,8 @@ pub(super) struct Store {
     /// Offsets of the consumer group, which only people look at.
     pub committed: BTreeMap<usize, i64>,
     pub mutation: Mutation,
+    /// The clock of deliveries: steps that have passed.
+    pub now: i64,
     seq: u64,
 }
 
@@ -121,6 +123,7 @@ impl Store {
             refused,
             committed: BTreeMap::new(),
             mutation,
+            now: 0,
             seq: 0,
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::dice::Dice;
 use crate::pipeline::simulator::counter::{Counter, MODEL};
+use crate::pipeline::simulator::incidents::PATIENCE;
 use crate::pipeline::simulator::judge::Judge;
 use crate::pipeline::simulator::mutation::Mutation;
 use crate::pipeline::simulator::referee::Referee;
@@ -195,6 +196,7 @@ impl World {
     }
 
     fn step(&mut self) {
+        self.store.now += 1;
         let at = self.dice.below(self.replicas.len());
         self.store.fuse = self.dice.in_hundred(5).then(|| self.dice.below(4));
         match self.dice.below(100) {
@@ -304,6 +306,7 @@ impl World {
 
     fn heal(&mut self) {
         self.store.refused = 0;
+        self.store.now += PATIENCE;
         // Some that have slept wake up once more, and say what they know.
         for at in (0..self.replicas.len()).rev() {
             if self.dice.in_hundred(50) {
@@ -350,6 +353,7 @@ impl World {
     /// One undisturbed round; true when nothing is left to do.
     fn mend(&mut self, clock: bool) -> Result<bool, Fault> {
         let World { dice, stream, store, rules, referee, replicas, .. } = self;
+        store.now += 1;
         let Replica { counter, judge } = &mut replicas[0];
         for n in 0..stream.len() {
             counter.count(n, (store, stream, rules), (50, None));

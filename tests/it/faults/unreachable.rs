@@ -42,7 +42,9 @@ async fn attempts(trigger: Trigger, wanted: usize) -> Vec<(Outcome, String)> {
         audience: Audience::Ml,
         announcement,
     };
-    deliverer.enqueue(Pending { delivery, attempts: 0, first_attempt_ms: None }).unwrap();
+    deliverer
+        .enqueue(Pending { delivery, attempts: 0, first_attempt_ms: None, unanswered_ms: None })
+        .unwrap();
     let mut told = Vec::new();
     while told.len() < wanted {
         let event = tokio::time::timeout(Duration::from_secs(60), events.recv());

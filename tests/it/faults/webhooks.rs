@@ -259,6 +259,7 @@ impl Life {
                 delivery: outgoing.delivery.clone(),
                 attempts: outgoing.attempts,
                 first_attempt_ms: outgoing.first_attempt_ms,
+                unanswered_ms: None,
             };
             self.left_over |= self.deliverer.enqueue(pending).is_err();
         }
@@ -270,7 +271,12 @@ impl Life {
     }
 
     fn send(&mut self, delivery: &Delivery) {
-        let pending = Pending { delivery: delivery.clone(), attempts: 0, first_attempt_ms: None };
+        let pending = Pending {
+            delivery: delivery.clone(),
+            attempts: 0,
+            first_attempt_ms: None,
+            unanswered_ms: None,
+        };
         self.left_over |= self.deliverer.enqueue(pending).is_err();
     }
 
