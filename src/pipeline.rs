@@ -14,6 +14,7 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,6 @@ use crate::pipeline::shared::Begun;
 use crate::pipeline::shared::Sharing;
 use crate::pipeline::spec::Spec;
 use crate::report::page::encode;
-use crate::store::Store;
 
 mod baselines;
 mod beats;
@@ -153,16 +153,25 @@ async fn start(
     options: Options,
     stop: CancellationToken,
 ) -> anyhow::Result<Running> {
+    // First: a folder that another process has is told as such, not as an address in use.
+    let files = shared::open_files(&config)?;
     let open = Open::new(&config, &options).await?;
     let (public, admin) = (open.servers.public_addr(), open.servers.admin_addr());
     info!(%public, %admin, "listening");
-    let begun = shared::begin(&config, &open.store, &open.specs, &options.worker).await?;
-    Running::start(config, options, open, begun, stop)
+    let store = match files {
+        Some(store) => Arc::new(store),
+        None => Arc::new(shared::open_topics(&config, &open.health).await?),
+    };
+    open.health.waiting_for(vec!["the baselines are being read".to_owned()]);
+    let begun = shared::begin(&config, &store, &open.specs, &options.worker).await?;
+    // It may wait for brokers.
+    let log = spawn_blocking(move || IncidentLog::open(store)).await??;
+    Running::start(config, options, open, (log, begun), stop)
 }
 
-/// What is there before the baselines are read, which may take minutes: whoever asks meanwhile is answered.
+/// What is there before the state and the baselines are read, which may take minutes: whoever asks meanwhile
+/// is answered.
 struct Open {
-    store: Arc<Store>,
     specs: Arc<Vec<Spec>>,
     metrics: Metrics,
     targets: Vec<Target>,
@@ -174,13 +183,11 @@ struct Open {
 
 impl Open {
     async fn new(config: &Config, options: &Options) -> anyhow::Result<Self> {
-        let store = Arc::new(shared::open(config).await?);
         let (metrics, specs) = (Metrics::new(), Arc::new(specs(config)));
         specs.iter().for_each(|spec| metrics.expect_model(&spec.model.topic, spec.name()));
         metrics.config_loaded(options.warnings, now_ms());
         let targets = targets(config, &specs, &options.schedule)?;
         let health = Arc::new(Health::default());
-        health.waiting_for(vec!["the baselines are being read".to_owned()]);
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (commands, commanded) = mpsc::channel(WAITING);
         let shared = Shared {
@@ -192,7 +199,7 @@ impl Open {
             configuration: options.shown.as_str().into(),
         };
         let servers = http::serve(&config.http, shared).await.map_err(|e| BadInput(e.into()))?;
-        Ok(Self { store, specs, metrics, targets, health, view, commanded, servers })
+        Ok(Self { specs, metrics, targets, health, view, commanded, servers })
     }
 }
 
@@ -210,16 +217,16 @@ struct Running {
 }
 
 impl Running {
-    /// From what is open and what was `begun` with, inside a runtime.
+    /// From what is open, the log, and what was `begun` with, inside a runtime.
     fn start(
         config: Config,
         options: Options,
         open: Open,
-        begun: Begun,
+        (log, begun): (IncidentLog, Begun),
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Open { store, specs, metrics, targets, health, view, commanded, servers } = open;
-        let log = IncidentLog::open(store.clone())?;
+        let Open { specs, metrics, targets, health, view, commanded, servers } = open;
+        let store = log.store();
         let (deliveries, delivered) = mpsc::channel(WAITING);
         let (counted, counts) = mpsc::channel(WAITING);
         let (orders, ordered) = Orders::new(config.kafka.consumers);
@@ -323,7 +330,7 @@ async fn stop_ingest(orders: Orders, reading: thread::JoinHandle<()>, deadline: 
     if orders.send(Order::Stop).await.is_err() {
         warn!("ingest had stopped before");
     }
-    let joined = tokio::task::spawn_blocking(move || reading.join());
+    let joined = spawn_blocking(move || reading.join());
     match tokio::time::timeout_at(deadline, joined).await {
         Ok(Ok(Ok(()))) => true,
         Ok(_) => {

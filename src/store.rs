@@ -19,6 +19,8 @@ mod backend;
 mod file;
 pub mod kafka;
 
+use self::kafka::Unread;
+
 pub use self::kafka::KafkaStore;
 pub use backend::{ModelState, Store};
 pub use file::FileStore;
@@ -126,6 +128,11 @@ pub enum Error {
         if missing.len() == 1 { "is" } else { "are" }
     )]
     NoTopics { missing: Vec<String> },
+    #[error(
+        "{0}; run that driftd again, or take the record away, which loses what it holds: produce one with the \
+         same key and without a value (a tombstone) to that partition"
+    )]
+    Unread(Box<Unread>),
     #[error("a record of {bytes} bytes for {} is over the limit of {limit}", path.display())]
     TooLarge { path: PathBuf, bytes: usize, limit: usize },
 }
@@ -135,6 +142,16 @@ impl Error {
     pub fn is_read_only(&self) -> bool {
         let Error::Directory { cause, .. } = self else { return false };
         cause.kind() == io::ErrorKind::ReadOnlyFilesystem
+    }
+
+    /// A newer release wrote it: it is neither misread nor written over.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Error::NewerVersion { .. } | Error::Unread(_))
+    }
+
+    /// No broker answers at present.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Error::Kafka(KafkaError::Unreachable { .. }))
     }
 
     /// For `map_err` on a step: what was being done to which file.
@@ -158,6 +175,9 @@ pub struct Loaded {
     pub path: Option<PathBuf>,
     pub modified: Option<SystemTime>,
     pub rejected: Vec<Rejected>,
+    /// Of the Kafka backend, what can't be used, and the models of which there is nothing else.
+    pub unread: Vec<Unread>,
+    pub lost: Vec<String>,
 }
 
 impl Loaded {

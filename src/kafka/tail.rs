@@ -33,6 +33,7 @@ pub struct Entry<'a> {
     pub offset: i64,
     /// ms since the epoch.
     pub timestamp_ms: i64,
+    pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub payload: Option<&'a [u8]>,
 }
@@ -214,6 +215,7 @@ impl Tail {
                     partition: message.partition(),
                     offset: message.offset(),
                     timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                    key: message.key(),
                     payload: message.payload(),
                 });
                 true

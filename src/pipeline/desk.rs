@@ -1,6 +1,6 @@
 //! What ingest and its source both look at: the models, their baselines in force, and stored states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -18,6 +18,7 @@ use crate::clock::since_epoch_ms;
 use crate::metrics::Metrics;
 use crate::offsets::TopicPartition;
 use crate::pipeline::snapshot;
+use crate::pipeline::snapshot::Decoded;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::source::Start;
@@ -40,6 +41,8 @@ pub(super) struct Desk {
     read: Mutex<BTreeMap<TopicPartition, BTreeMap<usize, PartitionState>>>,
     /// Partitions whose states could not be read, and when it was tried last.
     unreadable: Mutex<BTreeMap<TopicPartition, Instant>>,
+    /// Models whose state in a partition is lost, where states were read.
+    lost: Mutex<BTreeMap<TopicPartition, BTreeSet<usize>>>,
     /// Others count some model by a configuration that is not ours: we count nothing until that ends.
     barred: AtomicBool,
 }
@@ -52,9 +55,9 @@ impl Desk {
         watched: Vec<Option<Watched>>,
     ) -> Self {
         let watched = Mutex::new(watched);
-        let (read, unreadable) = (Mutex::default(), Mutex::default());
+        let (read, unreadable, lost) = (Mutex::default(), Mutex::default(), Mutex::default());
         let barred = AtomicBool::new(false);
-        Self { specs, store, metrics, watched, read, unreadable, barred }
+        Self { specs, store, metrics, watched, read, unreadable, lost, barred }
     }
 
     /// Whether this process must count and decide nothing for now.
@@ -113,20 +116,36 @@ impl Desk {
             warn!(%partition, %rejected, "a snapshot is damaged; the one before it is used");
             self.metrics.state_rejected("snapshot", 1);
         }
-        let Some((_, body)) = loaded.supported(snapshot::VERSION)? else {
-            return Ok(BTreeMap::new());
-        };
-        match snapshot::decode(body, rules) {
-            Ok(states) => Ok(states
-                .into_iter()
-                .filter_map(|(name, state)| Some((by_name(&name)?, self.follow(state, &name))))
-                .collect()),
-            Err(error) => {
-                error!(%partition, %error, "the state of a partition makes no sense; counting starts anew");
-                self.metrics.state_rejected("snapshot", 1);
-                Ok(BTreeMap::new())
-            }
+        for record in &loaded.unread {
+            warn!(%partition, %record, "a snapshot can't be used; counting goes on from another one, if there is one");
+            self.metrics.state_rejected("snapshot", 1);
         }
+        let decoded = match loaded.supported(snapshot::VERSION)? {
+            None => Ok(Decoded::default()),
+            Some((_, body)) => snapshot::decode(body, rules),
+        };
+        let Decoded { states, mut malformed } = decoded.unwrap_or_else(|error| {
+            error!(%partition, %error, "the state of a partition makes no sense; counting starts anew");
+            self.metrics.state_rejected("snapshot", 1);
+            Decoded::default()
+        });
+        for model in &malformed {
+            error!(%partition, model, "the state of a model in a partition makes no sense");
+            self.metrics.state_rejected("snapshot", 1);
+        }
+        malformed.extend(loaded.lost);
+        let lost = malformed.iter().filter_map(|name| by_name(name)).collect();
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(partition.clone(), lost);
+        Ok(states
+            .into_iter()
+            .filter_map(|(name, state)| Some((by_name(&name)?, self.follow(state, &name))))
+            .collect())
+    }
+
+    /// Whether a model has been counted in a partition and nobody knows how far.
+    pub(super) fn is_lost(&self, partition: &TopicPartition, model: usize) -> bool {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.get(partition).is_some_and(|models| models.contains(&model))
     }
 
     /// A state that other rules have left, of a partition that is past the pane from which ours count.
@@ -199,7 +218,10 @@ impl Desk {
                 Some(starts)
             }
             // One that may not be touched is read from its end: nothing of it is counted.
-            Err(store::Error::NewerVersion { .. }) => Some(vec![Start::Latest]),
+            Err(error) if error.is_newer() => {
+                error!(%partition, %error, "nothing of the partition is counted");
+                Some(vec![Start::Latest])
+            }
             Err(error) => {
                 let error = &error as &dyn Error;
                 error!(%partition, error, "the state of a partition can't be read: it is not counted until it can; trying again; if it stays so, move the file away, and counting starts anew");
@@ -214,6 +236,11 @@ impl Desk {
         let now = now_ms();
         let start = |model: usize| match (states.get(&model), self.specs[model].start(now)) {
             (Some(state), _) => Ok(Start::Offset(state.next_offset, state.lineage)),
+            (None, _) if self.is_lost(partition, model) => {
+                let model = self.specs[model].name();
+                error!(%partition, model, "how far a model was counted in a partition is lost: what its log still holds is counted again, and the panes around its beginning say that something may be missing");
+                Ok(Start::Earliest)
+            }
             (None, Start::Latest) => self.latest(&partition.topic),
             (None, start) => Ok(start),
         };

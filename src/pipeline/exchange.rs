@@ -33,6 +33,7 @@ use crate::store::kafka::fold::Owners;
 use crate::store::kafka::record::{Body, Record};
 
 mod told;
+mod unread;
 
 #[cfg(test)]
 pub(super) use told::furthest;
@@ -57,6 +58,8 @@ pub(super) struct Exchange {
     pub stop: CancellationToken,
     /// The partitions of the partials that the group has given to us.
     pub held: BTreeMap<i32, Held>,
+    /// Models of these that a newer release has written records of.
+    pub refused: BTreeSet<usize>,
 }
 
 /// A partition that the group has given to us.
@@ -231,9 +234,9 @@ impl Exchange {
         };
         let wanted = models.iter().filter_map(in_force).collect();
         let mut read = store.assemble(partition, wanted)?;
-        if read.unreadable > 0 {
-            warn!(partition, records = read.unreadable, "partials can't be read");
-            self.metrics.state_rejected("panes", read.unreadable as u64);
+        for record in read.unread.iter() {
+            error!(%record, "a record of the partials can't be used");
+            self.metrics.state_rejected("panes", 1);
         }
         let ours = read.assembly.owners.accepts(store.writer());
         let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
@@ -251,7 +254,14 @@ impl Exchange {
         for &model in models {
             let assembled = read.assembly.models.remove(self.desk.specs[model].name());
             let size = sizes.get(&model).copied();
-            self.hand_over(partition, (model, size), assembled.unwrap_or_default());
+            match self.missing(model, &read.unread) {
+                Ok(missing) => {
+                    self.refused.remove(&model);
+                    let assembled = (assembled.unwrap_or_default(), missing);
+                    self.hand_over(partition, (model, size), assembled);
+                }
+                Err(newer) => self.refuse(model, &newer),
+            }
         }
         Ok(())
     }
@@ -273,6 +283,7 @@ impl Exchange {
     }
 
     fn read(&mut self, batch: &MessageBatch) {
+        let mut again = BTreeSet::new();
         for (partition, records) in batch.groups() {
             for message in records {
                 let through = self.held.get(&partition.partition).and_then(|held| held.through);
@@ -281,13 +292,20 @@ impl Exchange {
                 }
                 match message.payload.map(Record::decode) {
                     Some(Ok(Some(record))) => self.apply_record(partition.partition, record),
-                    Some(Ok(None)) | None => {}
-                    Some(Err(_)) => {
-                        warn!(%partition, offset = message.offset, "a record can't be read");
-                        self.metrics.state_rejected("panes", 1);
+                    Some(Ok(None)) => {}
+                    // Its models go on with what the log holds without it, as after a restart.
+                    Some(Err(why)) => {
+                        warn!(%partition, offset = message.offset, ?why, "a record can't be used");
+                        again.insert(partition.partition);
                     }
+                    // What was in the way may be gone.
+                    None if !self.refused.is_empty() => drop(again.insert(partition.partition)),
+                    None => {}
                 }
             }
+        }
+        for partition in again {
+            self.give_up(partition, Instant::now());
         }
     }
 

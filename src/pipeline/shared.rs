@@ -1,28 +1,34 @@
 //! What replicas share, where they do: opened, begun with, and the threads that keep up with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 use tracing::warn;
 
 use crate::config::Config;
 use crate::fetch::WorkerCommand;
+use crate::http::Health;
 use crate::kafka;
 use crate::pipeline::BadInput;
 use crate::pipeline::baselines;
 use crate::pipeline::baselines::Stored;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::desk::Desk;
+use crate::pipeline::evaluate::model;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::follow;
 use crate::pipeline::follow::Follow;
 use crate::pipeline::ingest::Orders;
+use crate::pipeline::snapshot;
 use crate::pipeline::spec::Spec;
 use crate::pipeline::spec::Watched;
 use crate::store;
@@ -30,33 +36,73 @@ use crate::store::Backend;
 use crate::store::FileStore;
 use crate::store::KafkaStore;
 use crate::store::Store;
+use crate::store::kafka::Newest;
 use crate::store::kafka::record::Owner;
 
-/// Opens what the configuration names.
+const NEWEST: Newest = Newest { state: snapshot::VERSION, test: model::VERSION };
+/// Time between attempts to reach the brokers that have the state.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Opens the directory, where the state is in one.
 ///
 /// # Errors
-/// `BadInput` for topics that can't be used as they are, or a directory that is not this user's; brokers
-/// that are not there, a disk that is full or can't be written at present.
-pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
+/// `BadInput` for a directory that is not this user's; a disk that is full or can't be written at present.
+pub(super) fn open_files(config: &Config) -> anyhow::Result<Option<Store>> {
     match config.state.backend {
         Backend::File => match FileStore::open(&config.state.dir) {
-            Ok(store) => Ok(Store::File(Box::new(store))),
+            Ok(store) => Ok(Some(Store::File(Box::new(store)))),
             Err(error @ store::Error::Directory { .. }) if !error.is_read_only() => {
                 Err(BadInput(error.into()).into())
             }
             Err(error) => Err(error.into()),
         },
-        Backend::Kafka => {
-            let opened =
-                KafkaStore::open(&config.state, &config.kafka, config.kept(), me(config)).await;
-            match opened {
-                Ok(store) => Ok(Store::Kafka(Box::new(store))),
-                Err(error @ (store::Error::Topics { .. } | store::Error::NoTopics { .. })) => {
-                    Err(BadInput(error.into()).into())
-                }
-                Err(error) => Err(error.into()),
+        Backend::Kafka => Ok(None),
+    }
+}
+
+/// Opens the topics, once brokers answer; until then `health` says what is waited for.
+///
+/// # Errors
+/// `BadInput` for topics that can't be used as they are; what brokers refuse.
+pub(super) async fn open_topics(config: &Config, health: &Health) -> anyhow::Result<Store> {
+    let brokers = config.kafka.brokers.join(",");
+    health.waiting_for(vec![format!("the brokers that have the state are asked: {brokers}")]);
+    loop {
+        let (config, runtime) = (config.clone(), Handle::current());
+        let open = move || {
+            let (state, me) = (&config.state, me(&config));
+            runtime.block_on(KafkaStore::open(state, &config.kafka, config.kept(), me, NEWEST))
+        };
+        match spawn_blocking(open).await? {
+            Err(error) if error.is_unreachable() => {
+                error!(%error, "the state can't be reached; trying again");
+                health.waiting_for(vec![format!("the state can't be reached: {error}")]);
+                tokio::time::sleep(AGAIN).await;
             }
+            opened => return usable(opened),
         }
+    }
+}
+
+/// Opens what the configuration names, as it is now.
+///
+/// # Errors
+/// As `open_files` and `open_topics`, and brokers that are not there.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
+    if let Some(store) = open_files(config)? {
+        return Ok(store);
+    }
+    let (state, kafka, me) = (&config.state, &config.kafka, me(config));
+    usable(KafkaStore::open(state, kafka, config.kept(), me, NEWEST).await)
+}
+
+fn usable(opened: Result<KafkaStore, store::Error>) -> anyhow::Result<Store> {
+    match opened {
+        Ok(store) => Ok(Store::Kafka(Box::new(store))),
+        Err(error @ (store::Error::Topics { .. } | store::Error::NoTopics { .. })) => {
+            Err(BadInput(error.into()).into())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -168,6 +214,7 @@ impl Sharing {
                 in_force,
                 stop: stop.clone(),
                 held: BTreeMap::new(),
+                refused: BTreeSet::new(),
             };
             threads.push(thread("exchange").spawn(move || exchange.run())?);
         } else {
@@ -184,7 +231,7 @@ impl Sharing {
     pub(super) async fn stop(self, deadline: Instant) {
         let Self { stop, threads } = self;
         stop.cancel();
-        let joined = tokio::task::spawn_blocking(move || {
+        let joined = spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
         });
         if tokio::time::timeout_at(deadline, joined).await.is_err() {

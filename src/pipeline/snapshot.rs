@@ -24,19 +24,29 @@ pub(super) fn encode(model: &str, state: &PartitionState) -> ModelState {
     ModelState { model: model.to_owned(), rules, next_offset, state: out.into_bytes() }
 }
 
+/// The states that a record holds.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    pub(super) states: BTreeMap<String, PartitionState>,
+    /// Models whose state makes no sense.
+    pub(super) malformed: Vec<String>,
+}
+
 /// The states of those models that are still configured, read by their present rules.
 pub(super) fn decode(
     body: &[u8],
     rules: impl Fn(&str) -> Option<std::sync::Arc<Rules>>,
-) -> Result<BTreeMap<String, PartitionState>, Truncated> {
+) -> Result<Decoded, Truncated> {
     let mut input = Reader::new(body);
-    let mut states = BTreeMap::new();
+    let mut decoded = Decoded::default();
     for _ in 0..input.len_at_most(MODELS_MAX)? {
         let model = input.str()?;
         let mut state = Reader::new(input.bytes()?);
-        if let Some(rules) = rules(model) {
-            states.insert(model.to_owned(), PartitionState::decode(&mut state, &rules)?);
+        let Some(rules) = rules(model) else { continue };
+        match PartitionState::decode(&mut state, &rules) {
+            Ok(state) => drop(decoded.states.insert(model.to_owned(), state)),
+            Err(Truncated) => decoded.malformed.push(model.to_owned()),
         }
     }
-    Ok(states)
+    Ok(decoded)
 }

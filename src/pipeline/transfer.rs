@@ -48,6 +48,9 @@ pub async fn export(config: &Config) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(bodies.into_iter().map(|body| Record { writer: 0, body }.encode()).collect())
 }
 
+const TAKE_AWAY: &str =
+    "to lose it, produce a record with the same key and without a value to that partition";
+
 /// Stores what `export` gave; says how many records that were.
 ///
 /// # Errors
@@ -179,7 +182,11 @@ fn from_topics(store: &KafkaStore, specs: &[Spec]) -> anyhow::Result<Vec<Body>> 
         let here = agreed.iter().filter(|spec| store.place(&spec.model) == partition);
         let wanted: BTreeMap<String, u64> =
             here.map(|spec| (spec.model.clone(), spec.rules)).collect();
-        for (model, mut assembled) in store.assemble(partition, wanted.clone())?.assembly.models {
+        let read = store.assemble(partition, wanted.clone())?;
+        if let Some(unread) = read.unread.iter().next() {
+            bail!("{unread}: the export would lack it; {TAKE_AWAY}");
+        }
+        for (model, mut assembled) in read.assembly.models {
             let rules = wanted.get(&model).copied().unwrap_or(0);
             let pane = |record: PaneRecord| {
                 let pane = Pane { model: model.clone(), rules, of: String::new(), record };

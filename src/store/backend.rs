@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::codec::Writer;
 use crate::offsets::TopicPartition;
+use crate::store::kafka::Snapshot;
 use crate::store::kafka::record::{State, Test};
 use crate::store::{Error, FileStore, KafkaStore, Kept, Loaded, PaneRecord, Saved};
 
@@ -76,7 +77,7 @@ impl Store {
                     match store.load_partition(partition) {
                         Ok(loaded) => last = last.max(loaded.modified),
                         // It tells nothing to this release.
-                        Err(Error::NewerVersion { .. }) => {}
+                        Err(error) if error.is_newer() => {}
                         Err(error) => return Err(error),
                     }
                 }
@@ -98,15 +99,12 @@ impl Store {
         match self {
             Store::File(store) => store.load_partition(partition),
             Store::Kafka(store) => {
-                let (states, rejected) = store.load_states(partition, rules)?;
-                if rejected > 0 {
-                    tracing::warn!(rejected, "snapshots are damaged; others are used");
-                }
+                let Snapshot { states, unread, lost } = store.load_states(partition, rules)?;
                 let all = states.iter().map(|s| (s.model.as_str(), s.state.as_slice()));
                 let version = states.iter().map(|s| s.version).max();
                 let body = version.map(|version| (version, joined(all)));
                 let path = Some(store.names().state.clone().into());
-                Ok(Loaded { body, path, ..Loaded::default() })
+                Ok(Loaded { body, path, unread, lost, ..Loaded::default() })
             }
         }
     }

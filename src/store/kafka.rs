@@ -19,7 +19,7 @@ use crate::kafka::producer::{Outgoing, Producer, RECORD_MAX};
 use crate::kafka::tail::Tail;
 use crate::offsets::TopicPartition;
 use crate::store::kafka::fold::Assembly;
-use crate::store::kafka::logs::{IncidentTail, Snapshots, SpecLog, decode};
+use crate::store::kafka::logs::{IncidentTail, Snapshots, SpecLog};
 use crate::store::kafka::record::{Body, Heads, Incident, Owner, Pane, Record, Spec, State, Test};
 use crate::store::kafka::topics::Names;
 use crate::store::{Config, Error, Incidents, PaneRecord, Saved, Topics};
@@ -29,8 +29,10 @@ mod logs;
 mod open;
 pub mod record;
 pub mod topics;
+mod unread;
 
 pub use open::create_topics;
+pub use unread::{Newest, Unread, Unreads};
 
 /// Longest wait for more of a log before its end.
 const READ: Duration = Duration::from_secs(60);
@@ -53,6 +55,7 @@ pub struct KafkaStore {
     written: AtomicU64,
     /// What people know this replica by, and where they reach it.
     me: Owner,
+    newest: Newest,
     producer: Producer,
     states: Mutex<Snapshots>,
     specs: Mutex<SpecLog>,
@@ -63,9 +66,19 @@ pub struct KafkaStore {
 #[derive(Debug)]
 pub struct Read {
     pub assembly: Assembly,
-    pub unreadable: usize,
+    pub unread: Unreads,
     /// Behind the last record that was read.
     pub next_offset: i64,
+}
+
+/// What there is of a partition's states.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub states: Vec<State>,
+    /// What can't be used.
+    pub unread: Vec<Unread>,
+    /// Models of which there is nothing else.
+    pub lost: Vec<String>,
 }
 
 impl KafkaStore {
@@ -133,27 +146,50 @@ impl KafkaStore {
     }
 
     /// The states of a partition to go on from, of all models that have one; `rules` are those in
-    /// force. Also how many records could not be used.
+    /// force. Of what is damaged another one is used, since all are true at their offsets.
+    ///
+    /// # Errors
+    /// Also when a newer release wrote one of these.
     pub fn load_states(
         &self,
         partition: &TopicPartition,
         rules: impl Fn(&str) -> Option<u64>,
-    ) -> Result<(Vec<State>, u64), Error> {
+    ) -> Result<Snapshot, Error> {
         let mut snapshots = lock(&self.states);
         snapshots.catch_up(self)?;
-        let Snapshots { fold, rejected, epochs, .. } = &mut *snapshots;
+        let Snapshots { fold, unread, epochs, .. } = &mut *snapshots;
         epochs.insert(partition.clone(), fold.epoch(partition));
         let chosen = fold.models(partition).filter_map(|model| {
             let rules = rules(model)?;
             fold.choose(partition, model, rules).cloned()
         });
-        Ok((chosen.collect(), std::mem::take(rejected)))
+        let mut found = Snapshot { states: chosen.collect(), unread: Vec::new(), lost: Vec::new() };
+        let prefix = format!("state/{partition}/");
+        for record in unread.of(&prefix) {
+            let model = record.key[prefix.len()..].rsplit_once('/').map(|(model, _)| model);
+            let Some(model) = model.filter(|model| rules(model).is_some()) else { continue };
+            if record.is_newer() {
+                return Err(record.refusal());
+            }
+            found.unread.push(record.clone());
+            let has = found.states.iter().any(|state| state.model == model);
+            if !has && !found.lost.iter().any(|lost| lost == model) {
+                found.lost.push(model.to_owned());
+            }
+        }
+        Ok(found)
     }
 
     /// Every state that is the best of its rules.
+    ///
+    /// # Errors
+    /// Also when a newer release wrote one.
     pub fn all_states(&self) -> Result<Vec<State>, Error> {
         let mut snapshots = lock(&self.states);
         snapshots.catch_up(self)?;
+        if let Some(newer) = snapshots.unread.iter().find(|record| record.is_newer()) {
+            return Err(newer.refusal());
+        }
         Ok(snapshots.fold.all().cloned().collect())
     }
 
@@ -212,14 +248,15 @@ impl KafkaStore {
     /// Reads a partition of the partials from its beginning to where it ends now.
     pub fn assemble(&self, partition: i32, wanted: BTreeMap<String, u64>) -> Result<Read, Error> {
         let mut assembly = Assembly::new(wanted);
-        let mut unreadable = 0;
-        let mut tail = Tail::open(&self.kafka, &self.names.partials, [partition])?;
-        tail.catch_up(READ, |entry| match decode(&entry) {
-            Ok(Some(record)) => assembly.apply(record),
-            Ok(None) => {}
-            Err(_) => unreadable += 1,
+        let mut unread = Unreads::default();
+        let topic = &self.names.partials;
+        let mut tail = Tail::open(&self.kafka, topic, [partition])?;
+        tail.catch_up(READ, |entry| {
+            if let Ok(Some(record)) = unread.decode(topic, &entry, self.newest) {
+                assembly.apply(record);
+            }
         })?;
-        Ok(Read { assembly, unreadable, next_offset: tail.next(partition) })
+        Ok(Read { assembly, unread, next_offset: tail.next(partition) })
     }
 
     /// Writes what another backend has held, in this order; `announce` every partition before.

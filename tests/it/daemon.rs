@@ -26,6 +26,7 @@ mod retention;
 mod same;
 mod shared;
 mod stops;
+mod takeover;
 mod webhooks;
 mod world;
 
@@ -128,9 +129,13 @@ fn http_headers() -> reqwest::header::HeaderMap {
 #[test]
 fn a_dry_run_decides_and_records_and_sends_nothing_and_bars_nothing_when_it_is_over() {
     let mut world = World::new();
-    let webhook = Receiver::start();
-    let more = "        dry_run: true\n";
-    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), more));
+    let (webhook, slack) = (Receiver::start(), Receiver::start());
+    let more = "        dry_run: true\n        notification_channel: \"slack://ml\"\n";
+    let models = world.model("fraud", &trigger(&webhook.url("/retrain"), more))
+        + &format!(
+            "notifiers:\n  slack: {{webhook_url: \"{}\", allow_http: true}}\n",
+            slack.url("/slack")
+        );
     let daemon = Daemon::start(&world.write_config("state", "one", &models));
     world.minutes(20, false);
     daemon.until("fraud", "health", |m| m["drift"] == "healthy");
@@ -144,7 +149,15 @@ fn a_dry_run_decides_and_records_and_sends_nothing_and_bars_nothing_when_it_is_o
     assert!(incidents[0]["evidence"]["explanation"].as_str().unwrap().contains("amount psi"));
     let (status, log) = daemon.terminate();
     assert!(status.success(), "{log}");
-    assert!(webhook.seen("/retrain").is_empty());
+    assert_eq!(webhook.all().len() + slack.all().len(), 0, "{log}");
+    let explanation = model["explanation"].as_str().unwrap();
+    let unsent = ["dry run: ", " messages not sent, last to slack/ml: fraud has drifted"];
+    assert!(unsent.iter().all(|part| explanation.contains(part)), "{explanation}");
+    for target in ["retraining_trigger/fraud", "slack/ml"] {
+        let said =
+            log.lines().find(|l| l.contains("not sent: it is a dry run") && l.contains(target));
+        assert!(said.is_some_and(|line| line.contains("fraud has drifted")), "{target}: {log}");
+    }
 
     let models = world.model("fraud", &trigger(&webhook.url("/retrain"), ""));
     let daemon = Daemon::start(&world.write_config("state", "one", &models));

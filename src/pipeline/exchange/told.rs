@@ -17,6 +17,7 @@ use crate::offsets::TopicPartition;
 use crate::pipeline::counted::Counted;
 use crate::pipeline::counted::Taken;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::exchange::unread::Missing;
 use crate::pipeline::panes;
 use crate::pipeline::panes::Logged;
 use crate::pipeline::spec::Watched;
@@ -87,7 +88,7 @@ impl Exchange {
         &mut self,
         partition: i32,
         (model, size): (usize, Option<usize>),
-        mut assembled: Assembled,
+        (mut assembled, missing): (Assembled, Missing),
     ) {
         let Some(watched) = self.in_force[model].clone() else { return };
         let Some(held) = self.held.get_mut(&partition) else { return };
@@ -102,6 +103,7 @@ impl Exchange {
         }
         let mut panes = assembled.take_panes();
         panes.retain(|record| panes::may_be_of(record, name));
+        missing.mark(&mut panes, &watched.rules);
         let body = assembled.test.map(|test| (test.version, test.state));
         let test = Loaded { body, ..Loaded::default() };
         info!(
@@ -110,7 +112,7 @@ impl Exchange {
             records = panes.len(),
             "evaluated here from now on"
         );
-        let kept = Kept { panes, rejected: 0, test };
+        let kept = Kept { panes, rejected: missing.unknown, test };
         let taken = Box::new(Taken { watched, kept, heads, in_topic });
         self.tell(Counted::Taken { model, taken });
     }
@@ -156,9 +158,12 @@ impl Exchange {
         }
     }
 
-    /// The model of these counts, if they are by the rules in force.
+    /// The model of these counts, if they are by the rules in force and it is evaluated.
     fn counted_by(&self, model: &str, rules: u64) -> Option<(usize, &Watched)> {
         let model = self.desk.specs.iter().position(|spec| spec.name() == model)?;
+        if self.refused.contains(&model) {
+            return None;
+        }
         let watched = self.in_force[model].as_ref()?;
         (watched.rules.hash == rules).then_some((model, watched))
     }

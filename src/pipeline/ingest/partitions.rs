@@ -53,7 +53,13 @@ impl Ingest<'_> {
             let known = states.len();
             for (&model, &start) in readers.iter().zip(&starts) {
                 let Some(watched) = self.desk.watched(model) else { continue };
-                let new = || PartitionState::new(&watched.rules, start);
+                let new = || {
+                    let mut state = PartitionState::new(&watched.rules, start);
+                    if self.desk.is_lost(&partition, model) {
+                        state.lose(start, 0);
+                    }
+                    state
+                };
                 let state = states.entry(model).or_insert_with(new);
                 // An earlier release did not keep it.
                 state.lineage.topic = state.lineage.topic.or(topic);

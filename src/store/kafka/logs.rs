@@ -1,14 +1,16 @@
 //! The logs as they are followed: what has been read, folded, and who has yet to hear of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::error;
 
 use crate::kafka::tail::{Entry, Tail};
 use crate::offsets::TopicPartition;
 use crate::store::kafka::fold::{Journal, Specs, States};
-use crate::store::kafka::record::{Body, FORMAT, Record, Spec, Unreadable};
+use crate::store::kafka::record::{Body, Record, Spec};
+use crate::store::kafka::unread::{Unread, Unreads};
 use crate::store::kafka::{KafkaStore, READ, READ_BACK, REMEMBERED};
 use crate::store::{Error, Incidents};
 
@@ -21,7 +23,7 @@ pub(super) struct Snapshots {
     /// Hash and time of what we wrote last.
     pub(super) ours: HashMap<(TopicPartition, String), (u64, Instant)>,
     pub(super) epochs: HashMap<TopicPartition, u64>,
-    pub(super) rejected: u64,
+    pub(super) unread: Unreads,
 }
 
 #[derive(Default)]
@@ -30,7 +32,7 @@ pub(super) struct SpecLog {
     pub(super) fold: Specs,
     /// Models whose spec has changed and nobody was told of.
     pub(super) news: Vec<String>,
-    pub(super) unreadable: Option<Unreadable>,
+    pub(super) unread: Unreads,
 }
 
 #[derive(Default)]
@@ -39,6 +41,8 @@ pub(super) struct IncidentTail {
     pub(super) fold: Journal,
     /// What counts and was not taken yet.
     pub(super) news: Incidents,
+    /// Where records of ours count, until who wrote them has heard so: another thread may have read them.
+    counted: BTreeSet<(i32, i64)>,
 }
 
 impl Snapshots {
@@ -46,43 +50,48 @@ impl Snapshots {
     pub(super) fn forget_after(&mut self, now: Instant) {
         if self.asked.is_some_and(|asked| now - asked > REMEMBERED) {
             (self.asked, self.tail, self.fold) = (None, None, States::default());
+            self.unread = Unreads::default();
         }
     }
 
     pub(super) fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
         self.asked = Some(Instant::now());
-        let Snapshots { tail, fold, rejected, .. } = self;
-        let tail = opened(tail, store, &store.names.state, store.partitions)?;
-        let mut newer = None;
-        let read = tail.catch_up(READ, |entry| match decode(&entry) {
-            Ok(Some(Record { body: Body::State(state), .. })) => fold.apply(state),
-            Ok(_) => {}
-            Err(Unreadable::Newer(found)) => newer = Some(found),
-            Err(Unreadable::Damaged) => *rejected += 1,
-        });
-        read?;
-        newer.map_or(Ok(()), |found| Err(newer_version(&store.names.state, found)))
+        let Snapshots { tail, fold, unread, .. } = self;
+        let topic = &store.names.state;
+        let tail = opened(tail, store, topic, store.partitions)?;
+        tail.catch_up(READ, |entry| {
+            if let Ok(Some(record)) = unread.decode(topic, &entry, store.newest)
+                && let Body::State(state) = record.body
+            {
+                fold.apply(state);
+            }
+        })?;
+        Ok(())
     }
 }
 
 impl SpecLog {
     pub(super) fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
         let mut news = Vec::new();
-        let tail = opened(&mut self.tail, store, &store.names.specs, 1)?;
-        tail.catch_up(READ, |entry| news.push(decode(&entry)))?;
+        let SpecLog { tail, unread, .. } = self;
+        let topic = &store.names.specs;
+        let tail = opened(tail, store, topic, 1)?;
+        tail.catch_up(READ, |entry| news.push(unread.decode(topic, &entry, store.newest)))?;
         self.apply(news, store)
     }
 
     pub(super) fn read(&mut self, store: &KafkaStore, wait: Duration) -> Result<(), Error> {
         let mut news = Vec::new();
-        let tail = opened(&mut self.tail, store, &store.names.specs, 1)?;
-        tail.read(wait, |entry| news.push(decode(&entry)));
+        let SpecLog { tail, unread, .. } = self;
+        let topic = &store.names.specs;
+        let tail = opened(tail, store, topic, 1)?;
+        tail.read(wait, |entry| news.push(unread.decode(topic, &entry, store.newest)));
         self.apply(news, store)
     }
 
     fn apply(
         &mut self,
-        news: Vec<Result<Option<Record>, Unreadable>>,
+        news: Vec<Result<Option<Record>, Unread>>,
         store: &KafkaStore,
     ) -> Result<(), Error> {
         for record in news {
@@ -97,13 +106,11 @@ impl SpecLog {
                     }
                 }
                 Ok(_) => {}
-                Err(unreadable) => self.unreadable = Some(unreadable),
+                Err(record) => error!(%record, "a baseline that replicas count by can't be read"),
             }
         }
-        match self.unreadable {
-            Some(Unreadable::Newer(found)) => Err(newer_version(&store.names.specs, found)),
-            Some(Unreadable::Damaged) | None => Ok(()),
-        }
+        let newer = self.unread.iter().find(|record| record.is_newer());
+        newer.map_or(Ok(()), |newer| Err(newer.refusal()))
     }
 }
 
@@ -120,49 +127,59 @@ fn repartitioned(spec: &Spec, store: &KafkaStore) -> Error {
 
 impl IncidentTail {
     pub(super) fn catch_up(&mut self, store: &KafkaStore) -> Result<(), Error> {
-        let IncidentTail { tail, fold, news } = self;
-        let tail = opened(tail, store, &store.names.incidents, store.partitions)?;
-        tail.catch_up(READ, |entry| {
-            told(fold, news, &entry);
-        })?;
+        let (tail, mut told) = self.folding(store)?;
+        tail.catch_up(READ, |entry| told.apply(&entry))?;
         Ok(())
     }
 
     pub(super) fn read(&mut self, store: &KafkaStore) -> Result<(), Error> {
-        let IncidentTail { tail, fold, news } = self;
-        let tail = opened(tail, store, &store.names.incidents, store.partitions)?;
-        tail.read(Duration::ZERO, |entry| {
-            told(fold, news, &entry);
-        });
+        let (tail, mut told) = self.folding(store)?;
+        tail.read(Duration::ZERO, |entry| told.apply(&entry));
         Ok(())
     }
 
     /// Reads up to a record of ours; whether it counts.
     pub(super) fn reach(&mut self, store: &KafkaStore, at: (i32, i64)) -> Result<bool, Error> {
-        let IncidentTail { tail, fold, news } = self;
+        let (tail, mut told) = self.folding(store)?;
+        tail.reach(at, READ_BACK, |entry| told.apply(&entry))?;
+        Ok(self.counted.remove(&at))
+    }
+
+    fn folding<'a>(
+        &'a mut self,
+        store: &'a KafkaStore,
+    ) -> Result<(&'a mut Tail, Folding<'a>), Error> {
+        let IncidentTail { tail, fold, news, counted } = self;
         let tail = opened(tail, store, &store.names.incidents, store.partitions)?;
-        let mut counts = false;
-        tail.reach(at, READ_BACK, |entry| {
-            let told = told(fold, news, &entry);
-            counts |= told && (entry.partition, entry.offset) == at;
-        })?;
-        Ok(counts)
+        Ok((tail, Folding { store, fold, news, counted }))
     }
 }
 
-/// Folds a record of the incident log in; whether it counts.
-fn told(fold: &mut Journal, news: &mut Incidents, entry: &Entry<'_>) -> bool {
-    match decode(entry) {
-        Ok(Some(record)) => {
-            let incident = fold.apply(entry.partition, record);
-            let counts = incident.is_some();
-            news.records.extend(incident.map(|incident| (incident.version, incident.json)));
-            counts
-        }
-        Ok(None) => false,
-        Err(_) => {
-            news.unreadable += 1;
-            false
+/// What the records of the incident log are folded into.
+struct Folding<'a> {
+    store: &'a KafkaStore,
+    fold: &'a mut Journal,
+    news: &'a mut Incidents,
+    counted: &'a mut BTreeSet<(i32, i64)>,
+}
+
+impl Folding<'_> {
+    fn apply(&mut self, entry: &Entry<'_>) {
+        match entry.payload.map_or(Ok(None), Record::decode) {
+            Ok(Some(record)) => {
+                let is_ours = record.writer == self.store.writer;
+                let Some(incident) = self.fold.apply(entry.partition, record) else { return };
+                self.news.records.push((incident.version, incident.json));
+                if is_ours {
+                    self.counted.insert((entry.partition, entry.offset));
+                }
+            }
+            Ok(None) => {}
+            Err(why) => {
+                let record = Unread::new(&self.store.names.incidents, entry, why);
+                error!(%record, "what it decided is unknown, so nothing may be triggered");
+                self.news.unreadable += 1;
+            }
         }
     }
 }
@@ -181,11 +198,37 @@ fn opened<'a>(
     Ok(tail.insert(open))
 }
 
-/// A record; `None` is a tombstone, or of a kind that only a newer release knows.
-pub(super) fn decode(entry: &Entry<'_>) -> Result<Option<Record>, Unreadable> {
-    entry.payload.map_or(Ok(None), Record::decode)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka;
+    use crate::kafka::mock::MockBroker;
+    use crate::store::kafka::record::{Incident, Owner};
+    use crate::store::kafka::{Newest, lock};
+    use crate::store::{Config, Topics};
 
-fn newer_version(topic: &str, found: u8) -> Error {
-    Error::NewerVersion { path: topic.into(), found, supported: FORMAT }
+    #[tokio::test]
+    async fn a_record_of_ours_that_another_thread_has_read_counts_all_the_same() {
+        let broker = MockBroker::start().unwrap();
+        for topic in ["specs", "state", "partials", "incidents"] {
+            broker.create_topic(&format!("own.{topic}"), 1).unwrap();
+        }
+        let topics = Topics { prefix: "own".to_owned(), partitions: 1, create: false };
+        let config = Config { topics, ..Config::default() };
+        let brokers = kafka::Config::new([broker.bootstrap_servers()]);
+        let newest = Newest { state: 1, test: 1 };
+        let opened =
+            KafkaStore::open(&config, &brokers, Duration::ZERO, Owner::default(), newest).await;
+        let store = opened.unwrap();
+        let incident =
+            Incident { model: "m".to_owned(), fact: false, version: 1, json: Vec::new() };
+        let body = || Body::Incident(incident.clone());
+        let (offsets, _) = store.write(vec![(&store.names.incidents, 0, body())]).unwrap();
+        // As one does that announces itself meanwhile.
+        store.read_incidents().unwrap();
+        assert!(lock(&store.incidents).reach(&store, (0, offsets[0])).unwrap());
+        assert!(store.append_incident(incident).unwrap());
+        assert_eq!(store.take_incidents().unwrap().records.len(), 2);
+        assert!(lock(&store.incidents).counted.is_empty());
+    }
 }

@@ -14,7 +14,7 @@ use crate::store::kafka::record::Owner;
 use crate::store::kafka::topics::Names;
 use crate::store::kafka::topics::faults;
 use crate::store::kafka::topics::wanted;
-use crate::store::kafka::{Config, Error, KafkaStore, Topics, drawn};
+use crate::store::kafka::{Config, Error, KafkaStore, Newest, Topics, drawn};
 
 /// How often a topic that was just made is looked for.
 const LOOKS: u32 = 50;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 impl KafkaStore {
     /// Looks at the topics. `kept` is how long a record must be there without being renewed; `me` is
-    /// what people know this replica by.
+    /// what people know this replica by, and `newest` what it reads.
     ///
     /// # Errors
     /// Topics that are missing and may not be made, or that would lose something.
@@ -31,6 +31,7 @@ impl KafkaStore {
         brokers: &kafka::Config,
         kept: Duration,
         me: Owner,
+        newest: Newest,
     ) -> Result<Self, Error> {
         let wanted = wanted(&config.topics, kept);
         let missing = missing(brokers, &wanted)?;
@@ -54,6 +55,7 @@ impl KafkaStore {
             writer: drawn(),
             written: AtomicU64::new(0),
             me,
+            newest,
             producer: Producer::open(brokers)?,
             states: Mutex::default(),
             specs: Mutex::default(),

@@ -96,6 +96,7 @@ fn three_replicas_under_fire_count_and_decide_what_one_process_does() {
     let alone = evaluator(&single, end_ms);
     assert!(alone.panes("fraud") == panes, "other panes: {}", alone.log());
     assert_eq!(scores(&alone.model("fraud")), scores(&expected));
+    assert_eq!(one.accepted("/retrain").id(), id);
     assert_eq!(ids(&one), BTreeSet::from([id]));
 }
 

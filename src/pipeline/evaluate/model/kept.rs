@@ -60,7 +60,7 @@ impl ModelEvaluator {
         let mut damaged = self.take_seals(&seals, rules, &shape);
         partials.sort_by_key(|record| record.pane_start_ms);
         let mut first_ms = partials.first().map(|record| record.pane_start_ms);
-        let decided = match self.stored_state(&kept.test, rules)? {
+        let decided = match self.stored_state(&kept.test, rules, metrics)? {
             Found::Levels { state, remembered, history } => {
                 self.state = *state;
                 first_ms = self.begin_again(history, newest).or(first_ms);
@@ -194,7 +194,12 @@ impl ModelEvaluator {
         damaged
     }
 
-    fn stored_state(&self, loaded: &Loaded, rules: u64) -> Result<Found, store::Error> {
+    fn stored_state(
+        &self,
+        loaded: &Loaded,
+        rules: u64,
+        metrics: &Metrics,
+    ) -> Result<Found, store::Error> {
         let Some((version, body)) = loaded.supported(VERSION)? else { return Ok(Found::Nothing) };
         let mut input = Reader::new(body);
         let n_features = self.watched.as_ref().map_or(0, |w| w.features.len());
@@ -213,7 +218,11 @@ impl ModelEvaluator {
             };
             Ok(Found::Levels { state: Box::new(state), remembered, history })
         };
-        Ok(read(&mut input).unwrap_or(Found::Nothing))
+        Ok(read(&mut input).unwrap_or_else(|Truncated| {
+            error!(model = self.spec.name(), "what deciding had come to makes no sense");
+            metrics.state_rejected("test", 1);
+            Found::Nothing
+        }))
     }
 
     /// Stores the levels; they belong to the panes up to `decided_end_ms`.
