@@ -20,6 +20,7 @@ mod lag;
 mod loops;
 mod members;
 mod page;
+mod pipelines;
 mod receiver;
 mod records;
 mod retention;

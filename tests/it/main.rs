@@ -14,6 +14,7 @@ mod config;
 mod corpus;
 mod daemon;
 mod deliver;
+mod deliver_argo;
 mod deliver_confirm;
 mod deliver_docs;
 mod deliver_github_app;

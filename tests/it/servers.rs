@@ -14,6 +14,14 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use tempfile::TempDir;
 
+mod airflow;
+mod argo;
+mod relay;
+
+pub(crate) use airflow::Airflow;
+pub(crate) use argo::Argo;
+pub(crate) use relay::Relay;
+
 /// Whether a test without its server is a failure.
 pub(crate) fn all_required() -> bool {
     std::env::var("DRIFTD_TEST_REQUIRE").is_ok_and(|value| value == "all")

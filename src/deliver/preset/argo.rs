@@ -53,7 +53,7 @@ pub(super) static WORKFLOWS: Provider = Provider {
                 "a binding matched, but its workflow was not created: check its template and its \
                  parameter expressions",
             ),
-            (503..=503, "", "Argo's event queue is full"),
+            (503..=503, "queue full", "Argo's event queue is full"),
         ],
         ..Rules::PLAIN
     },
