@@ -18,6 +18,7 @@ mod digest;
 mod dvc;
 mod error;
 mod folder;
+mod lakefs;
 mod limits;
 mod local;
 mod mlflow;

@@ -12,6 +12,7 @@ use crate::fetch::digest::{Look, of_list, of_local, of_objects, of_profile};
 use crate::fetch::dvc::{self, Content, LISTING_MAX, Tracked};
 use crate::fetch::error::Error;
 use crate::fetch::folder::{Files, Folder};
+use crate::fetch::lakefs::{self, Pinned};
 use crate::fetch::local::{self, Opened, PARTS_MAX, is_part};
 use crate::fetch::mlflow::{self, Artifact, Target};
 use crate::fetch::object::{Bucket, Found, Part};
@@ -98,6 +99,9 @@ impl Origin {
             let source = tracked.source(location);
             return Ok(Self::new(&source, Some(known), Kind::Tracked(tracked)));
         }
+        if let Some(origin) = Self::find_commit(config, location)? {
+            return Ok(origin);
+        }
         if let Some(origin) = Self::find_table(config, location)? {
             return Ok(origin);
         }
@@ -154,6 +158,19 @@ impl Origin {
         let registered_ms = resolved.created_ms;
         // What a version names was there before it was registered.
         Ok(Self { source, version: Some(label), registered_ms, is_listed: false, ..found })
+    }
+
+    /// What a branch or tag of lakeFS stands at: a commit, in which nothing changes any more. The same data
+    /// in another commit are the same baseline.
+    fn find_commit(config: &Config, location: &str) -> Result<Option<Self>, Error> {
+        if !lakefs::can_move(location) {
+            return Ok(None);
+        }
+        let pinned = runtime(location)?.block_on(lakefs::pin(config, location))?;
+        let Some(Pinned { location: place, commit }) = pinned else { return Ok(None) };
+        let found = Self::find(config, &place).map_err(|error| error.within(location))?;
+        let source = format!("{location} (commit {commit})");
+        Ok(Some(Self { source, is_listed: false, ..found }))
     }
 
     /// A Delta table, if there is one.

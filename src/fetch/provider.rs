@@ -17,6 +17,7 @@ use object_store::{ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreExt, 
 use crate::client::{Client, Refused, parse_url};
 use crate::fetch::config::{Config, S3Config};
 use crate::fetch::error::Error;
+use crate::fetch::lakefs::Access;
 use crate::fetch::object::fault;
 
 const CONNECT_TIMEOUT: &str = "5 seconds";
@@ -208,26 +209,12 @@ fn s3_from(
 
 /// By lakeFS's S3 gateway: the repository is a bucket, and a key begins with a branch, tag or commit.
 fn lakefs(config: &Config, location: &str, repository: &str) -> Result<Built, Error> {
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let missing =
-        |what: &str| Error::Unreadable { location: location.to_owned(), cause: what.to_owned() };
-    let settings = config.lakefs.clone().unwrap_or_default();
-    let endpoint = settings.endpoint.or_else(|| env("LAKECTL_SERVER_ENDPOINT_URL"));
-    let endpoint = endpoint.ok_or_else(|| {
-        missing("which lakeFS? set `baselines.lakefs.endpoint` or LAKECTL_SERVER_ENDPOINT_URL")
-    })?;
-    let endpoint = endpoint.trim_end_matches('/').trim_end_matches("/api/v1");
-    let (Some(key), Some(secret)) =
-        (env("LAKECTL_CREDENTIALS_ACCESS_KEY_ID"), env("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"))
-    else {
-        return Err(missing(
-            "no credentials; set LAKECTL_CREDENTIALS_ACCESS_KEY_ID and _SECRET_ACCESS_KEY",
-        ));
-    };
-    let builder = AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret);
+    let access = Access::of(config, location)?;
+    let builder =
+        AmazonS3Builder::new().with_access_key_id(access.key).with_secret_access_key(access.secret);
     let gateway = S3Config {
-        endpoint: Some(endpoint.to_owned()),
-        allow_http: settings.allow_http,
+        endpoint: Some(access.endpoint),
+        allow_http: access.allow_http,
         ..S3Config::default()
     };
     s3_from(builder, Some(&gateway), repository)

@@ -4,6 +4,7 @@
 #![expect(clippy::float_cmp, reason = "counts on /metrics are whole numbers")]
 
 mod baseline;
+mod baseline_lakefs;
 mod baseline_mlflow;
 mod baseline_s3;
 mod baseline_stores;

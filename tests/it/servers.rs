@@ -16,10 +16,12 @@ use tempfile::TempDir;
 
 mod airflow;
 mod argo;
+mod lakefs;
 mod relay;
 
 pub(crate) use airflow::Airflow;
 pub(crate) use argo::Argo;
+pub(crate) use lakefs::Lakefs;
 pub(crate) use relay::Relay;
 
 /// Whether a test without its server is a failure.

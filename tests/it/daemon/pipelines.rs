@@ -6,9 +6,9 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::harness::{Daemon, until};
-use super::world::World;
+use super::world::{World, train};
 use crate::deliver::{Outbox, allowing_http, trigger_of};
-use crate::servers::{Airflow, Argo, Relay};
+use crate::servers::{Airflow, Argo, Lakefs, Relay};
 use driftd::deliver::{Outcome, Preset, Trigger};
 use driftd::setting::Secret;
 
@@ -168,4 +168,41 @@ fn argo_runs_the_workflow_once_and_tells_how_it_went() {
     assert_eq!(until_run(&daemon, "succeeded")["word"], "Succeeded");
     assert!(relay.asked("GET", "/api/v1/workflows/ml").iter().all(|asked| asked.status == 200));
     assert_eq!(argo.workflows().len(), 1);
+}
+
+#[test]
+fn a_commit_to_a_branch_of_lakefs_is_a_new_baseline_where_it_changes_the_data() {
+    let Some(lakefs) = Lakefs::start() else { return };
+    let world = World::new();
+    let file = world.reference();
+    let path = "fraud/reference.parquet";
+    lakefs.put("main", path, &fs::read(&file).unwrap());
+    let first = lakefs.commit("main");
+    let location = format!("lakefs://{}/main/{path}", Lakefs::REPOSITORY);
+    let model = world.model("fraud", "").replace(file.to_str().unwrap(), &location);
+    let stores = format!(
+        "baselines:\n  refresh_interval: 1s\n  lakefs: {{endpoint: \"{}\", allow_http: true}}\n",
+        lakefs.url()
+    );
+    let config = world.write_config("state", "one", &(model + &stores));
+    let env = [
+        ("LAKECTL_CREDENTIALS_ACCESS_KEY_ID", Lakefs::KEY),
+        ("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", Lakefs::SECRET),
+    ];
+    let daemon = Daemon::start_with(&config, &env);
+    let source = |commit: &str| format!("{location} (commit {commit})");
+    let before = daemon.until("fraud", "a baseline", |m| m["baseline"]["digest"].is_string());
+    assert_eq!(before["baseline"]["source"], source(&first).as_str());
+
+    // Other data are committed, then those of the model.
+    lakefs.put("main", "churn/reference.parquet", b"PAR1");
+    lakefs.commit("main");
+    train(&file, true);
+    lakefs.put("main", path, &fs::read(&file).unwrap());
+    let third = lakefs.commit("main");
+    let after = daemon.until("fraud", "the new baseline", |m| {
+        m["baseline"]["digest"] != before["baseline"]["digest"]
+    });
+    assert_eq!(after["baseline"]["source"], source(&third).as_str());
+    assert_eq!(after["incident"], "none");
 }
