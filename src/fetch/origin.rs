@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use crate::baseline::{Trained, TrainedBy};
 use crate::fetch::config::Config;
 use crate::fetch::delta::{self, Table};
 use crate::fetch::digest::{Look, of_list, of_local, of_objects, of_profile};
@@ -20,9 +19,7 @@ use crate::fetch::parquet::Input;
 use crate::fetch::shelf::{Shelf, runtime};
 use crate::fetch::worker::{HEAD, PROFILE_MAX, is_profile_name, looks_like_profile, read_profile};
 
-/// 2000-01-01T00:00:00Z. Tools that build the same image twice alike give files the time 0, or one of the
-/// eighties; numbers that count from the start of a recording are times of 1970.
-const NO_TIME_MS: i64 = 946_684_800_000;
+mod trained;
 
 /// The location is not a path of this machine: looking at it takes a network.
 pub fn is_remote(location: &str) -> bool {
@@ -299,44 +296,6 @@ impl Origin {
     /// The source that a profile of the source `own` is from, as is known here.
     pub(super) fn source_of_profile(&self, own: String) -> String {
         if self.version.is_some() { self.source.clone() } else { own }
-    }
-
-    /// When the model was trained whose data end at `data_end_ms`. Data that end behind the time of their
-    /// file tell another time.
-    pub(super) fn trained(&self, data_end_ms: Option<i64>) -> Option<Trained> {
-        let modified = self.modified();
-        let is_one = |end_ms: &i64| {
-            *end_ms >= NO_TIME_MS && modified.is_none_or(|modified| *end_ms <= modified.at_ms)
-        };
-        let data_end_ms = data_end_ms.filter(is_one);
-        let data = data_end_ms.map(|at_ms| Trained { at_ms, by: TrainedBy::TimeColumn });
-        self.registered().or(data).or(modified)
-    }
-
-    /// The same of a profile that says `own`.
-    pub(super) fn trained_of_profile(&self, own: Option<Trained>) -> Option<Trained> {
-        let own = own.filter(|own| own.at_ms >= NO_TIME_MS);
-        self.registered().or(own).or_else(|| self.modified())
-    }
-
-    fn registered(&self) -> Option<Trained> {
-        self.registered_ms.map(|at_ms| Trained { at_ms, by: TrainedBy::Registry })
-    }
-
-    fn modified(&self) -> Option<Trained> {
-        // What a registry hands out is written when it is read.
-        if self.version.is_some() {
-            return None;
-        }
-        let newest = match &self.kind {
-            Kind::Local { parts, .. } => parts.iter().map(|(_, p)| p.stamp.modified_ms()).max(),
-            Kind::Remote { parts, .. } => {
-                parts.iter().map(|part| part.meta.last_modified.timestamp_millis()).max()
-            }
-            Kind::Delta { .. } | Kind::Artifact { .. } | Kind::Tracked(_) => None,
-        };
-        let newest = newest.filter(|ms| *ms >= NO_TIME_MS);
-        newest.map(|at_ms| Trained { at_ms, by: TrainedBy::Modified })
     }
 
     fn stamped(&self, own: &str) -> String {
