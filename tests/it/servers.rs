@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -160,6 +160,15 @@ impl Kafka {
     pub(crate) fn restart(&self) {
         let address = Started::start(self.server.server, &self.server.dir, &[]);
         assert_eq!(address, self.server.address);
+    }
+
+    /// Starts it again on the same data and at another port, as one whose machine was replaced.
+    pub(crate) fn restart_elsewhere(&self) {
+        let file = self.server.dir.path().join("server.properties");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let settings = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, settings.replace(&self.server.address, &free)).unwrap();
+        assert_eq!(Started::start(self.server.server, &self.server.dir, &[]), free);
     }
 
     /// Creates a topic; `configs` such as `("retention.ms", "3000")`.

@@ -1,4 +1,4 @@
-//! Leaders that move between two brokers while one of them is killed and comes back.
+//! Leaders that move between two brokers while one of them is killed and comes back elsewhere.
 
 use super::*;
 
@@ -46,8 +46,8 @@ fn counting_goes_on_while_leaders_move_and_back() {
     let away = produce("8", 60, &["--no-close"]);
     read(&mut daemon, away);
 
-    // It leads again: its epochs are others by now, and its log is the same.
-    second.restart();
+    // It leads again, at another address: its epochs are others by now, and its log is the same.
+    second.restart_elsewhere();
     led_by_second(true);
     let back = produce("9", 120, &["--no-close"]);
     read(&mut daemon, back);
