@@ -74,10 +74,10 @@ pub struct Pending {
 /// What the owner of the outbox has to write down.
 #[derive(Debug)]
 pub enum Event {
-    /// An attempt is about to be made. It waits for the answer: true once the attempt is durable,
-    /// false if the delivery was cancelled. Every attempt answered with true has one `Outcome`,
-    /// unless the process dies or is shut down first.
-    Attempting { id: String, target: String, n: u32, ack: oneshot::Sender<bool> },
+    /// An attempt is about to be made. It waits for the answer: once the attempt is durable, when it was
+    /// written down; `None` if the delivery was cancelled. Every attempt that was written down has one
+    /// `Outcome`, unless the process dies or is shut down first.
+    Attempting { id: String, target: String, n: u32, ack: oneshot::Sender<Option<Instant>> },
     Outcome {
         id: String,
         target: String,

@@ -110,8 +110,10 @@ impl Runs {
             Ok(None) => None,
             Ok(Some(said)) => {
                 followed.run.clone_from(&said.run);
-                let patient =
-                    said.state == RunState::Missing && waited_ms < whole_ms(schedule.missing);
+                // One that was seen among the newest runs may be among them no more.
+                let seen = followed.told == Some(RunState::Running) && webhook.lists_newest();
+                let patient = said.state == RunState::Missing
+                    && (seen || waited_ms < whole_ms(schedule.missing));
                 let is_new = followed.told != Some(said.state) && !patient;
                 if is_new {
                     followed.told = Some(said.state);
@@ -143,6 +145,11 @@ fn wait(schedule: &Schedule, asked: u32) -> Duration {
 }
 
 impl Webhook {
+    /// Runs are looked for among the newest ones only.
+    fn lists_newest(&self) -> bool {
+        self.plan.provider.confirm.as_ref().is_some_and(|confirm| matches!(confirm.of, Of::Ours(_)))
+    }
+
     /// Asks the receiver how a run goes; `None` while it has only a place in a queue.
     ///
     /// # Errors

@@ -171,12 +171,11 @@ impl Runner {
         let Turn { delivery, n, body } = turn;
         let id = delivery.id.clone();
         loop {
-            let asked = Instant::now();
-            if !self.is_durable(&id, n).await? {
+            let Some(written) = self.written(&id, n).await? else {
                 self.lane.cancel(&id);
                 return Ok(());
-            }
-            if asked.elapsed() < self.lane.target.schedule.fence {
+            };
+            if written.elapsed() < self.lane.target.schedule.fence {
                 break;
             }
         }
@@ -214,8 +213,9 @@ impl Runner {
         self.events.send(event).await.map_err(|_| Deserted)
     }
 
-    /// Asks for the attempt to be written down; false if it shall not be made after all.
-    async fn is_durable(&self, id: &str, n: u32) -> Result<bool, Deserted> {
+    /// Asks for the attempt to be written down, and is told when that was begun: many may ask at once. `None`
+    /// if it shall not be made after all.
+    async fn written(&self, id: &str, n: u32) -> Result<Option<Instant>, Deserted> {
         let (ack, answer) = oneshot::channel();
         let target = self.lane.target.name.clone();
         let event = Event::Attempting { id: id.to_owned(), target, n, ack };
@@ -226,7 +226,7 @@ impl Runner {
         tokio::select! {
             // Nothing was sent yet, so stopping here loses nothing.
             () = self.stop.cancelled() => Err(Deserted),
-            durable = asked => durable,
+            written = asked => written,
         }
     }
 }

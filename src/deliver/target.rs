@@ -211,7 +211,8 @@ impl Target {
                 webhook.timeout * sent * webhook.access.requests_at_most(provider.auth)
             }
             Service::Slack(webhook) => webhook.timeout,
-            Service::Bot(bot) => bot.timeout,
+            // The end of a story marks its first message, too.
+            Service::Bot(bot) => bot.timeout * 2,
             Service::Post(poster) => poster.timeout,
         }
     }

@@ -249,7 +249,7 @@ impl Outbox {
         loop {
             let event = tokio::time::timeout(Duration::from_secs(30), self.events.recv());
             match event.await.expect("an outcome in time").expect("the deliverer runs") {
-                Event::Attempting { ack, .. } => ack.send(true).unwrap(),
+                Event::Attempting { ack, .. } => ack.send(Some(Instant::now())).unwrap(),
                 Event::Run { .. } => {}
                 Event::Outcome {
                     id,
@@ -578,7 +578,7 @@ async fn nothing_is_sent_before_the_attempt_is_durable_or_once_it_is_cancelled()
     };
     assert_eq!(id, "first");
     assert!(receiver.seen().is_empty());
-    ack.send(false).unwrap();
+    ack.send(None).unwrap();
     let told = outbox.outcome().await;
     assert_eq!(told.id, "second", "the cancelled one has no outcome");
     assert_eq!(receiver.seen().len(), 1);
@@ -593,7 +593,7 @@ async fn what_is_called_back_before_it_is_sent_did_not_fail() {
         panic!("an attempt comes first");
     };
     // This test has one thread: nothing is sent in between.
-    ack.send(true).unwrap();
+    ack.send(Some(Instant::now())).unwrap();
     outbox.deliverer.cancel("first");
     assert_eq!(outbox.outcome().await.result, Outcome::Cancelled);
     assert!(receiver.seen().is_empty());
@@ -609,7 +609,7 @@ async fn what_is_of_a_model_that_another_has_is_neither_sent_nor_kept() {
     let Some(Event::Attempting { id, ack, .. }) = outbox.events.recv().await else {
         panic!("an attempt comes first");
     };
-    ack.send(true).unwrap();
+    ack.send(Some(Instant::now())).unwrap();
     assert_eq!(id, "first");
     outbox.deliverer.forget_model("fraud");
     let told = [outbox.outcome().await, outbox.outcome().await];
@@ -654,7 +654,7 @@ async fn shutdown_finishes_what_is_on_its_way_and_begins_nothing() {
     let Some(Event::Attempting { ack, .. }) = outbox.events.recv().await else {
         panic!("an attempt comes first");
     };
-    ack.send(true).unwrap();
+    ack.send(Some(Instant::now())).unwrap();
     while receiver.seen().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -676,7 +676,7 @@ async fn shutdown_does_not_wait_longer_than_it_may() {
     let Some(Event::Attempting { ack, .. }) = outbox.events.recv().await else {
         panic!("an attempt comes first");
     };
-    ack.send(true).unwrap();
+    ack.send(Some(Instant::now())).unwrap();
     while receiver.seen().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -782,6 +782,43 @@ async fn a_dry_run_shows_the_request_and_sends_nothing() {
     assert!(receiver.seen().is_empty());
 }
 
+/// One log serves all targets, one after the other: waiting for one's turn makes no attempt old.
+#[tokio::test]
+async fn however_many_targets_wait_for_one_log_each_sends_once_it_was_its_turn() {
+    const TARGETS: usize = 20;
+    let receiver = Receiver::start(vec![Reply::Status(200, "")]).await;
+    let fence = Duration::from_millis(400);
+    let targets = (0..TARGETS).map(|n| {
+        let trigger = allowing_http(receiver.url("/"));
+        let target = Target::trigger(&n.to_string(), &trigger, &client()).unwrap();
+        target.with_schedule(Schedule { fence, ..quick() })
+    });
+    let (sender, mut events) = mpsc::channel(64);
+    let deliverer = Deliverer::start(targets.collect(), sender, now_ms);
+    for n in 0..TARGETS {
+        let delivery = trigger_of(&format!("i{n}"), &n.to_string());
+        deliverer.enqueue(pending(delivery)).unwrap();
+    }
+    let mut accepted = 0;
+    let all = async {
+        while accepted < TARGETS {
+            match events.recv().await.expect("the deliverer runs") {
+                Event::Attempting { ack, .. } => {
+                    let written = Instant::now();
+                    tokio::time::sleep(fence / 8).await;
+                    ack.send(Some(written)).unwrap();
+                }
+                Event::Outcome { result, .. } => {
+                    assert_eq!(result, Outcome::Accepted);
+                    accepted += 1;
+                }
+                Event::Run { .. } => panic!("nothing is followed"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("every target sends");
+}
+
 #[tokio::test]
 async fn a_request_that_was_written_down_long_ago_is_written_down_again_before_it_is_made() {
     let receiver = Receiver::start(vec![Reply::Status(200, "")]).await;
@@ -793,15 +830,16 @@ async fn a_request_that_was_written_down_long_ago_is_written_down_again_before_i
     deliverer.enqueue(pending(trigger_of(ID, "fraud"))).unwrap();
     let Some(Event::Attempting { ack, .. }) = events.recv().await else { panic!("an attempt") };
     // The process sleeps between what it has written and the request.
+    let written = Instant::now();
     tokio::time::sleep(2 * fence).await;
-    ack.send(true).unwrap();
+    ack.send(Some(written)).unwrap();
     let mut again = 0;
     loop {
         match events.recv().await.expect("the deliverer runs") {
             Event::Attempting { ack, n, .. } => {
                 assert_eq!(n, 1);
                 again += 1;
-                ack.send(true).unwrap();
+                ack.send(Some(Instant::now())).unwrap();
             }
             Event::Outcome { n, result, .. } => {
                 assert_eq!((n, result), (1, Outcome::Accepted));

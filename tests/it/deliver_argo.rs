@@ -6,6 +6,7 @@ use driftd::decide::{Delivery, RunState};
 use driftd::deliver::{Event, Outcome, Preset, Trigger};
 use driftd::setting::Secret;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::deliver::{Outbox, allowing_http, results, trigger_of};
 use crate::servers::Argo;
@@ -107,7 +108,7 @@ async fn an_event_that_no_binding_of_argo_takes_is_missed() {
     loop {
         let event = tokio::time::timeout(std::time::Duration::from_secs(60), outbox.events.recv());
         match event.await.expect("news in time").expect("the deliverer runs") {
-            Event::Attempting { ack, .. } => ack.send(true).unwrap(),
+            Event::Attempting { ack, .. } => ack.send(Some(Instant::now())).unwrap(),
             Event::Outcome { result, status, .. } => taken = Some((result, status)),
             Event::Run { state, .. } => {
                 assert_eq!(state, RunState::Missing);

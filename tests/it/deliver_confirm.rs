@@ -27,7 +27,7 @@ async fn followed(outbox: &mut Outbox) -> Vec<(RunState, String, Option<String>)
     loop {
         let event = tokio::time::timeout(Duration::from_secs(30), outbox.events.recv());
         match event.await.expect("news in time").expect("the deliverer runs") {
-            Event::Attempting { ack, .. } => ack.send(true).unwrap(),
+            Event::Attempting { ack, .. } => ack.send(Some(Instant::now())).unwrap(),
             Event::Outcome { result, detail, .. } => assert!(result.is_final(), "{detail}"),
             Event::Run { id, state, word, page, .. } => {
                 assert_eq!(id, ID);
@@ -218,7 +218,7 @@ async fn a_run_that_listens_to_a_repository_dispatch_is_known_by_its_name() {
         if seen.method == "POST" {
             return Said::Text(204, "");
         }
-        let path = "/repos/acme/fraud/actions/runs?event=repository_dispatch&per_page=50";
+        let path = "/repos/acme/fraud/actions/runs?event=repository_dispatch&per_page=100";
         assert_eq!(seen.path, path);
         n += 1;
         let run = |title: String, conclusion: Option<&str>| {

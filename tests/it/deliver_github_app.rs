@@ -16,6 +16,7 @@ use driftd::deliver::{Event, GithubApp, Outcome, Preset, Target, Trigger, dry_re
 use driftd::setting::Secret;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::deliver::{ID, Outbox, Seen, Told, allowing_http, client, now_ms, results, trigger_of};
 use crate::deliver_docs::{driftd, text};
@@ -266,7 +267,7 @@ async fn an_app_asks_with_a_token_that_may_do_what_the_trigger_needs_and_no_more
     outbox.send(trigger_of(ID, "fraud"));
     let ended = loop {
         match outbox.events.recv().await.unwrap() {
-            Event::Attempting { ack, .. } => ack.send(true).unwrap(),
+            Event::Attempting { ack, .. } => ack.send(Some(Instant::now())).unwrap(),
             Event::Outcome { result, detail, .. } => {
                 assert_eq!(result, Outcome::Accepted, "{detail}");
             }

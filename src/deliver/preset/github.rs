@@ -42,7 +42,7 @@ const STATES: Confirm = Confirm {
 
 /// Where runs of all workflows that listen are.
 const LISTENERS: &str = "{{webhook}}/repos/{{with.repository}}/actions/runs?event=repository_dispatch&\
-                         per_page=50";
+                         per_page=100";
 
 pub(super) static WORKFLOW: Provider = Provider {
     home: HOME,

@@ -36,7 +36,7 @@ impl Evaluate {
         let pending = self.log.ledger().pending();
         let pending: Vec<Pending> = pending
             .into_iter()
-            .filter(|outgoing| self.sends(&outgoing.delivery.model))
+            .filter(|outgoing| self.sends(&outgoing.delivery.model) && !self.is_unwritten(outgoing))
             .map(|outgoing| Pending {
                 delivery: outgoing.delivery.clone(),
                 attempts: outgoing.attempts,
@@ -45,6 +45,14 @@ impl Evaluate {
             })
             .collect();
         pending.into_iter().for_each(|p| self.enqueue(p));
+    }
+
+    /// Its outcome is known and only the log lacks it.
+    fn is_unwritten(&self, outgoing: &Outgoing) -> bool {
+        self.unwritten.iter().any(|record| {
+            matches!(record, Record::Outcome { delivery, target, .. }
+                if *delivery == outgoing.delivery.id && *target == outgoing.delivery.target)
+        })
     }
 
     /// What another process has sent of these models and is not over: runs are followed on, alerts kept,
@@ -129,6 +137,7 @@ impl Evaluate {
                 let outgoing = self.log.ledger().outgoing(&id, &target);
                 let wanted = outgoing.is_some_and(|o| !o.done && self.owns(&o.delivery.model));
                 let (delivery, to) = (id.clone(), target.clone());
+                let begun = Instant::now();
                 let attempt = Record::Attempt { delivery, target: to, n, at_ms: now_ms };
                 let counts = wanted && self.log.append(&attempt);
                 // With it came what another replica has learnt of an earlier attempt.
@@ -138,7 +147,7 @@ impl Evaluate {
                 if wanted && !go {
                     self.waiting.get_or_insert_with(Instant::now);
                 }
-                if ack.send(go).is_err() {
+                if ack.send(go.then_some(begun)).is_err() {
                     warn!("a target stopped waiting for its answer");
                 }
             }

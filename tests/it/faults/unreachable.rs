@@ -11,6 +11,7 @@ use driftd::decide::announcement::Data;
 use driftd::decide::{Announcement, Audience, Delivery, Kind};
 use driftd::deliver::{Deliverer, Event, Outcome, Pending, Schedule, Target, Trigger};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::servers;
 
@@ -49,7 +50,7 @@ async fn attempts(trigger: Trigger, wanted: usize) -> Vec<(Outcome, String)> {
     while told.len() < wanted {
         let event = tokio::time::timeout(Duration::from_secs(60), events.recv());
         match event.await.expect("an outcome in time").unwrap() {
-            Event::Attempting { ack, .. } => ack.send(true).unwrap(),
+            Event::Attempting { ack, .. } => ack.send(Some(Instant::now())).unwrap(),
             Event::Outcome { id, result, detail, .. } => {
                 assert_eq!(id, "the-id");
                 told.push((result, detail));

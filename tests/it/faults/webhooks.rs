@@ -21,6 +21,7 @@ use driftd::setting::Secret;
 use driftd::store::FileStore;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::dice::Dice;
 use super::{folder, rounds};
@@ -318,7 +319,7 @@ impl Life {
                 if wanted {
                     self.append(&Record::Attempt { delivery: id, target, n, at_ms: now_ms() });
                 }
-                ack.send(wanted).ok();
+                ack.send(wanted.then(Instant::now)).ok();
             }
             Event::Outcome { id, target, n, at_ms, status, result, detail, .. } => {
                 let result = match result {
