@@ -44,6 +44,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Time that a group takes to tell a member that was away that its partitions are another's. Who is told by
 /// the log first does not claim them again before.
 const SUPERSEDED: Duration = Duration::from_secs(10);
+/// Time between two times that a partition is read anew for a record that can't be used: there may be many.
+const REREAD: Duration = Duration::from_secs(20);
 const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Exchange {
@@ -60,6 +62,9 @@ pub(super) struct Exchange {
     pub held: BTreeMap<i32, Held>,
     /// Models of these that a newer release has written records of.
     pub refused: BTreeSet<usize>,
+    /// Partitions to be read anew, and when they last were.
+    pub again: BTreeSet<i32>,
+    pub reread: BTreeMap<i32, Instant>,
 }
 
 /// A partition that the group has given to us.
@@ -120,6 +125,7 @@ impl Exchange {
             self.apply(event, &mut source);
             self.look_at_owners();
             self.look_at_sizes();
+            self.read_again();
             self.take_due();
         }
         self.leave(&mut source);
@@ -283,7 +289,6 @@ impl Exchange {
     }
 
     fn read(&mut self, batch: &MessageBatch) {
-        let mut again = BTreeSet::new();
         for (partition, records) in batch.groups() {
             for message in records {
                 let through = self.held.get(&partition.partition).and_then(|held| held.through);
@@ -296,16 +301,31 @@ impl Exchange {
                     // Its models go on with what the log holds without it, as after a restart.
                     Some(Err(why)) => {
                         warn!(%partition, offset = message.offset, ?why, "a record can't be used");
-                        again.insert(partition.partition);
+                        self.again.insert(partition.partition);
                     }
                     // What was in the way may be gone.
-                    None if !self.refused.is_empty() => drop(again.insert(partition.partition)),
+                    None if !self.refused.is_empty() => {
+                        self.again.insert(partition.partition);
+                    }
                     None => {}
                 }
             }
         }
-        for partition in again {
-            self.give_up(partition, Instant::now());
+    }
+
+    /// Partitions with records that can't be used, or that were in the way, are read from their beginning.
+    fn read_again(&mut self) {
+        let now = Instant::now();
+        let is_due = |partition: &i32| {
+            self.reread.get(partition).is_none_or(|at| now.duration_since(*at) >= REREAD)
+        };
+        let due: Vec<i32> = self.again.iter().copied().filter(is_due).collect();
+        for partition in due {
+            self.again.remove(&partition);
+            self.reread.insert(partition, now);
+            if self.held.contains_key(&partition) {
+                self.give_up(partition, now);
+            }
         }
     }
 

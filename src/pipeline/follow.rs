@@ -134,14 +134,25 @@ impl Follow {
     pub(super) fn run(mut self, runtime: &Handle) {
         self.show();
         let mut tried = Instant::now();
+        let mut failing: Option<String> = None;
         while !self.stop.is_cancelled() {
             let store = self.store.clone();
             let Some(store) = store.kafka() else { return };
             match store.new_specs(Duration::ZERO) {
-                Ok(models) => models.iter().for_each(|model| self.follow(store, model)),
+                Ok(models) => {
+                    models.iter().for_each(|model| self.follow(store, model));
+                    // What was in the way may have been taken away.
+                    if failing.take().is_some() {
+                        self.show();
+                    }
+                }
                 Err(error) => {
-                    error!(%error, "what is counted by can't be followed: nothing is counted");
                     self.desk.bar(true);
+                    let why = error.to_string();
+                    if failing.as_ref() != Some(&why) {
+                        error!(%error, "what is counted by can't be followed: nothing is counted");
+                        failing = Some(why);
+                    }
                 }
             }
             if self.proposes && tried.elapsed() >= AGAIN {

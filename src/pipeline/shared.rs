@@ -215,6 +215,8 @@ impl Sharing {
                 stop: stop.clone(),
                 held: BTreeMap::new(),
                 refused: BTreeSet::new(),
+                again: BTreeSet::new(),
+                reread: BTreeMap::new(),
             };
             threads.push(thread("exchange").spawn(move || exchange.run())?);
         } else {
