@@ -34,8 +34,10 @@ pub(super) const HEAD: usize = 64;
 pub(super) struct Request {
     pub(super) location: String,
     pub(super) config: Config,
+    #[serde(default)]
     client: ClientConfig,
     /// Of the client: a secret does not tell itself to whoever writes it down.
+    #[serde(default)]
     proxy: Option<String>,
     /// What the container leaves, where there is one.
     #[serde(default)]
