@@ -173,9 +173,10 @@ fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why a policy had nothing to decide about, if no record at all could be counted, or no pane closed.
+/// Why no policy had anything to decide about, if no record at all could be counted, or no pane closed.
 pub fn nothing_decided(replay: &Replay) -> Option<String> {
-    let run = replay.runs.iter().find(|run| run.records == 0 || run.panes == 0)?;
+    let is_idle = |run: &&Run| run.records == 0 || run.panes == 0;
+    let run = replay.runs.first().filter(|_| replay.runs.iter().all(|run| is_idle(&run)))?;
     let mut why = rejects(run);
     if run.rejects.contains_key(Reason::BadTime.as_str()) {
         why.push_str("; a time must be readable in its unit and not before 2000");
